@@ -1,0 +1,140 @@
+"""What it runs on: one supercomputer, or this laptop. Unknown stays None; an estimate says so in `confidence`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hanse.contracts.base import Bytes, Contract, Count, Identifier, Positive, Seconds, Timestamp
+
+Confidence = Literal["measured", "official", "mirror", "observed", "derived", "estimate"]
+Role = Literal["login", "compute"]
+
+
+class Source(Contract):
+    """Where a value was read. `part` names the keys it covers ('nodes', 'partitions.boost')."""
+
+    part: str
+    url: str
+    confidence: Confidence
+    read_on: str
+    """ISO date on which the page, or the public copy of it, was read."""
+
+
+class Accelerator(Contract):
+    """One rank's device: a GPU, on LUMI one GCD, on a laptop a share of the cores."""
+
+    name: str
+    kind: Literal["cuda", "rocm", "cpu"]
+    memory_bytes: Bytes
+    memory_bytes_per_s: float = Field(gt=0)
+    peak_flops: dict[Literal["fp32", "bf16", "fp8"], float]
+    """Dense peak FLOP/s by precision; a missing precision is not supported."""
+    watts: float | None = None
+
+
+class Link(Contract):
+    """A tier of the network between ranks. Bandwidth is per rank and direction."""
+
+    name: str
+    bytes_per_s: float = Field(gt=0)
+    latency_s: Seconds
+
+
+class Partition(Contract):
+    """A queue of the machine, in Slurm's words."""
+
+    name: str
+    nodes: Positive | None = None
+    max_nodes: Positive | None = None
+    max_wall_time_s: Positive | None = None
+    exclusive: bool = True
+    qos: str | None = None
+
+
+class Curve(Contract):
+    """A measured rate by size, both ascending in `x`; between points one interpolates in log x, outside one clamps."""
+
+    x: tuple[float, ...] = Field(min_length=1)
+    y: tuple[float, ...] = Field(min_length=1)
+    x_unit: str
+    y_unit: str
+
+
+class Calibration(Contract):
+    """What `training/calibrate.py` measured on a machine, with as many ranks busy as a node holds."""
+
+    measured_at: Timestamp
+    software: str
+    ranks: Positive
+    matmul: Curve
+    """FLOP/s of one rank (fp32 forward matmul) by FLOPs of the product."""
+    memory_bytes_per_s: float = Field(gt=0)
+    all_reduce: Curve | None = None
+    """Algorithm bandwidth in bytes/s (message bytes / time) between the ranks by message bytes."""
+    all_gather: Curve | None = None
+    launch_overhead_s: Seconds = 0.0
+    """Host time per small kernel."""
+    block_scale: float = Field(default=1.0, gt=0)
+    """Measured time of a reference transformer block over what the formulas say for it."""
+    spread: float = Field(default=0.2, ge=0)
+    """Relative half-width of an 80 % interval, from the repeats."""
+
+
+class SchedulerFacts(Contract):
+    """How jobs are started there."""
+
+    kind: Literal["local", "slurm", "firecrest"]
+    gpu_request: str | None = None
+    """The line that asks for a node's accelerators ('--gres=gpu:4'); None where there are none."""
+    cpus_per_node: Positive | None = None
+    memory_per_node: str | None = None
+    """Slurm's --mem value; '0' is all of the node."""
+    account_required: bool = False
+    qos_required: bool = False
+    rendezvous_host_rule: Literal["plain", "resolve_ipv4", "suffix_i", "loopback"] = "plain"
+    cpu_bind: str | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    setup: tuple[str, ...] = ()
+    """Shell lines before the work (module loads)."""
+    python: str | None = None
+    """The interpreter on the compute nodes; None is the one hanse runs under."""
+
+
+class Billing(Contract):
+    """One node-hour costs `units_per_node_hour` of the site's own `unit`."""
+
+    unit: str = "GPU-hour"
+    units_per_node_hour: float = Field(gt=0)
+    rule: str = ""
+
+
+class Machine(Contract):
+    """One supercomputer's accelerated part. `schema_version` changes when a key changes its meaning."""
+
+    schema_version: Literal[1] = 1
+    id: Identifier
+    name: str
+    site: str
+    country: str | None = None
+    status: Literal["operational", "planned", "reference"] = "operational"
+    nodes: Positive | None = None
+    accelerators_per_node: Positive
+    """Ranks a node holds (logical devices: 8 on LUMI-G)."""
+    accelerator: Accelerator
+    in_node: Link | None = None
+    between_nodes: Link | None = None
+    """Per rank and direction: the node's NICs shared among its ranks."""
+    partitions: tuple[Partition, ...] = ()
+    scheduler: SchedulerFacts
+    billing: Billing | None = None
+    internet_on_compute: bool | None = None
+    calibration: Calibration | None = None
+    sources: tuple[Source, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Facts looked for and not found, each as a reader would ask for it."""
+    notes: tuple[str, ...] = ()
+
+    def accelerators(self, nodes: int) -> Count:
+        return nodes * self.accelerators_per_node

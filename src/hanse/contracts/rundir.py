@@ -1,0 +1,102 @@
+"""Where everything of a run lies on a machine. Agent, job scripts and trainer share these paths and nothing else.
+
+<root>/                        one folder a run
+  train.yaml                   the spec as launched
+  plan.json                    absent for `command:`
+  machine.json                 the machine as planned for
+  code/                        the unpacked code bundle, where there is one
+  checkpoints/step-00000040/   Distributed Checkpoint; complete only with its COMPLETE file
+  export/                      model.safetensors, config.json, tokenizer.json of the finished model
+  ledger.jsonl                 LedgerEntry rows: what was really read
+  FINISHED                     written last, by rank 0: a job that finds it ends at once
+  result.json                  TrainResult
+  attempts/0001/
+    job.json  ticket.json      what was asked, and what allows it
+    claim                      the fence: created exclusively by the job's first act; holds the job id
+    doubled.<job id>           left by a job that found the claim taken
+    job.sh  job.log            the batch script where there is one; stdout and stderr of the job
+    steps.jsonl                StepSummary rows (rank 0)
+    rank-00000.jsonl           RankRow rows, one file a rank
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class AttemptDir(NamedTuple):
+    root: Path
+
+    @property
+    def job(self) -> Path:
+        return self.root / "job.json"
+
+    @property
+    def ticket(self) -> Path:
+        return self.root / "ticket.json"
+
+    @property
+    def claim(self) -> Path:
+        return self.root / "claim"
+
+    @property
+    def script(self) -> Path:
+        return self.root / "job.sh"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "job.log"
+
+    @property
+    def steps(self) -> Path:
+        return self.root / "steps.jsonl"
+
+    def rank_rows(self, rank: int) -> Path:
+        return self.root / f"rank-{rank:05d}.jsonl"
+
+    def doubled(self, job_id: str) -> Path:
+        return self.root / f"doubled.{job_id}"
+
+
+class RunDir(NamedTuple):
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "train.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def machine(self) -> Path:
+        return self.root / "machine.json"
+
+    @property
+    def code(self) -> Path:
+        return self.root / "code"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def export(self) -> Path:
+        return self.root / "export"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.jsonl"
+
+    @property
+    def finished(self) -> Path:
+        return self.root / "FINISHED"
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+    def attempt(self, number: int) -> AttemptDir:
+        return AttemptDir(self.root / "attempts" / f"{number:04d}")

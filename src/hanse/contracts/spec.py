@@ -1,0 +1,155 @@
+"""train.yaml: the user's one file. `hanse.workloads.load` reads it and names key and line of what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from hanse.contracts.base import Contract, Fraction, Identifier, Positive
+from hanse.contracts.layout import Layout
+from hanse.contracts.workload import ModelShape, Precision
+
+EntryPoint = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+class ModelSpec(Contract):
+    """A known family with its dimensions, or a preset, or the user's own module: exactly one of them.
+
+    `entry` names `package.module:function`, found beside train.yaml; it is called with `vocab` and `context` as
+    keywords and returns a torch.nn.Module that maps token ids (batch, context) to logits (batch, context, vocab).
+    """
+
+    preset: Identifier | None = None
+    shape: ModelShape | None = None
+    entry: EntryPoint | None = None
+    vocab: Positive | None = None
+    """With `entry`: number of tokens the module knows."""
+    context: Positive | None = None
+    """With `entry`: sequence length in tokens."""
+    parameters: Positive | None = None
+    """With `entry`: parameter count, for the plan; measured when left out."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> ModelSpec:
+        given = [name for name in ("preset", "shape", "entry") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of preset, shape, entry" + (f", not {' and '.join(given)}" if given else "")
+            )
+        if self.entry and not (self.vocab and self.context):
+            raise ValueError("entry needs vocab and context beside it")
+        return self
+
+
+class DatasetSpec(Contract):
+    """Text to train on. `source` is 'python-stdlib', or a path or glob of text files (relative to train.yaml)."""
+
+    name: Identifier
+    source: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    """SPDX identifier or a sentence; it goes into the ledger and the documents."""
+    personal_data: bool = False
+
+
+class TokenizerSpec(Contract):
+    """A byte-level BPE trained on the data, or a tokenizer.json of the user's."""
+
+    kind: Literal["bpe", "file"] = "bpe"
+    vocab: Positive = 4096
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _path(self) -> TokenizerSpec:
+        if (self.kind == "file") != (self.path is not None):
+            raise ValueError("kind: file needs path, kind: bpe has none")
+        return self
+
+
+class OptimizerSpec(Contract):
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(default=3e-4, gt=0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.1, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+
+
+class ScheduleSpec(Contract):
+    kind: Literal["cosine", "constant"] = "cosine"
+    warmup: Fraction = 0.05
+    """Share of all steps."""
+    final: Fraction = 0.1
+    """Last learning rate over the highest."""
+
+
+class CheckpointSpec(Contract):
+    every_steps: Positive | None = None
+    """None: the plan's interval."""
+    keep: Positive = 2
+
+
+class WhereSpec(Contract):
+    """Where it may run and what it may cost."""
+
+    machines: tuple[Identifier, ...] = ("local",)
+    partition: str | None = None
+    account: str | None = None
+    nodes: Positive | None = None
+    """None: the planner chooses."""
+    wall_time_s: Positive = 3600
+    max_gpu_hours: float = Field(gt=0)
+    max_attempts: Positive = 5
+
+
+class CommandSpec(Contract):
+    """Any program of the user's, through the same run, metering and logs, without Hanse's trainer.
+
+    It runs once on every node, in the folder of train.yaml, with HANSE_NODE_RANK, HANSE_NODES, HANSE_RDZV_HOST
+    and HANSE_RDZV_PORT set; it counts as finished when it ends with 0 on all of them.
+    """
+
+    run: str = Field(min_length=1)
+    """A shell line."""
+    image: str | None = None
+    accelerators_per_node: Positive = 1
+
+
+class TrainSpec(Contract):
+    """What train.yaml holds. Either `command`, or model, data, batch and tokens."""
+
+    schema_version: Literal[1] = 1
+    name: Identifier
+    purpose: str = ""
+    """One sentence on what the model is for; the gate reads it."""
+    model: ModelSpec | None = None
+    data: tuple[DatasetSpec, ...] = ()
+    tokenizer: TokenizerSpec = TokenizerSpec()
+    batch: Positive | None = None
+    """Sequences in one optimiser step, over all ranks."""
+    tokens: Positive | None = None
+    """Tokens to train on in all."""
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    precision: Precision = "bf16"
+    seed: int = 0
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    layout: Layout | None = None
+    """Only to overrule the planner."""
+    command: CommandSpec | None = None
+    where: WhereSpec
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TrainSpec:
+        if self.command is not None:
+            extra = [key for key in ("model", "batch", "tokens", "layout") if getattr(self, key) is not None]
+            if extra or self.data:
+                raise ValueError(
+                    f"command runs a program of yours; drop {', '.join(extra or ['data'])} or drop command"
+                )
+            return self
+        missing = [key for key in ("model", "batch", "tokens") if getattr(self, key) is None]
+        if not self.data:
+            missing.append("data")
+        if missing:
+            raise ValueError(f"missing {', '.join(missing)} (or give command to run a program of yours)")
+        return self

@@ -1,0 +1,82 @@
+"""What a training says of itself. Raw rows stay with the run's files; summaries travel."""
+
+from __future__ import annotations
+
+from hanse.contracts.base import Bytes, Contract, Count, Identifier, Positive, Seconds, Sha256, Timestamp
+
+
+class RankRow(Contract):
+    """One rank, one step. Times are host-measured seconds."""
+
+    step: Positive
+    rank: Count
+    step_s: Seconds
+    data_s: Seconds
+    compute_s: Seconds
+    """Forward and backward, with whatever communication overlaps them."""
+    optimiser_s: Seconds
+    """Clipping and the optimiser's step."""
+    checkpoint_s: Seconds = 0.0
+    memory_bytes: Bytes = 0
+
+
+class Spread(Contract):
+    """Over the ranks."""
+
+    min: float
+    median: float
+    max: float
+
+
+class StepSummary(Contract):
+    """One step over all ranks; `tokens` counts from the run's beginning."""
+
+    attempt: Positive
+    step: Positive
+    at: Timestamp
+    tokens: Count
+    loss: float
+    """Mean cross-entropy of the step's tokens, nats."""
+    grad_norm: float
+    lr: float
+    step_s: Spread
+    data_s: Spread
+    compute_s: Spread
+    optimiser_s: Spread
+    memory_bytes: Spread
+    tokens_per_s: float
+
+
+class LedgerEntry(Contract):
+    """What was really read between two checkpoints; entries of one run never overlap in samples."""
+
+    attempt: Positive
+    first_step: Positive
+    last_step: Positive
+    first_sample: Count
+    samples: Count
+    tokens: Count
+    dataset: Identifier
+    source: str
+    licence: str
+    shards_sha256: Sha256
+    """Of the prepared shards' manifest."""
+
+
+class TrainResult(Contract):
+    """result.json: what came of the whole run."""
+
+    steps: Count
+    tokens: Count
+    final_loss: float
+    validation_loss: float | None = None
+    unigram_entropy: float
+    """Entropy of the data's token frequencies, nats: what a model that knows only frequencies reaches."""
+    vocab: Positive
+    parameters: Positive
+    dataset_tokens: Count
+    training_s: Seconds
+    sample_prompt: str = ""
+    sample_text: str = ""
+    software: dict[str, str] = {}
+    finished_at: Timestamp
