@@ -267,6 +267,8 @@ EVENT = Event(
     name="agent:attempt:started", subject_id="att-4f7k2m", actor="agent of local", at=AT, data={"job_id": "17"}
 )
 
+READ_AT = Dated(url="https://example.eu/call", confidence="single-report", checked_on=date(2026, 11, 22))
+
 EXAMPLES: dict[str, Contract] = {
     "train-spec": SPEC,
     "workload": WORKLOAD,
@@ -310,9 +312,7 @@ EXAMPLES: dict[str, Contract] = {
         id="playground", mode="playground", title="Playground", summary="A first try on one machine.",
         opens=date(2026, 1, 1), max_gpu_hours=5000, durations_months=(1, 2, 3), who=("start-up", "sme"),
         decision_working_days=2,
-        sources={
-            "max_gpu_hours": Dated(url="https://example.eu/call", confidence="single-report", checked_on=date(2026, 11, 22))
-        },
+        sources={"max_gpu_hours": READ_AT},
     ),
     "application": APPLICATION,
     "allocation": ALLOCATION,
