@@ -202,7 +202,8 @@ def plan_of(spec: TrainSpec) -> Plan:
     step = Interval(low=0.01, expected=0.1, high=1.0)
     return Plan(
         workload=workload, machine="local", partition="all",
-        layout=Layout(nodes=2, dp=2, micro_batch=spec.batch // 2), step_time=StepTime(parts={"matmul": 0.1}, total_s=step),
+        layout=Layout(nodes=2, dp=2, micro_batch=spec.batch // 2),
+        step_time=StepTime(parts={"matmul": 0.1}, total_s=step),
         memory=Memory(parameters=1, gradients=1, optimiser=1, activations=1, other=1, limit=1_000_000_000),
         tokens_per_s=Interval(low=1, expected=10, high=100), mfu=0.1, steps=workload.steps,
         wall_time_s=Interval(low=1, expected=10, high=100), accelerator_seconds=20, why=("It is a test.",),
