@@ -76,7 +76,9 @@ class Rule(Contract):
     def _whole(self) -> Rule:
         needs_condition = "condition" in (self.verdict, self.if_unknown)
         if needs_condition != bool(self.condition):
-            raise ValueError("a condition's text is needed where the verdict (or if_unknown) is condition, and only there")
+            raise ValueError(
+                "a condition's text is needed where the verdict (or if_unknown) is condition, and only there"
+            )
         if self.until is not None and self.until <= self.effective:
             raise ValueError("until must be after effective")
         return self
