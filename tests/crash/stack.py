@@ -222,6 +222,8 @@ def running(home: Path) -> Iterator[Stack]:
     try:
         stack.start_service()
         stack.start_agent()
+        with stack.client() as client:
+            until(lambda: client.agent_status("local").epoch, what="the agent's hello", every_s=0.2)
         yield stack
     finally:
         stack.stop()

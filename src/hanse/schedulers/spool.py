@@ -133,7 +133,9 @@ class Spool(NamedTuple):
             folder.mkdir(parents=True, exist_ok=True)
 
     def folders(self) -> Iterator[JobFolder]:
-        """Every job ever submitted here, oldest first."""
+        """Every job ever submitted here, oldest first; none before the first submission has laid the spool."""
+        if not self.root.exists():
+            return
         for entry in sorted(self.jobs.iterdir()):
             if entry.name[:1].isdigit():
                 yield JobFolder(entry)
