@@ -1,4 +1,4 @@
-"""Whether a call admits an application: a finding for each of its terms, in plain words, with where the term comes from.
+"""Whether a call admits an application: one finding for each of its terms, in plain words, with the term's source.
 
 A term known only from a single or a contradicted report may ask for a person; it never refuses by itself.
 """

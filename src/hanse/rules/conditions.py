@@ -48,7 +48,7 @@ class AnswerIs(Contract):
 
 
 class FactIs(Contract):
-    """A fact compared with exactly one of: above or below a number (both exclusive), `is` a value, or `one_of` several."""
+    """A fact compared with exactly one of: `above` or `below` a number (exclusive), `is` a value, `one_of` several."""
 
     fact: Identifier
     above: float | None = Field(None, allow_inf_nan=False)

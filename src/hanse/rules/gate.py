@@ -1,6 +1,6 @@
 """The gate: answers and facts in, findings and a verdict out, as of any date. Rules are data; no verdict is a model's.
 
-A rule whose source was not read never alone allows or denies: its denial becomes a review, and when nothing but such rules
+A rule whose source was not read never alone allows or denies: its denial becomes a review, and where only such rules
 stayed silent, a person looks. What is not answered, and matters, is looked at by a person too.
 """
 
@@ -98,7 +98,8 @@ def _triggered(outcomes: list[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator
             yield _finding(rule, rule.verdict, rule.reason)
         elif outcome.holds is None and not outcome.questions:
             lacking = " and ".join(sorted(labels[fact] for fact in outcome.facts))
-            yield _finding(rule, rule.if_unknown, f"Not known yet: {lacking}. It may be that: {rule.reason}")
+            reason = f"Not known yet: {lacking}. So this may apply: {rule.reason}"
+            yield _finding(rule, rule.if_unknown, reason)
 
 
 def _finding(rule: Rule, verdict: Verdict, reason: str) -> Finding:
@@ -141,7 +142,7 @@ def _clear(outcomes: list[tuple[Rule, Outcome]], as_of: date) -> Iterator[Findin
             reason=f"{len(silent)} of {len(outcomes)} rules in force on {as_of.isoformat()} do not apply to this.",
             confidence="read" if all(rule.confidence == "read" for rule in known) else "secondary",
         )
-    elif not any(outcome.holds and rule.confidence != "unread" for rule, outcome in outcomes):
+    elif not any(outcome.holds is not False and rule.confidence != "unread" for rule, outcome in outcomes):
         yield Finding(
             rule="gate.no-ground",
             verdict="review",

@@ -20,6 +20,8 @@ from hanse.contracts.decision import Verdict
 from hanse.contracts.errors import SpecError
 from hanse.rules.conditions import AnswerIs, Condition, FactIs, parts
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 Confidence = Literal["read", "secondary", "unread"]
 
 
@@ -109,10 +111,8 @@ class RuleSet(Contract):
 
     @model_validator(mode="after")
     def _consistent(self) -> RuleSet:
-        for what, ids in (
-            ("rules", [rule.id for rule in self.rules]),
-            ("questions and facts", [one.id for one in (*self.questions, *self.facts)]),
-        ):
+        named = [*(question.id for question in self.questions), *(fact.id for fact in self.facts)]
+        for what, ids in (("rules", [rule.id for rule in self.rules]), ("questions and facts", named)):
             twice = [id for id, count in Counter(ids).items() if count > 1]
             if twice:
                 raise ValueError(f"{what} of the same id: {', '.join(twice)}")
@@ -146,7 +146,7 @@ class RuleSet(Contract):
 def parse(text: str, *, where: str) -> RuleSet:
     """The rule set written in `text`. Raises SpecError naming `where`, the rule and the key."""
     try:
-        raw = yaml.safe_load(text)
+        raw = _LOADER(text).get_single_data()
     except yaml.YAMLError as error:
         raise SpecError("this is not YAML", where=where, fix=str(error)) from None
     try:
