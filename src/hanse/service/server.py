@@ -6,15 +6,18 @@ home, and endpoint.json appears only once the service answers, for those who wai
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
+import socket
 import threading
-import urllib.request
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import httpx
 import psutil
 
 from hanse.contracts import jobenv
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 THREADS = 8
 TICK_EVERY_S = 30.0
 ANSWER_WITHIN_S = 30.0
+ORPHAN_WITHIN_S = 10.0
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 logger = logging.getLogger(__name__)
@@ -49,25 +53,67 @@ def serve(home: Path, *, host: str = "127.0.0.1", port: int = 8000, embedded: bo
                 fix="leave --host out, or run hanse serve without --embedded behind HANSE_ALLOWED_HOSTS",
             )
         os.environ["HANSE_EMBEDDED"] = "1"
+    _require_free(host, port)
     folder = homes.service_folder(home)
     lock = _only_one(folder) if embedded else None
     credentials = _prepare(folder, embedded)
     _Server(folder, host, port, credentials, lock).run()
 
 
+def _require_free(host: str, port: int) -> None:
+    """Look before the work of starting; gunicorn would say it late and five times."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"{host}:{port} cannot be listened on: {error.strerror}",
+                where="--port",
+                fix="choose another port, or 0",
+            ) from error
+
+
 def _only_one(folder: Path) -> IO[str]:
-    """The lock on this home; gunicorn's worker inherits it, so it holds until both have ended."""
+    """The lock on this home, with our process id in it.
+
+    Gunicorn's worker inherits it, so it holds until both have ended: after a kill -9 of its parent the worker needs a
+    second or so to notice, which is waited for.
+    """
     if not os.environ.get("DATABASE_URL"):
         homes.refuse_network_file_system(folder)
-    file = (folder / "serve.lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise Conflict(
-            "an embedded service already runs here", where=str(folder), fix="use it, or end it: hanse serve --stop"
-        ) from error
+    file = (folder / "serve.lock").open("a+", encoding="utf-8")
+    pause = threading.Event()
+    deadline = time.monotonic() + ORPHAN_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if _holder_lives(file) or time.monotonic() > deadline:
+                file.close()
+                raise Conflict(
+                    "an embedded service already runs here",
+                    where=str(folder),
+                    fix="use it, or end it: hanse serve --stop",
+                ) from error
+            pause.wait(0.1)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
     return file
+
+
+def _holder_lives(file: IO[str]) -> bool:
+    file.seek(0)
+    written = file.read().strip()
+    if not written.isdecimal():
+        return True
+    try:
+        return psutil.Process(int(written)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _prepare(folder: Path, embedded: bool) -> Credentials | None:
@@ -131,22 +177,22 @@ class _Server:
 
     def _start_beside(self, worker: Any) -> None:
         """In the worker: the tick, and telling where we are once we answer."""
-        host, port = worker.sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else shown}:{port}"  # noqa: S104 - read, not bound
         threading.Thread(target=_tick_for_ever, name="tick", daemon=True).start()
-        threading.Thread(target=self._announce, args=(url,), name="announce", daemon=True).start()
+        if self.credentials:
+            host, port = worker.sockets[0].getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            threading.Thread(target=self._announce, args=(url, self.credentials), name="announce", daemon=True).start()
 
-    def _announce(self, url: str) -> None:
-        if self.credentials is None or not _answers(url):
+    def _announce(self, url: str, credentials: Credentials) -> None:
+        if not _answers(url):
             return
         document = {
             "url": url,
             "pid": self.master,
             "started_at": psutil.Process(self.master).create_time(),
-            "token": self.credentials.user_token,
-            "agent_token": self.credentials.agent_token,
-            "token_file": str(self.credentials.user_token_file),
+            "token": credentials.user_token,
+            "agent_token": credentials.agent_token,
+            "token_file": str(credentials.user_token_file),
         }
         homes.write_private(self.endpoint, (json.dumps(document, indent=2) + "\n").encode())
 
@@ -157,13 +203,12 @@ class _Server:
 
 def _answers(url: str) -> bool:
     """Whether the service answers; asks until it does or `ANSWER_WITHIN_S` has passed."""
-    tries, pause = int(ANSWER_WITHIN_S / 0.05), threading.Event()
-    for _ in range(tries):
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=5):  # noqa: S310 - our own http address
+    pause, deadline = threading.Event(), time.monotonic() + ANSWER_WITHIN_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/healthz", timeout=5, trust_env=False).is_success:
                 return True
-        except OSError:
-            pause.wait(0.05)
+        pause.wait(0.05)
     logger.error("%s did not answer within %s s of its start", url, ANSWER_WITHIN_S)
     return False
 
