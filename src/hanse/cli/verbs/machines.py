@@ -1,0 +1,77 @@
+"""`hanse machines`: the catalogue, a description of the user's own, and this machine's calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command("list", help="All machines of the catalogue, and this one.")
+def list_(as_json: Json = False) -> None:
+    from hanse.cli import views
+    from hanse.cli.machine import local
+    from hanse.cli.output import console, print_json
+    from hanse.machines import catalogue
+
+    known = [local(), *(catalogue.load(name) for name in catalogue.ids())]
+    if as_json:
+        print_json(known)
+    else:
+        console().print(views.machines(known))
+
+
+@app.command(help="One machine: its figures, what is not known, and where each value was read.")
+def show(
+    machine: Annotated[str, typer.Argument(help="Machine id, or a description ending in .yaml.")], as_json: Json = False
+) -> None:
+    from hanse.cli import views
+    from hanse.cli.machine import resolve
+    from hanse.cli.output import console, print_json
+
+    found = resolve(machine)
+    if as_json:
+        print_json(found)
+    else:
+        console().print(views.machine(found))
+
+
+@app.command(help="Check a machine description of your own; what is wrong is named with key and line.")
+def check(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The description, YAML.")], as_json: Json = False
+) -> None:
+    from hanse.cli import views
+    from hanse.cli.output import console, print_json
+    from hanse.machines import catalogue
+
+    found = catalogue.check(path)
+    if as_json:
+        print_json(found)
+        return
+    console().print(views.machine(found))
+    console().print(f"\n{path} is a complete description.")
+
+
+@app.command(help="Measure this machine (half a minute) and remember it for plans.")
+def calibrate(
+    again: Annotated[bool, typer.Option("--again", help="Measure even if it was measured before.")] = False,
+    as_json: Json = False,
+) -> None:
+    from hanse.cli import views
+    from hanse.cli.calibrate import calibrated
+    from hanse.cli.output import console, note, print_json
+
+    machine, fresh = calibrated(again=again, say=note)
+    if not fresh:
+        note("This machine was measured before; --again measures it anew.")
+    if as_json:
+        print_json(machine)
+    else:
+        console().print(views.machine(machine))
