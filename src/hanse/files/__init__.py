@@ -1,0 +1,1 @@
+"""Files people write by hand, read so that every complaint names its key and its line."""

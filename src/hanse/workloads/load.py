@@ -1,0 +1,135 @@
+"""train.yaml to TrainSpec and back. Every mistake is one SpecError with file, line and key.
+
+The file's keys are the contract's. Numbers may be written as people say them: `tokens: 2M`, `2_000_000` or `2e6`;
+keys that end in `_s` also take `90s`, `10m`, `36h`, `2d` or `1h30m` (see `hanse.files.contract`). Paths of data and
+tokenizer are relative to the file's folder and must exist; they come back absolute.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from hanse.contracts.spec import TrainSpec
+from hanse.files import contract, document
+from hanse.files.document import Document
+from hanse.workloads.presets import PRESETS
+
+STDLIB: Final = "python-stdlib"
+"""The data source that is no path: the source text of Python's own standard library."""
+
+_GLOB: Final = frozenset("*?[")
+
+
+def load_spec(path: Path, *, check_files: bool = True) -> TrainSpec:
+    """Read train.yaml. With `check_files=False` data and modules may lie elsewhere (a spec for another machine)."""
+    return _build(document.read(path), path.absolute().parent, check_files=check_files)
+
+
+def parse_spec(text: str, *, folder: Path, name: str = "train.yaml", check_files: bool = True) -> TrainSpec:
+    """As `load_spec`, of text that stands in no file yet; `folder` is where relative paths begin."""
+    return _build(document.parse(text, name=name), folder.absolute(), check_files=check_files)
+
+
+def dump_spec(spec: TrainSpec) -> str:
+    """YAML that `load_spec` reads back as an equal spec; keys at their defaults are left out."""
+    data: dict[str, Any] = {"name": spec.name}
+    data |= spec.model_dump(mode="json", exclude_defaults=True)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.2's core schema would read as a number."""
+
+
+def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    plain = isinstance(value, str) and value.isprintable() and value[:1].isalpha() and ":" not in value
+    loaded = document.parse(f"key: {value}", name="").data["key"] if plain and "#" not in value else None
+    style = None if loaded == value and isinstance(loaded, str) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(float, _float)
+
+
+def _build(source: Document, folder: Path, *, check_files: bool) -> TrainSpec:
+    spec = contract.build(TrainSpec, source)
+    _check_preset(spec, source)
+    _check_vocab(spec, source)
+    if check_files:
+        _check_entry(spec, source, folder)
+    return _with_paths(spec, source, folder, check_files=check_files)
+
+
+def _check_preset(spec: TrainSpec, source: Document) -> None:
+    preset = spec.model.preset if spec.model else None
+    if preset is not None and preset not in PRESETS:
+        raise source.error(
+            f'there is no preset "{preset}"{contract.nearest(preset, PRESETS)}',
+            ("model", "preset"),
+            fix=f"Known: {', '.join(PRESETS)}; or give the dimensions under model.shape.",
+        )
+
+
+def _check_vocab(spec: TrainSpec, source: Document) -> None:
+    """A tokenizer may not know more tokens than the model has embeddings."""
+    if spec.model is None or spec.tokenizer.kind != "bpe":
+        return
+    shape = spec.model.shape or (PRESETS[spec.model.preset] if spec.model.preset else None)
+    vocab = shape.vocab if shape else spec.model.vocab
+    if vocab is not None and vocab < spec.tokenizer.vocab:
+        key = ("model", "shape", "vocab") if spec.model.shape else ("model",)
+        raise source.error(
+            f"the model knows {vocab} tokens and the tokenizer makes {spec.tokenizer.vocab}",
+            ("tokenizer", "vocab") if ("tokenizer", "vocab") in source.lines else key,
+            fix=f"Set tokenizer: {{vocab: {vocab}}} or enlarge the model's vocab.",
+        )
+
+
+def _check_entry(spec: TrainSpec, source: Document, folder: Path) -> None:
+    if spec.model is None or spec.model.entry is None:
+        return
+    top = spec.model.entry.partition(":")[0].partition(".")[0]
+    beside = (folder / f"{top}.py", folder / top, folder / "code" / f"{top}.py", folder / "code" / top)
+    if not any(each.exists() for each in beside) and importlib.util.find_spec(top) is None:
+        raise source.error(
+            f'there is no module "{top}" beside this file', ("model", "entry"), fix=f"Write {folder / top}.py."
+        )
+
+
+def _with_paths(spec: TrainSpec, source: Document, folder: Path, *, check_files: bool) -> TrainSpec:
+    datasets = []
+    for index, dataset in enumerate(spec.data):
+        if dataset.source == STDLIB:
+            datasets.append(dataset)
+            continue
+        absolute = str(folder / Path(dataset.source).expanduser())
+        if check_files and not _exists(absolute):
+            raise source.error(
+                f"nothing is found at {absolute}",
+                ("data", index, "source"),
+                fix=f"Give a file, a folder or a pattern such as texts/**/*.txt, or {STDLIB}.",
+            )
+        datasets.append(dataset.model_copy(update={"source": absolute}))
+    tokenizer = spec.tokenizer
+    if tokenizer.path is not None:
+        absolute = str(folder / Path(tokenizer.path).expanduser())
+        if check_files and not Path(absolute).is_file():
+            raise source.error(f"there is no file {absolute}", ("tokenizer", "path"))
+        tokenizer = tokenizer.model_copy(update={"path": absolute})
+    return spec.model_copy(update={"data": tuple(datasets), "tokenizer": tokenizer})
+
+
+def _exists(path: str) -> bool:
+    if Path(path).exists():
+        return True
+    return bool(_GLOB & set(path)) and next(glob.iglob(path, recursive=True), None) is not None  # noqa: PTH207

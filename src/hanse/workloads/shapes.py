@@ -1,0 +1,153 @@
+"""Parameters, FLOPs and bytes of a decoder-only transformer of the llama family, as counts free of any machine.
+
+Parameter and FLOP counts follow from the matrices themselves. Activation bytes per layer: Korthikanti et al. 2022,
+"Reducing Activation Recomputation in Large Transformer Models", eq. 1-4, recounted for gated feed-forwards, grouped
+queries and attention that stores no score matrix. Model FLOPs: Narayanan et al. 2021 and PaLM's appendix B (causal
+attention counted by half, the embedding's look-up not at all, the head in full).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hanse.contracts.errors import SpecError
+from hanse.contracts.layout import Recompute
+from hanse.contracts.spec import TrainSpec
+from hanse.contracts.workload import ModelShape, Precision, Workload
+from hanse.workloads.presets import PRESETS
+
+ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp32": 4, "bf16": 2, "fp8": 2}
+"""Of an activation; fp8 trainings keep theirs in bf16."""
+
+BACKWARD_OVER_FORWARD: Final = 2.0
+"""Each product of the forward pass needs two of its size going back: one for its input, one for its weight."""
+
+BLOCK_LAUNCHES_FORWARD: Final = 30
+"""Small operations a framework starts for one block's forward pass: 7 products, 2 norms, rotary on q and k, attention,
+reshapes, activation, residuals. The backward pass starts about twice as many."""
+
+
+def kv_hidden(shape: ModelShape) -> int:
+    """Width of keys, and of values: the heads that are kept."""
+    return shape.kv_heads * shape.head_dim
+
+
+def layer_matmul_parameters(shape: ModelShape) -> int:
+    """Weights of one block that multiply activations: q, k, v, o and the three of the gated feed-forward."""
+    attention = shape.hidden * (2 * shape.hidden + 2 * kv_hidden(shape))
+    return attention + 3 * shape.hidden * shape.ffn
+
+
+def layer_parameters(shape: ModelShape) -> int:
+    """One block with its two norms."""
+    return layer_matmul_parameters(shape) + 2 * shape.hidden
+
+
+def embedding_parameters(shape: ModelShape) -> int:
+    """Token embedding, and the output head where it is not tied to it."""
+    return shape.vocab * shape.hidden * (1 if shape.tied_head else 2)
+
+
+def parameters(shape: ModelShape) -> int:
+    """All trainable parameters: blocks, embedding, head and the last norm."""
+    return shape.layers * layer_parameters(shape) + embedding_parameters(shape) + shape.hidden
+
+
+def block_products(shape: ModelShape, tokens: int) -> tuple[tuple[int, int, int], ...]:
+    """(m, k, n) of each matrix product in one block's forward pass over `tokens` tokens; 2·m·k·n FLOPs each."""
+    hidden, narrow, ffn = shape.hidden, kv_hidden(shape), shape.ffn
+    return (
+        (tokens, hidden, hidden), (tokens, hidden, narrow), (tokens, hidden, narrow), (tokens, hidden, hidden),
+        (tokens, hidden, ffn), (tokens, hidden, ffn), (tokens, ffn, hidden),
+    )  # fmt: skip
+
+
+def attention_flops_per_token(shape: ModelShape) -> float:
+    """Forward FLOPs of scores and weighted values of one block, causal: half of 4·s·h."""
+    return 2.0 * shape.context * shape.hidden
+
+
+def head_flops_per_token(shape: ModelShape) -> float:
+    """Forward FLOPs of the output head."""
+    return 2.0 * shape.hidden * shape.vocab
+
+
+def flops_per_token(shape: ModelShape) -> float:
+    """Model FLOPs of one token, forward and backward, without recompute."""
+    forward = shape.layers * (2.0 * layer_matmul_parameters(shape) + attention_flops_per_token(shape))
+    return (1 + BACKWARD_OVER_FORWARD) * (forward + head_flops_per_token(shape))
+
+
+def block_elementwise_elements(shape: ModelShape, *, fused: bool) -> float:
+    """Elements read and written, per token, by all of a block's forward pass that is no matrix product.
+
+    Counted operation by operation. Unfused (plain eager execution): two RMSNorms 7h each (square and mean, scale,
+    weight), rotary 8 per element of q and k, attention's own reading and writing 2h + 2kv, two residuals 3h each,
+    SiLU 2f and its product 3f. Fused kernels keep intermediates in registers: norms 2h each, rotary 2, the rest as is.
+    """
+    hidden, narrow, ffn = shape.hidden, kv_hidden(shape), shape.ffn
+    attention_and_residuals = 2 * hidden + 2 * narrow + 6 * hidden
+    if fused:
+        return 4 * hidden + 2 * (hidden + narrow) + attention_and_residuals + 3 * ffn
+    return 14 * hidden + 8 * (hidden + narrow) + attention_and_residuals + 5 * ffn
+
+
+def block_elementwise_bytes(shape: ModelShape, tokens: int, *, element_bytes: int, fused: bool) -> float:
+    """Bytes moved by one block's forward pass outside its products; the backward pass moves about twice as many."""
+    return tokens * element_bytes * block_elementwise_elements(shape, fused=fused)
+
+
+def activation_bytes(
+    shape: ModelShape, micro_batch: int, recompute: Recompute, *, precision: Precision, scores_kept: bool = False
+) -> int:
+    """Bytes one block keeps from its forward for its backward pass, for `micro_batch` sequences.
+
+    none: inputs of every product and of every non-linear operation; `scores_kept` adds the two score matrices that an
+    attention which is not tiled keeps. selective: without those scores. full: the block's input alone.
+    """
+    tokens = micro_batch * shape.context
+    element = ELEMENT_BYTES[precision]
+    hidden, narrow, ffn = shape.hidden, kv_hidden(shape), shape.ffn
+    if recompute == "full":
+        return tokens * element * hidden
+    # norm inputs and outputs 4h; q, k before and after rotary, v; attention's output; the residual in between is one
+    # of the norm inputs; the softmax statistics are one fp32 per head and token.
+    # The feed-forward keeps gate, up, SiLU(gate) and their product.
+    kept = 4 * hidden + 2 * (hidden + narrow) + narrow + hidden + 4 * ffn
+    statistics = tokens * shape.heads * 4
+    scores = 2 * micro_batch * shape.heads * shape.context**2 * element if scores_kept and recompute == "none" else 0
+    return tokens * element * kept + statistics + scores
+
+
+def model_shape(spec: TrainSpec) -> ModelShape | None:
+    """The shape a spec names, by dimensions or by preset; None for a module of the user's."""
+    if spec.model is None:
+        return None
+    return PRESETS[spec.model.preset] if spec.model.preset else spec.model.shape
+
+
+def workload_of(spec: TrainSpec, parameters: int | None = None) -> Workload:
+    """The planner's view of a spec. For `entry:` the count comes from the spec, or from `parameters` (measured)."""
+    if spec.model is None or spec.batch is None or spec.tokens is None:
+        raise SpecError("a command is not planned: Hanse does not know what it computes", where=spec.name)
+    shape = model_shape(spec)
+    if shape is not None:
+        return Workload(
+            name=spec.name, shape=shape, context=shape.context, vocab=shape.vocab, global_batch=spec.batch,
+            total_tokens=spec.tokens, precision=spec.precision, parameters=_count(shape),
+            embedding_parameters=embedding_parameters(shape), flops_per_token=flops_per_token(shape),
+        )  # fmt: skip
+    count = spec.model.parameters or parameters
+    if count is None or spec.model.context is None or spec.model.vocab is None:
+        raise SpecError(
+            "the parameter count of this module is not known", where=f"{spec.name}: model.entry",
+            fix="Give model.parameters, or let Hanse count it.",
+        )  # fmt: skip
+    return Workload(
+        name=spec.name, context=spec.model.context, vocab=spec.model.vocab, global_batch=spec.batch,
+        total_tokens=spec.tokens, precision=spec.precision, parameters=count,
+        flops_per_token=(1 + BACKWARD_OVER_FORWARD) * 2.0 * count,
+    )  # fmt: skip
+
+
+_count = parameters

@@ -1,0 +1,91 @@
+"""Specs for tests: one that is whole, and a hypothesis strategy for any that is valid."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from hanse.contracts.layout import Layout
+from hanse.contracts.spec import (
+    CheckpointSpec,
+    CommandSpec,
+    DatasetSpec,
+    ModelSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    TokenizerSpec,
+    TrainSpec,
+    WhereSpec,
+)
+from hanse.contracts.workload import ModelShape
+from hanse.workloads.presets import PRESETS
+
+WHOLE = """\
+name: stdlib-lm
+purpose: a language model of Python's own source
+model:
+  shape:
+    layers: 4
+    hidden: 256
+    heads: 4
+    kv_heads: 2
+    ffn: 688
+    vocab: 4096
+    context: 256
+data:
+  - name: stdlib
+    source: python-stdlib
+    licence: PSF-2.0
+batch: 32
+tokens: 2M
+precision: fp32
+where:
+  machines: [local]
+  wall_time_s: 10m
+  max_gpu_hours: 1
+"""
+
+names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
+some_text = texts.filter(bool)
+counts = st.integers(1, 2**40)
+positive = st.floats(1e-9, 1e6, allow_nan=False)
+fractions = st.floats(0, 1)
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> ModelShape:
+    kv_heads = draw(st.integers(1, 8))
+    heads = kv_heads * draw(st.integers(1, 8))
+    return ModelShape(
+        layers=draw(st.integers(1, 128)), hidden=heads * 2 * draw(st.integers(1, 64)), heads=heads, kv_heads=kv_heads,
+        ffn=draw(st.integers(1, 30000)), vocab=draw(st.integers(4096, 300000)), context=draw(st.integers(1, 32768)),
+        tied_head=draw(st.booleans()),
+    )  # fmt: skip
+
+
+models = st.one_of(
+    st.builds(ModelSpec, shape=shapes()),
+    st.builds(ModelSpec, preset=st.sampled_from(sorted(PRESETS))),
+    st.builds(ModelSpec, entry=st.just("json.tool:main"), vocab=st.integers(4096, 9999), context=counts),
+)
+datasets = st.builds(
+    DatasetSpec, name=names, source=st.sampled_from(["python-stdlib", "/", "/etc/host*"]), licence=some_text,
+    personal_data=st.booleans(),
+)  # fmt: skip
+wheres = st.builds(
+    WhereSpec, machines=st.lists(names, min_size=1, max_size=3).map(tuple), partition=st.none() | texts,
+    account=st.none() | texts, nodes=st.none() | st.integers(1, 9999), wall_time_s=counts, max_gpu_hours=positive,
+)  # fmt: skip
+trainings = st.builds(
+    TrainSpec, name=names, purpose=texts, model=models, data=st.lists(datasets, min_size=1, max_size=3).map(tuple),
+    tokenizer=st.builds(TokenizerSpec, vocab=st.integers(1, 4096)), batch=counts, tokens=counts,
+    optimizer=st.builds(OptimizerSpec, lr=positive, betas=st.tuples(fractions, fractions), clip_norm=positive),
+    schedule=st.builds(ScheduleSpec, kind=st.sampled_from(["cosine", "constant"]), warmup=fractions),
+    precision=st.sampled_from(["fp32", "bf16", "fp8"]), seed=st.integers(0, 2**31),
+    checkpoint=st.builds(CheckpointSpec, every_steps=st.none() | counts),
+    layout=st.none() | st.builds(Layout, nodes=st.integers(1, 64), fsdp=st.integers(1, 64)), where=wheres,
+)  # fmt: skip
+commands = st.builds(
+    TrainSpec, name=names, purpose=texts, where=wheres,
+    command=st.builds(CommandSpec, run=some_text, image=st.none() | texts, accelerators_per_node=counts),
+)  # fmt: skip

@@ -1,0 +1,149 @@
+"""Every mistake in train.yaml is told once, in plain words, with file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from hanse.contracts.errors import SpecError
+from hanse.contracts.spec import TrainSpec
+from hanse.workloads.load import dump_spec, load_spec, parse_spec
+from tests.workloads.specs import WHOLE, commands, trainings
+
+
+def refused(folder: Path, text: str) -> SpecError:
+    path = folder / "train.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    assert "\n" not in caught.value.what
+    assert "pydantic" not in str(caught.value)
+    return caught.value
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def check(folder: Path, text: str, at: str, *said: str) -> None:
+    error = refused(folder, text)
+    assert error.where == f"{folder / 'train.yaml'}:{line_of(text, at)}", error
+    for words in said:
+        assert words in str(error), error
+
+
+def test_a_whole_spec_is_read_with_numbers_as_people_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(WHOLE)
+    spec = load_spec(path)
+    assert spec.tokens == 2_000_000
+    assert spec.where.wall_time_s == 600
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("2M", 2_000_000), ("1.5B", 1_500_000_000), ("2_000_000", 2_000_000), ("2e6", 2_000_000), ("300k", 300_000),
+     ('"512"', 512), ("1T", 10**12)],
+)  # fmt: skip
+def test_a_count_may_carry_a_suffix(tmp_path: Path, written: str, meant: int) -> None:
+    assert parse_spec(WHOLE.replace("tokens: 2M", f"tokens: {written}"), folder=tmp_path).tokens == meant
+
+
+@pytest.mark.parametrize(("written", "meant"), [("90s", 90), ("36h", 129_600), ("2d", 172_800), ("1h30m", 5400)])
+def test_a_time_may_be_written_as_said(tmp_path: Path, written: str, meant: int) -> None:
+    assert parse_spec(WHOLE.replace("10m", written), folder=tmp_path).where.wall_time_s == meant
+
+
+def test_text_that_looks_like_a_number_stays_text_where_text_is_wanted(tmp_path: Path) -> None:
+    assert parse_spec(WHOLE.replace("name: stdlib-lm", "name: 7b"), folder=tmp_path).name == "7b"
+    assert parse_spec(WHOLE.replace("PSF-2.0", "no"), folder=tmp_path).data[0].licence == "no"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "said"),
+    [
+        ("batch: 32", "bacth: 32", "bacth", ('unknown key; did you mean "batch"?', "bacth")),
+        ("hidden: 256", "hiden: 256", "hiden", ("model.shape.hiden", 'did you mean "hidden"?')),
+        ("batch: 32", "batch: many", "batch", ('batch: must be a whole number, not "many"',)),
+        ("batch: 32", "batch: 3.5", "batch", ("must be a whole number, not 3.5",)),
+        ("batch: 32", "batch: true", "batch", ("must be a whole number, not true",)),
+        ("batch: 32", "batch: 0", "batch", ("must be greater than 0, not 0",)),
+        ("batch: 32", "batch:", "batch", ("has no value",)),
+        ("batch: 32", "batch: [32]", "batch", ("must be a whole number, not a list",)),
+        ("batch: 32", "batch: 32\nbatch: 64", "batch: 64", ("stands twice (first on line",)),
+        ("precision: fp32", "precision: fp23", "precision", ("must be one of fp32, bf16, fp8", 'did you mean "fp32"')),
+        ("hidden: 256", "hidden: 250", "hidden", ("hidden 250 is not a multiple of heads 4",)),
+        ("kv_heads: 2", "kv_heads: 3", "    heads", ("heads 4 is not a multiple of kv_heads 3",)),
+        ("name: stdlib-lm", "name: Stdlib LM", "name", ("lower-case letters",)),
+        ("name: stdlib-lm", "name: 12", "name: 12", ("must be text, not 12", 'Put it in quotes: "12"')),
+        ("source: python-stdlib", "source: texts/*.txt", "source:", ("nothing is found at", "data[0].source")),
+        ("machines: [local]", "machines: local", "machines", ("where.machines: must be a list",)),
+        ("wall_time_s: 10m", "wall_time_s: 1:30", "wall_time_s", ('must be a whole number, not "1:30"',)),
+        ("  max_gpu_hours: 1", "  max_gpu_hours: .nan", "max_gpu", ("must be a number",)),
+        ("  max_gpu_hours: 1\n", "", "where:", ('the key "max_gpu_hours" is missing',)),
+        ("vocab: 4096", "vocab: 1000", "vocab", ("knows 1000 tokens", "tokenizer makes 4096", "vocab: 1000")),
+        ("batch: 32", "batch: &a [*a]", "batch", ("aliases",)),
+        ("batch: 32", "batch: !!python/name:os.system 1", "batch", ("tag", "not allowed")),
+        ("batch: 32", "\tbatch: 32", "\tbatch", ("not valid YAML", "tabs")),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_key_and_line(
+    tmp_path: Path, old: str, new: str, at: str, said: tuple[str, ...]
+) -> None:
+    assert old in WHOLE
+    check(tmp_path, WHOLE.replace(old, new), at, *said)
+
+
+def test_several_mistakes_give_one_error_that_tells_the_first_and_counts_the_rest(tmp_path: Path) -> None:
+    error = refused(tmp_path, WHOLE.replace("batch: 32", "batch: many").replace("fp32", "fp23"))
+    assert error.what.startswith("batch: ")
+    assert "1 more after this one." in error.fix
+
+
+def test_a_misspelt_key_is_told_before_the_key_it_leaves_missing(tmp_path: Path) -> None:
+    check(tmp_path, WHOLE.replace("max_gpu_hours", "max_gpuhours"), "max_gpuhours", 'did you mean "max_gpu_hours"')
+
+
+def test_a_missing_and_an_empty_file_are_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        load_spec(tmp_path / "train.yaml")
+    with pytest.raises(SpecError, match="folder"):
+        load_spec(tmp_path)
+    assert "empty" in refused(tmp_path, "# only a comment\n").what
+    assert "key: value" in refused(tmp_path, "- a\n- b\n").what
+
+
+def test_an_unknown_preset_names_its_nearest_neighbour(tmp_path: Path) -> None:
+    text = "name: a\nmodel: {preset: lama-3-8b}\ndata: [{name: s, source: python-stdlib, licence: x}]\n"
+    text += "batch: 8\ntokens: 1M\nwhere: {max_gpu_hours: 1}\n"
+    check(tmp_path, text, "preset", 'did you mean "llama-3-8b"?')
+
+
+def test_an_entry_module_that_is_not_beside_the_file_is_missed(tmp_path: Path) -> None:
+    text = "name: a\nmodel: {entry: 'mine:build', vocab: 5000, context: 64}\n"
+    text += "data: [{name: s, source: python-stdlib, licence: x}]\nbatch: 8\ntokens: 1M\nwhere: {max_gpu_hours: 1}\n"
+    check(tmp_path, text, "entry", 'no module "mine" beside this file')
+    (tmp_path / "mine.py").write_text("def build(vocab, context): ...\n")
+    assert load_spec(tmp_path / "train.yaml").model is not None
+
+
+def test_relative_paths_begin_at_the_file_and_come_back_absolute(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("hello")
+    spec = parse_spec(WHOLE.replace("python-stdlib", "texts/*.txt"), folder=tmp_path)
+    assert spec.data[0].source == str(tmp_path / "texts" / "*.txt")
+
+
+def test_a_spec_for_another_machine_need_not_find_its_files_here(tmp_path: Path) -> None:
+    spec = parse_spec(WHOLE.replace("python-stdlib", "/scratch/texts"), folder=tmp_path, check_files=False)
+    assert spec.data[0].source == "/scratch/texts"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(spec=trainings | commands)
+def test_what_is_written_is_read_back_the_same(tmp_path: Path, spec: TrainSpec) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(dump_spec(spec), encoding="utf-8")
+    assert load_spec(path) == spec

@@ -1,0 +1,90 @@
+"""Counts of parameters, FLOPs and bytes, against published figures and by laws."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanse.contracts.errors import SpecError
+from hanse.contracts.spec import CommandSpec, ModelSpec, TrainSpec, WhereSpec
+from hanse.contracts.workload import ModelShape
+from hanse.workloads import shapes
+from hanse.workloads.presets import PRESETS, published
+from tests.workloads import specs
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_preset_has_the_parameters_its_publisher_states(name: str) -> None:
+    assert shapes.parameters(PRESETS[name]) == pytest.approx(published()[name].parameters, rel=0.005)
+
+
+def test_parameters_of_a_small_model_counted_by_hand() -> None:
+    shape = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, ffn=16, vocab=32, context=4)
+    block = 8 * 8 + 8 * 4 + 8 * 4 + 8 * 8 + 3 * 8 * 16 + 2 * 8
+    assert shapes.parameters(shape) == 2 * block + 32 * 8 + 8
+    assert shapes.parameters(shape.model_copy(update={"tied_head": False})) == 2 * block + 2 * 32 * 8 + 8
+
+
+def test_model_flops_agree_with_narayanan_2021_for_a_plain_transformer() -> None:
+    """Their eq. 3 without recompute and with full attention: 72·B·s·L·h²·(1 + s/6h + V/12Lh). We count attention by
+    half, so s/12h; a gated feed-forward of width 8h/3 has as many weights as their plain one of width 4h."""
+    shape = ModelShape(layers=24, hidden=3072, heads=24, kv_heads=24, ffn=8192, vocab=51200, context=2048)
+    by_the_paper = 72 * 24 * 3072**2 * (1 + 2048 / (12 * 3072) + 51200 / (12 * 24 * 3072))
+    assert shapes.flops_per_token(shape) == pytest.approx(by_the_paper, rel=1e-9)
+
+
+def test_activations_without_recompute_are_of_korthikanti_s_size() -> None:
+    """34·s·b·h for a plain block in 16 bit, of which dropout masks are 3·s·b·h and its feed-forward 19·s·b·h."""
+    shape = ModelShape(layers=1, hidden=4096, heads=32, kv_heads=32, ffn=10923, vocab=32000, context=2048)
+    theirs = 34 * 2048 * 4096
+    assert 0.8 * theirs < shapes.activation_bytes(shape, 1, "none", precision="bf16") < 1.5 * theirs
+    assert shapes.activation_bytes(shape, 3, "full", precision="bf16") == 2 * 3 * 2048 * 4096
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=specs.shapes(), micro_batch=st.integers(1, 64))
+def test_more_recompute_keeps_less_and_more_sequences_keep_more(shape: ModelShape, micro_batch: int) -> None:
+    none, selective, full = (
+        shapes.activation_bytes(shape, micro_batch, mode, precision="bf16", scores_kept=True)
+        for mode in ("none", "selective", "full")
+    )
+    assert full < selective < none
+    assert shapes.activation_bytes(shape, micro_batch + 1, "none", precision="bf16", scores_kept=True) > none
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=specs.shapes())
+def test_products_of_a_block_hold_all_its_weights(shape: ModelShape) -> None:
+    assert sum(k * n for _, k, n in shapes.block_products(shape, 7)) == shapes.layer_matmul_parameters(shape)
+    assert shapes.flops_per_token(shape) > 6 * shape.layers * shapes.layer_matmul_parameters(shape)
+
+
+def test_a_workload_of_an_entry_takes_the_counted_parameters() -> None:
+    where = WhereSpec(max_gpu_hours=1)
+    model = ModelSpec(entry="mine:build", vocab=5000, context=64)
+    spec = TrainSpec.model_construct(name="a", model=model, batch=8, tokens=1000, precision="fp32", where=where)
+    assert shapes.workload_of(spec, 1000).parameters == 1000
+    with pytest.raises(SpecError, match="parameter count"):
+        shapes.workload_of(spec)
+
+
+def test_a_command_has_no_workload() -> None:
+    spec = TrainSpec(name="a", command=CommandSpec(run="true"), where=WhereSpec(max_gpu_hours=1))
+    with pytest.raises(SpecError, match="command"):
+        shapes.workload_of(spec)
+
+
+def test_the_schema_for_editors_takes_the_example_and_refuses_a_wrong_key() -> None:
+    command = [sys.executable, "-m", "hanse.workloads.schema"]
+    schema = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    example = yaml.safe_load(specs.WHOLE)
+    jsonschema.validate(example, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**example, "bacth": 3}, schema)
