@@ -1,4 +1,4 @@
-"""The code bundle of an `entry:` or `command:` run: the folder of train.yaml as a gzipped tar, the same bytes for the same files.
+"""The code bundle of an `entry:` or `command:` run: the folder of train.yaml, gzipped; same files, same bytes.
 
 Left out are version control, caches, environments, the spec's own data and single files over the limit; what was
 left out for its size is told, never dropped in silence.
@@ -24,8 +24,8 @@ MAX_FILE_BYTES = 5_000_000
 MAX_FILES = 5_000
 SKIPPED_FOLDERS = frozenset(
     {
-        ".git", ".hg", ".svn", "__pycache__", ".venv", "venv", "env", "node_modules", ".tox", ".nox", ".idea", ".vscode",
-        ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", "wandb", ".eggs",
+        ".git", ".hg", ".svn", "__pycache__", ".venv", "venv", "env", "node_modules", ".tox", ".nox", ".idea",
+        ".vscode",        ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", "wandb", ".eggs",
     }
 )  # fmt: skip
 SKIPPED_ENDINGS = (".pyc", ".pyo", ".swp", "~", ".DS_Store")

@@ -17,6 +17,7 @@ from hanse.contracts.units import format_bytes
 
 State = Literal["good", "look", "absent", "missing"]
 
+MINIMUM_PYTHON = (3, 11)
 MINIMUM_MEMORY_BYTES = 2_000_000_000
 MINIMUM_DISK_BYTES = 1_000_000_000
 CORE = ("pydantic", "yaml", "numpy", "httpx", "cryptography", "psutil", "holidays", "rich")
@@ -39,9 +40,11 @@ class Check(NamedTuple):
 
 def _python() -> Check:
     version = platform.python_version()
-    if sys.version_info >= (3, 11):
+    if (sys.version_info.major, sys.version_info.minor) >= MINIMUM_PYTHON:
         return Check("Python", "good", f"{version} at {sys.executable}")
-    return Check("Python", "missing", f"{version}; Hanse needs 3.11 or newer", "On Debian or Ubuntu: apt install python3.11")
+    return Check(
+        "Python", "missing", f"{version}; Hanse needs 3.11 or newer", "apt install python3 on Debian 12 brings it"
+    )
 
 
 def _modules(name: str, modules: tuple[str, ...], extra: str) -> Check:
@@ -62,7 +65,9 @@ def _torch() -> Check:
     except metadata.PackageNotFoundError:
         return Check("PyTorch", "missing", "not installed", get)
     _, _, local = version.partition("+")
-    build = {"cpu": "CPU build", "cu": "CUDA build", "ro": "ROCm build"}.get(local if local == "cpu" else local[:2], "default build")
+    build = {"cpu": "CPU build", "cu": "CUDA build", "ro": "ROCm build"}.get(
+        local if local == "cpu" else local[:2], "default build"
+    )
     major, minor = (int(part) for part in version.split(".")[:2])
     if (major, minor) < (2, 8):
         return Check("PyTorch", "missing", f"{version}; Hanse needs 2.8 or newer", get)
@@ -94,7 +99,12 @@ def _memory() -> Check:
     memory = psutil.virtual_memory()
     found = f"{format_bytes(memory.available)} free of {format_bytes(memory.total)}"
     if memory.available < MINIMUM_MEMORY_BYTES:
-        return Check("Memory", "missing", found, f"The demo takes about {format_bytes(MINIMUM_MEMORY_BYTES)}: end what else runs.")
+        return Check(
+            "Memory",
+            "missing",
+            found,
+            f"The demo takes about {format_bytes(MINIMUM_MEMORY_BYTES)}: end what else runs.",
+        )
     return Check("Memory", "good", found)
 
 
@@ -123,7 +133,9 @@ def _loopback() -> Check:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
     except OSError as error:
-        return Check("Ports", "missing", f"127.0.0.1 cannot be listened on: {error}", "The service and torchrun need loopback.")
+        return Check(
+            "Ports", "missing", f"127.0.0.1 cannot be listened on: {error}", "The service and torchrun need loopback."
+        )
     return Check("Ports", "good", f"127.0.0.1 can be listened on (tried {port})")
 
 
@@ -143,7 +155,9 @@ def _slurm() -> Check:
         return Check("Slurm", "absent", "no commands found; needed only to run on a cluster from here")
     lacking = [command for command in SLURM_COMMANDS if command not in present]
     if lacking:
-        return Check("Slurm", "look", f"{', '.join(present)} found, {', '.join(lacking)} not", "apt install slurm-client")
+        return Check(
+            "Slurm", "look", f"{', '.join(present)} found, {', '.join(lacking)} not", "apt install slurm-client"
+        )
     return Check("Slurm", "good", ", ".join(present))
 
 
@@ -162,13 +176,28 @@ def _calibration() -> Check:
 
     machine = cached_local()
     if machine is None or machine.calibration is None:
-        return Check("Calibration", "absent", "not measured yet", "hanse machines calibrate (half a minute; the demo does it too)")
-    return Check("Calibration", "good", f"measured {machine.calibration.measured_at:%-d %b %Y} with {machine.calibration.ranks} ranks")
+        return Check(
+            "Calibration",
+            "absent",
+            "not measured yet",
+            "hanse machines calibrate (half a minute; the demo does it too)",
+        )
+    return Check(
+        "Calibration",
+        "good",
+        f"measured {machine.calibration.measured_at:%-d %b %Y} with {machine.calibration.ranks} ranks",
+    )
 
 
 def examine() -> list[Check]:
     """Every check, in the order a newcomer would mend them."""
-    found = [_python(), _modules("Core parts", CORE, ""), _modules("Service parts", SERVICE, "service"), _torch(), _accelerators()]
+    found = [
+        _python(),
+        _modules("Core parts", CORE, ""),
+        _modules("Service parts", SERVICE, "service"),
+        _torch(),
+        _accelerators(),
+    ]
     found += [_cores(), _memory(), _home(), _loopback(), _slurm()]
     if not any(check.blocks_demo for check in found[:2]):
         found += [*_processes(), _calibration()]

@@ -46,7 +46,9 @@ def configured() -> Endpoint | None:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"It is not valid TOML: {error}.", where=short(path), fix='It needs url = "…" and token = "…".') from None
+        raise UsageError(
+            f"It is not valid TOML: {error}.", where=short(path), fix='It needs url = "…" and token = "…".'
+        ) from None
     if not (isinstance(values.get("url"), str) and isinstance(values.get("token"), str)):
         raise UsageError("It lacks url or token.", where=short(path), fix='Write url = "…" and token = "…" at its top.')
     return Endpoint(values["url"].rstrip("/"), values["token"], short(path))

@@ -74,10 +74,10 @@ def load(verb: Verb) -> click.Command:
 class LazyGroup(TyperGroup):
     """The verbs of the registry; a verb's module is imported when it is used or asked for help."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click asks
         return [verb.name for verb in VERBS if not verb.hidden]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click asks
         verb = BY_NAME.get(cmd_name)
         return load(verb) if verb else None
 
@@ -94,14 +94,14 @@ class LazyGroup(TyperGroup):
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click asks
         width = max(len(verb.name) for verb in VERBS)
         for group in GROUPS:
             rows = [(f"{v.name:{width}}", v.help) for v in VERBS if v.group == group and not v.hidden]
             with formatter.section(group):
                 formatter.write_dl(rows)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click asks
         _write_examples(
             formatter,
             (
@@ -137,23 +137,20 @@ app = typer.Typer(
     context_settings=_CONTEXT,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Europe's supercomputers for AI: apply for compute, plan a training, run it, leave with a model and its papers.",
+    help="Europe's supercomputers for AI: apply for compute, plan a training, run it, leave with a model.",
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from hanse import __version__
-
-        typer.echo(f"hanse {__version__}")
-        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    if version:
+        from hanse import __version__
+
+        typer.echo(f"hanse {__version__}")
+        raise typer.Exit
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

@@ -18,7 +18,7 @@ import typer
 from hanse.contracts.errors import HanseError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from hanse.contracts.base import Contract
 
@@ -33,7 +33,20 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(stderr=stderr, highlight=False, emoji=False, width=width, soft_wrap=not stream.isatty())
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=not stream.isatty()
+    )
+
+
+def tell(*parts: RenderableType) -> None:
+    """Facts for a person, on stdout; into a pipe without the blanks Rich fills its columns with."""
+    out = console()
+    if out.is_terminal:
+        out.print(*parts, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*parts, sep="\n")
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def interactive() -> bool:
@@ -43,7 +56,7 @@ def interactive() -> bool:
 
 def note(text: str) -> None:
     """A remark for the person, not part of the answer: on stderr, so that pipes stay clean."""
-    console(stderr=True).print(text, style="dim", markup=False)
+    console(stderr=True).print(text, style="dim")
 
 
 def print_json(facts: Contract | Sequence[Contract] | dict[str, object]) -> None:
@@ -67,7 +80,7 @@ def describe(error: BaseException) -> HanseError:
             where=str(error.filename or ""),
             fix="Check that path, its permissions and the free space, and try again.",
         )
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("hanse"):
         return HanseError(
             f"The Python module {error.name} is not installed.",
             fix="'hanse doctor' says which part of Hanse it belongs to and how to get it.",

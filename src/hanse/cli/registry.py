@@ -1,6 +1,6 @@
 """Every verb with its one-line help and its examples, as data: `hanse --help` lists them without importing any.
 
-A verb's module is `hanse.cli.verbs.<name>`; adding a verb here is what makes it public (tests/cli holds the frozen list).
+A verb's module is `hanse.cli.verbs.<name>`; adding a verb here makes it public (tests/cli holds the frozen list).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERBS: tuple[Verb, ...] = (
         "The whole journey on this machine, in one command.",
         (
             Example("hanse demo", "a small language model, start to report, in under four minutes"),
-            Example("hanse demo --yes", "without the questions, as a script would"),
+            Example("hanse demo --out /tmp/report.html", "the report elsewhere than in this folder"),
         ),
     ),
     Verb(
@@ -45,7 +45,9 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse doctor --json", "the same facts for a program or a support ticket"),
         ),
     ),
-    Verb("version", START, "Print Hanse's version and those of what it runs on.", (Example("hanse version --json", ""),)),
+    Verb(
+        "version", START, "Print Hanse's version and those of what it runs on.", (Example("hanse version --json", ""),)
+    ),
     Verb(
         "plan",
         TRAIN,
@@ -53,7 +55,9 @@ VERBS: tuple[Verb, ...] = (
         (
             Example("hanse plan train.yaml", "on the first machine train.yaml allows"),
             Example("hanse plan train.yaml --machine leonardo --nodes 8", "on another machine, at a size of yours"),
-            Example("hanse plan train.yaml --candidates", "with the layouts that came next, and those that did not fit"),
+            Example(
+                "hanse plan train.yaml --candidates", "with the layouts that came next, and those that did not fit"
+            ),
             Example("hanse plan train.yaml --json > plan.json", "the plan as a file"),
         ),
     ),
@@ -136,7 +140,9 @@ VERBS: tuple[Verb, ...] = (
         "Run a machine's agent: it submits jobs and reports on them.",
         (
             Example("hanse agent --machine local", "for this machine's own cores"),
-            Example("HANSE_TOKEN=… hanse agent --machine my-cluster.yaml --url https://hanse.example.eu", "beside a Slurm"),
+            Example(
+                "HANSE_TOKEN=… hanse agent --machine my-cluster.yaml --url https://hanse.example.eu", "beside a Slurm"
+            ),
         ),
     ),
     Verb(

@@ -91,7 +91,10 @@ def plan(made: Plan, machine: Machine) -> RenderableType:
     work = made.workload
     title = Text.assemble((work.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
     rows: list[tuple[str, RenderableType]] = [
-        ("Model", f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens, {made.steps:,} steps"),
+        (
+            "Model",
+            f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens in {made.steps:,} steps",
+        ),
         ("Step time", interval(made.step_time.total_s)),
         ("Throughput", interval(made.tokens_per_s, "tokens/s")),
         ("Memory", f"{format_bytes(made.memory.total)} of {format_bytes(made.memory.limit)} on the fullest rank"),
@@ -104,6 +107,14 @@ def plan(made: Plan, machine: Machine) -> RenderableType:
     if made.estimates:
         parts += ["", Text("Estimates this rests on", style="bold"), sentences(made.estimates)]
     return Group(*parts)
+
+
+def plan_line(made: Plan) -> RenderableType:
+    """The plan in one sentence."""
+    return (
+        f"{made.layout.describe()}: {made.steps:,} steps of about {format_seconds(made.step_time.total_s.expected)}, "
+        f"in all about {format_seconds(made.wall_time_s.expected)} and {format_gpu_hours(made.accelerator_seconds)}."
+    )
 
 
 def candidates(made: Plan) -> RenderableType:
@@ -226,7 +237,9 @@ def machine(shown: Machine) -> RenderableType:
         rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {shown.billing.unit} a node-hour"))
     if shown.calibration:
         fastest = max(shown.calibration.matmul.y)
-        rows.append(("Measured", f"{when(shown.calibration.measured_at)}: {significant(fastest / 1e9)}{NBSP}GFLOP/s a rank"))
+        rows.append(
+            ("Measured", f"{when(shown.calibration.measured_at)}: {significant(fastest / 1e9)}{NBSP}GFLOP/s a rank")
+        )
     parts: list[RenderableType] = [Text(f"{shown.name} ({shown.id})", style="bold"), pairs(rows)]
     if shown.unknown:
         parts += ["", Text("Not known", style="bold"), sentences(shown.unknown)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -41,7 +42,7 @@ def sparkline(values: list[float], width: int) -> str:
         return ""
     width = min(width, len(values))
     edges = [round(index * len(values) / width) for index in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
     low, high = min(means), max(means)
     span = high - low or 1.0
     return "".join(BARS[min(int((value - low) / span * len(BARS)), len(BARS) - 1)] for value in means)
@@ -142,7 +143,9 @@ class Picture:
             left = self.time_left_s
             ahead = f", about {format_seconds(left)} left" if left and self.run.state not in FINAL_RUN_STATES else ""
             bar.add_row(
-                ProgressBar(total=self.steps, completed=self.step, complete_style="dark_orange3", finished_style="green"),
+                ProgressBar(
+                    total=self.steps, completed=self.step, complete_style="dark_orange3", finished_style="green"
+                ),
                 f"step {self.step:,} of {self.steps:,}{ahead}",
             )
             parts.append(bar)
@@ -179,7 +182,7 @@ def _look(client: Client, picture: Picture) -> None:
 
 
 def follow(client: Client, run: Run, console: Console) -> Run:
-    """Show the run until it ends; return it as it ended. Ctrl-C stops looking, not the run: KeyboardInterrupt passes."""
+    """Show the run until it ends; return it as it ended. Ctrl-C passes as KeyboardInterrupt; the run goes on."""
     picture = Picture(run)
     _look(client, picture)
     if console.is_terminal:
@@ -196,7 +199,7 @@ def follow(client: Client, run: Run, console: Console) -> Run:
         if picture.run.state != state or due or final:
             text = picture.line()
             if text.partition("  ")[2] != said:
-                console.print(text, markup=False)
+                console.print(text)
                 said = text.partition("  ")[2]
             spoken_at, state = time.monotonic(), picture.run.state
         if final:

@@ -14,7 +14,7 @@ def run(
 ) -> None:
     from hanse.cli import pick
     from hanse.cli.connect import client as connect
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
     from hanse.contracts.errors import UsageError
     from hanse.contracts.run import FINAL_RUN_STATES
 
@@ -27,6 +27,6 @@ def run(
         print_json(stopped)
         return
     if stopped.state == "cancelled":
-        console().print(f"{stopped.id} is cancelled; it had not started.")
+        tell(f"{stopped.id} is cancelled; it had not started.")
     else:
-        console().print(f"{stopped.id} is being cancelled. hanse status {stopped.id} --watch shows when it has ended.")
+        tell(f"{stopped.id} is being cancelled. hanse status {stopped.id} --watch shows when it has ended.")

@@ -12,29 +12,32 @@ def run(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
     from rich.text import Text
 
     from hanse.cli.checks import examine
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
 
     found = examine()
     ready = not any(check.blocks_demo for check in found)
     if as_json:
         print_json({"demo_can_run": ready, "checks": [check._asdict() for check in found]})
         raise typer.Exit(0 if ready else 1)
-    out = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column()
-    signs = {"good": ("✓ good", "green"), "absent": ("· absent", "dim"), "look": ("! look", "yellow"), "missing": ("✗ missing", "red")}
+    signs = {
+        "good": ("✓ good", "green"),
+        "absent": ("· absent", "dim"),
+        "look": ("! look", "yellow"),
+        "missing": ("✗ missing", "red"),
+    }
     for check in found:
         said = Text(check.found)
         if check.fix and check.state != "good":
             said.append(f"\n{check.fix}", style="dim")
         grid.add_row(Text(signs[check.state][0], style=signs[check.state][1]), check.name, said)
-    out.print(grid)
-    out.print()
+    tell(grid, "")
     if ready:
-        out.print("Ready: [bold]hanse demo[/] can run here.")
+        tell(Text.assemble("Ready: ", ("hanse demo", "bold"), " can run here."))
     else:
         blocking = ", ".join(check.name for check in found if check.blocks_demo)
-        out.print(f"[bold]hanse demo[/] cannot run here yet: {blocking}.")
+        tell(Text.assemble(("hanse demo", "bold"), f" cannot run here yet: {blocking}."))
     raise typer.Exit(0 if ready else 1)

@@ -18,14 +18,14 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def list_(as_json: Json = False) -> None:
     from hanse.cli import views
     from hanse.cli.machine import local
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
     from hanse.machines import catalogue
 
     known = [local(), *(catalogue.load(name) for name in catalogue.ids())]
     if as_json:
         print_json(known)
     else:
-        console().print(views.machines(known))
+        tell(views.machines(known))
 
 
 @app.command(help="One machine: its figures, what is not known, and where each value was read.")
@@ -34,13 +34,13 @@ def show(
 ) -> None:
     from hanse.cli import views
     from hanse.cli.machine import resolve
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
 
     found = resolve(machine)
     if as_json:
         print_json(found)
     else:
-        console().print(views.machine(found))
+        tell(views.machine(found))
 
 
 @app.command(help="Check a machine description of your own; what is wrong is named with key and line.")
@@ -48,15 +48,15 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The description, YAML.")], as_json: Json = False
 ) -> None:
     from hanse.cli import views
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
     from hanse.machines import catalogue
 
     found = catalogue.check(path)
     if as_json:
         print_json(found)
         return
-    console().print(views.machine(found))
-    console().print(f"\n{path} is a complete description.")
+    tell(views.machine(found))
+    tell(f"\n{path} is a complete description.")
 
 
 @app.command(help="Measure this machine (half a minute) and remember it for plans.")
@@ -66,7 +66,7 @@ def calibrate(
 ) -> None:
     from hanse.cli import views
     from hanse.cli.calibrate import calibrated
-    from hanse.cli.output import console, note, print_json
+    from hanse.cli.output import note, print_json, tell
 
     machine, fresh = calibrated(again=again, say=note)
     if not fresh:
@@ -74,4 +74,4 @@ def calibrate(
     if as_json:
         print_json(machine)
     else:
-        console().print(views.machine(machine))
+        tell(views.machine(machine))

@@ -12,7 +12,9 @@ def run(
     spec_path: Annotated[Path, typer.Argument(metavar="TRAIN.YAML", help="The training.")] = Path("train.yaml"),
     machine: Annotated[
         str | None,
-        typer.Option("--machine", "-m", help="Machine id, or a machine description ending in .yaml. Default: the spec's first."),
+        typer.Option(
+            "--machine", "-m", help="Machine id, or a machine description ending in .yaml. Default: the spec's first."
+        ),
     ] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", "-n", min=1, help="Exactly so many nodes.")] = None,
     partition: Annotated[str | None, typer.Option("--partition", "-p", help="Partition of the machine.")] = None,
@@ -21,7 +23,7 @@ def run(
 ) -> None:
     from hanse.cli import planning, views
     from hanse.cli.machine import LOCAL, resolve
-    from hanse.cli.output import console, note, print_json
+    from hanse.cli.output import note, print_json, tell
     from hanse.workloads.load import load_spec
 
     spec = load_spec(spec_path)
@@ -30,13 +32,11 @@ def run(
     if as_json:
         print_json(plan)
         return
-    out = console()
-    out.print(views.plan(plan, chosen))
+    tell(views.plan(plan, chosen))
     if candidates:
-        out.print()
-        out.print(views.candidates(plan))
+        tell("", views.candidates(plan))
     if chosen.id == LOCAL and chosen.calibration is None:
-        note("This machine was not measured yet: 'hanse machines calibrate' takes half a minute and makes this plan better.")
+        note("This machine was not measured yet: 'hanse machines calibrate' (half a minute) makes this plan better.")
     others = [name for name in spec.where.machines if name != chosen.id]
     if others and machine is None:
         note(f"{spec_path.name} also allows {', '.join(others)}: hanse plan {spec_path} --machine {others[0]}")

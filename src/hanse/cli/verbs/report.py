@@ -16,7 +16,7 @@ def run(
     from hanse.cli import pick
     from hanse.cli.connect import client as connect
     from hanse.cli.home import short
-    from hanse.cli.output import console, print_json
+    from hanse.cli.output import print_json, tell
 
     client = connect()
     record = client.record(pick.run(client, run_id).id)
@@ -26,4 +26,4 @@ def run(
     from hanse.reporting.run_report import render
 
     out.write_text(render(record), encoding="utf-8")
-    console().print(f"Report of {record.run.id} ({record.run.state}) written to {short(out)}")
+    tell(f"Report of {record.run.id} ({record.run.state}) written to {short(out)}")
