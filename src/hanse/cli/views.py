@@ -89,12 +89,10 @@ def plan(made: Plan, machine: Machine) -> RenderableType:
     from hanse.planning.explain import sentences as explain
 
     work = made.workload
+    size = f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens"
     title = Text.assemble((work.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
     rows: list[tuple[str, RenderableType]] = [
-        (
-            "Model",
-            f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens in {made.steps:,} steps",
-        ),
+        ("Model", f"{size} in {made.steps:,} steps"),
         ("Step time", interval(made.step_time.total_s)),
         ("Throughput", interval(made.tokens_per_s, "tokens/s")),
         ("Memory", f"{format_bytes(made.memory.total)} of {format_bytes(made.memory.limit)} on the fullest rank"),

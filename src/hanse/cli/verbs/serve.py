@@ -28,7 +28,9 @@ def run(
 
 def _stop() -> None:
     from hanse.cli import embedded
-X = embedded.stop_all()
+    from hanse.cli.output import tell
+
+    stopped = embedded.stop_all()
     if stopped:
         tell(f"Stopped: {' and '.join(stopped)}. Jobs go on and are found again at the next start.")
     else:
