@@ -1,0 +1,1 @@
+"""What a training runs on: the catalogue of supercomputers, this machine, and rates by size."""
