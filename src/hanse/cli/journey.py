@@ -157,7 +157,9 @@ class Journey:
         try:
             run = follow(client, run, self.story.console)
         except KeyboardInterrupt:
-            typer.echo(keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True)
+            typer.echo(
+                keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
+            )
             raise typer.Exit(130) from None
         launching.require_finished(client, run)
         return run

@@ -47,7 +47,7 @@ def keep_local(calibration: Calibration) -> Machine:
 
 
 def resolve(name: str) -> Machine:
-    """The machine called `name`; a name with a slash or a .yaml ending is a file.
+    """The machine called `name`, or the only one whose id begins so; with a slash or a .yaml ending it is a file.
 
     Raises:
         UsageError: there is none; the known ones and the nearest are named.
@@ -59,9 +59,10 @@ def resolve(name: str) -> Machine:
     if "/" in name or name.endswith((".yaml", ".yml")):
         return catalogue.check(Path(name))
     known = (LOCAL, *catalogue.ids())
-    if name not in known:
+    beginning = [one for one in known if one.startswith(name)]
+    if name not in known and len(beginning) != 1:
         raise unknown(name, known)
-    return catalogue.load(name)
+    return catalogue.load(name if name in known else beginning[0])
 
 
 def unknown(name: str, known: tuple[str, ...]) -> UsageError:

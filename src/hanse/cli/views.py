@@ -201,16 +201,15 @@ def application(shown: Application) -> RenderableType:
 
 
 def machines(listed: Sequence[Machine]) -> Table:
-    shown = table("Id", "Machine", "Site", "Country", "Nodes", "Per node", "Accelerator", "Status", right=("Nodes",))
+    shown = table("Id", "Site", "Country", "Nodes", "Per node", "Accelerator", "Status", right=("Nodes", "Per node"))
     for one in listed:
         shown.add_row(
             one.id,
-            one.name,
             one.site,
             one.country or "–",
             f"{one.nodes:,}" if one.nodes else "–",
             str(one.accelerators_per_node),
-            f"{one.accelerator.name}, {format_bytes(one.accelerator.memory_bytes)}",
+            one.accelerator.name,
             one.status,
         )
     return shown
