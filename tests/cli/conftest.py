@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from hanse.cli.main import app
 
+SOURCE = Path(__file__).parents[2] / "src"
 Hanse = Callable[..., "Answer"]
 
 
@@ -26,6 +27,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("SLURM_", "HANSE_")) or name in ("NO_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     home = tmp_path / "home"
     monkeypatch.setenv("HANSE_HOME", str(home))
     monkeypatch.chdir(tmp_path)

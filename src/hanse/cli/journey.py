@@ -19,7 +19,6 @@ from hanse.cli.calibrate import calibrated
 from hanse.cli.checks import examine
 from hanse.cli.compute import hours_for
 from hanse.cli.home import home, short
-from hanse.cli.machine import LOCAL
 from hanse.cli.story import Story
 from hanse.cli.watch import follow, keeps_going
 from hanse.contracts import jobenv
@@ -50,7 +49,7 @@ SAMPLE_LINES = 14
 
 
 def example_spec() -> Path:
-    """The example's train.yaml: the one of a clone of the project, else a copy written here for the reader to change."""
+    """The example's train.yaml: that of a clone of the project, else a copy written here for the reader to change."""
     in_clone = Path("examples") / EXAMPLE
     if in_clone.exists():
         return in_clone
@@ -134,7 +133,8 @@ class Journey:
         measured = machine.calibration
         assert measured is not None
         made = f"with {measured.ranks} ranks busy at once"
-        rates = f"{significant(max(measured.matmul.y) / 1e9)} GFLOP/s and {format_bytes(measured.memory_bytes_per_s)}/s a rank"
+        rate, memory = max(measured.matmul.y) / 1e9, format_bytes(measured.memory_bytes_per_s)
+        rates = f"{significant(rate)} GFLOP/s and {memory}/s a rank"
         link = f", {format_bytes(max(measured.all_reduce.y))}/s between them" if measured.all_reduce else ""
         when = "Measured just now" if fresh else f"Measured {views.when(measured.measured_at)}, still true"
         self.story.done(f"{when} {made}: {rates}{link}")

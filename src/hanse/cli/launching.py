@@ -13,6 +13,7 @@ from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes
 
 if TYPE_CHECKING:
     from hanse.client.api import Client
+    from hanse.contracts.plan import Plan
     from hanse.contracts.programme import Allocation
     from hanse.contracts.run import Run
     from hanse.contracts.spec import TrainSpec
@@ -68,15 +69,28 @@ def launch(
     allocation: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Plan, pack and start. Whatever the service refuses is raised with its findings."""
+    """Choose what to charge, plan, pack and start. Whatever the service refuses is raised with its findings."""
     machines = _allowed(spec, machine, spec_path)
-    charged: Allocation = pick.allocation(client.allocations(), machines, _reserved(spec), allocation)
+    charged = pick.allocation(client.allocations(), machines, _reserved(spec), allocation)
     known = {one.id: one for one in client.machines()}
     if charged.machine not in known:
         raise unknown(charged.machine, tuple(known))
     plan = None
     if spec.command is None:
         plan = planning.plan_for(spec, spec_path, known[charged.machine], partition=charged.partition)
+    return start(client, spec, spec_path, charged, plan, say=say)
+
+
+def start(
+    client: Client,
+    spec: TrainSpec,
+    spec_path: Path,
+    charged: Allocation,
+    plan: Plan | None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Send the code, if there is some, and start the run."""
     sha256 = None
     if bundle.needs_bundle(spec):
         packed = bundle.make(spec, spec_path)

@@ -8,49 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
 import click
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from hanse.cli.helptext import CONTEXT, VerbCommand, write_examples
 from hanse.cli.registry import BY_NAME, GROUPS, VERBS, Example, Verb
-
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-def _write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
-    if not examples:
-        return
-    with formatter.section("Examples"):
-        for example in examples:
-            formatter.write(f"{'':{formatter.current_indent}}{example.command}\n")
-            if example.why:
-                formatter.indent()
-                formatter.write_text(example.why)
-                formatter.dedent()
-
-
-class VerbCommand(TyperCommand):
-    """One verb; its examples come from the registry."""
-
-    examples: tuple[Example, ...] = ()
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_epilog(ctx, formatter)
-        _write_examples(formatter, self.examples)
-
-
-class VerbGroup(TyperGroup):
-    """A verb with verbs of its own."""
-
-    examples: tuple[Example, ...] = ()
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_epilog(ctx, formatter)
-        _write_examples(formatter, self.examples)
 
 
 def load(verb: Verb) -> click.Command:
@@ -62,7 +28,7 @@ def load(verb: Verb) -> click.Command:
         command.name, command.help = verb.name, verb.help
     else:
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        settings: dict[str, Any] = dict(_CONTEXT)
+        settings: dict[str, Any] = dict(CONTEXT)
         if verb.passes_through:
             settings |= {"ignore_unknown_options": True, "allow_extra_args": True}
         single.command(verb.name, cls=VerbCommand, help=verb.help, context_settings=settings)(module.run)
@@ -102,7 +68,7 @@ class LazyGroup(TyperGroup):
                 formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click asks
-        _write_examples(
+        write_examples(
             formatter,
             (
                 Example("hanse demo", "the whole journey on this machine"),
@@ -134,7 +100,7 @@ class LazyGroup(TyperGroup):
 
 app = typer.Typer(
     cls=LazyGroup,
-    context_settings=_CONTEXT,
+    context_settings=CONTEXT,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Europe's supercomputers for AI: apply for compute, plan a training, run it, leave with a model.",

@@ -21,7 +21,7 @@ from hanse.cli import views
 from hanse.contracts.base import now
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.run import FINAL_RUN_STATES
-from hanse.contracts.units import NBSP, format_count, format_gpu_hours, format_seconds
+from hanse.contracts.units import NBSP, SECONDS_PER_HOUR, format_gpu_hours, format_seconds, significant
 
 if TYPE_CHECKING:
     from hanse.client.api import Client
@@ -124,13 +124,25 @@ class Picture:
         if self.rows:
             last = self.rows[-1]
             rows.append(("Loss", f"{last.loss:.3f}  from {self.rows[0].loss:.3f} at step {self.rows[0].step}"))
-            rows.append(("Speed", f"{format_count(last.tokens_per_s)}{NBSP}tokens/s"))
+            rows.append(("Speed", self.speed()))
         if self.run.plan is not None:
             rows.append(("Step time", self.compared()))
-        limit = self.run.spec.where.max_gpu_hours * 3600
-        used = self.run.used_accelerator_seconds
-        rows.append(("Used", f"{format_gpu_hours(used)} of at most {format_gpu_hours(limit)}"))
+        rows.append(("Used", self.used()))
         return rows
+
+    def used(self) -> str:
+        """What was charged; while an attempt runs, what it holds until now, as the charge comes at its end."""
+        limit = format_gpu_hours(self.run.spec.where.max_gpu_hours * SECONDS_PER_HOUR)
+        charged, attempt, plan = self.run.used_accelerator_seconds, self.attempt, self.run.plan
+        if attempt is None or attempt.started_at is None or attempt.ended_at is not None or plan is None:
+            return f"{format_gpu_hours(charged)} of at most {limit}"
+        held = (self._clock() - attempt.started_at).total_seconds() * plan.layout.world_size
+        return f"about {format_gpu_hours(charged + max(held, 0.0))} of at most {limit}"
+
+    def speed(self) -> str:
+        """Median of the last steps; one step alone jumps too much to be read."""
+        rates = sorted(row.tokens_per_s for row in self.rows[-WINDOW:])
+        return f"{significant(rates[len(rates) // 2])}{NBSP}tokens/s"
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 2))
@@ -162,7 +174,7 @@ class Picture:
             last = self.rows[-1]
             parts.append(f"step {self.step:,} of {self.steps:,}")
             parts.append(f"loss {last.loss:.3f}")
-            parts.append(f"{format_count(last.tokens_per_s)} tokens/s")
+            parts.append(self.speed())
             parts.append(f"step time {self.compared()}")
             if self.time_left_s and self.run.state not in FINAL_RUN_STATES:
                 parts.append(f"about {format_seconds(self.time_left_s)} left")

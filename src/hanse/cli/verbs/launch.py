@@ -19,7 +19,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show spec, plan and job script; run nothing.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Ten steps first; the real run if they end well.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and look on until it ends.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The run as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The run (or all of --dry-run) as JSON.")] = False,
 ) -> None:
     from hanse.cli import launching, views
     from hanse.cli.output import console, note, print_json
@@ -31,7 +31,7 @@ def run(
     if dry_run:
         from hanse.cli.dryrun import show
 
-        show(spec, spec_path, machine)
+        show(spec, spec_path, machine, as_json=as_json)
         return
     from hanse.cli.connect import client as connect
     from hanse.cli.watch import follow, keeps_going

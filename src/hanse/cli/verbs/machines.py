@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from hanse.cli.helptext import CONTEXT, VerbGroup
+
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=VerbGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
+    context_settings=CONTEXT,
 )  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 

@@ -1,0 +1,93 @@
+"""`hanse launch --dry-run`: the spec with its defaults, the plan, and the job it becomes, each line with its reason.
+
+Needs no service: ids that only a launch gives read 'dry-run'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hanse.cli import planning
+from hanse.cli.machine import resolve
+
+if TYPE_CHECKING:
+    from hanse.contracts.job import JobSpec
+    from hanse.contracts.machine import Machine
+    from hanse.contracts.plan import Plan
+    from hanse.contracts.spec import TrainSpec
+
+ID = "dry-run"
+ACCOUNT = "YOUR-ALLOCATIONS-ACCOUNT"
+
+
+def job_for(spec: TrainSpec, plan: Plan | None, machine: Machine) -> JobSpec:
+    """The job of a first attempt, made by the code that makes the real one."""
+    from hanse.service.runs.jobs import job_of, shape_of
+
+    shape = shape_of(spec, plan, machine)
+    account = spec.where.account or (ACCOUNT if machine.scheduler.account_required else "")
+    return job_of(
+        spec, machine, shape, run_id=ID, attempt_id=ID, number=1, wall_time_s=shape.wall_time_s, account=account
+    )
+
+
+def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
+    """What is handed to the scheduler, line by line with its reason; for this machine, what its launchers execute."""
+    if machine.scheduler.kind == "local":
+        return tuple(
+            (
+                " ".join(step.argv),
+                f"step {step.name}: by a launcher on each of {step.nodes} nodes of this machine, "
+                f"{job.accelerators_per_node} ranks a node",
+            )
+            for step in job.steps
+        )
+    from hanse.schedulers.script import explain
+
+    return explain(job, machine)
+
+
+def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
+    """Print it all; nothing is sent anywhere."""
+    machine = resolve(machine_name or spec.where.machines[0])
+    plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
+    job = job_for(spec, plan, machine)
+    lines = script_lines(job, machine)
+    if as_json:
+        from hanse.cli.output import print_json
+
+        print_json(
+            {
+                "spec": spec.model_dump(mode="json"),
+                "plan": plan.model_dump(mode="json") if plan else None,
+                "job": job.model_dump(mode="json"),
+                "script": [{"line": line, "reason": reason} for line, reason in lines],
+            }
+        )
+        return
+    _print(spec, spec_path, plan, machine, lines)
+
+
+def _print(
+    spec: TrainSpec, spec_path: Path, plan: Plan | None, machine: Machine, lines: tuple[tuple[str, str], ...]
+) -> None:
+    import yaml
+    from rich.text import Text
+
+    from hanse.cli import views
+    from hanse.cli.output import console, note, tell
+
+    resolved = yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    tell(Text(f"# {spec_path} with its defaults", style="bold"), resolved)
+    if plan is not None:
+        tell(Text("# The plan", style="bold"), views.plan(plan, machine), "")
+    tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
+    out, said = console(), ""
+    for line, reason in lines:
+        if reason and reason != said:
+            indent = " " * (len(line) - len(line.lstrip()))
+            out.print(Text(f"{indent}# {reason}", style="dim"), soft_wrap=True)
+        said = reason
+        out.print(Text(line), soft_wrap=True)
+    note("Nothing was run. Without --dry-run this is launched.")
