@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+import typer.core
 from typer.core import TyperCommand, TyperGroup
 
 from hanse.cli.registry import Example
+
+typer.core.HAS_RICH = False
+# Typer 0.20 escapes brackets for Rich ("\\[default: …]") even where Rich does not print the help, and imports it.
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -30,7 +30,7 @@ def list_(as_json: Json = False) -> None:
         tell(views.machines(known))
 
 
-@app.command(help="One machine: its figures, what is not known, and where each value was read.")
+@app.command(help="One machine, with where each value was read.")
 def show(
     machine: Annotated[str, typer.Argument(help="Machine id, or a description ending in .yaml.")], as_json: Json = False
 ) -> None:
@@ -45,7 +45,7 @@ def show(
         tell(views.machine(found))
 
 
-@app.command(help="Check a machine description of your own; what is wrong is named with key and line.")
+@app.command(help="Check a description of your own; names key and line.")
 def check(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The description, YAML.")], as_json: Json = False
 ) -> None:
@@ -61,7 +61,7 @@ def check(
     tell(f"\n{path} is a complete description.")
 
 
-@app.command(help="Measure this machine (half a minute) and remember it for plans.")
+@app.command(help="Measure this machine and remember it for plans.")
 def calibrate(
     again: Annotated[bool, typer.Option("--again", help="Measure even if it was measured before.")] = False,
     as_json: Json = False,
