@@ -88,3 +88,20 @@ def test_the_schema_for_editors_takes_the_example_and_refuses_a_wrong_key() -> N
     jsonschema.validate(example, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**example, "bacth": 3}, schema)
+
+
+def test_the_time_of_a_block_is_the_sum_of_its_parts() -> None:
+    """On a machine of 1 FLOP/s, where bytes and launches cost nothing, the time is the number of FLOPs."""
+    shape = ModelShape(layers=1, hidden=8, heads=2, kv_heads=2, ffn=16, vocab=32, context=4)
+    seconds = shapes.block_seconds(
+        shape, 3, flops_per_s=lambda _: 1.0, memory_bytes_per_s=float("inf"), launch_overhead_s=0.0
+    )
+    products = 6 * 12 * (4 * 8 * 8 + 3 * 8 * 16)
+    attention = 3.5 * 12 * 4 * 4 * 8  # one tile holds all four keys, so nothing is skipped
+    assert seconds == products + attention
+
+
+@pytest.mark.parametrize("count", [1_000_000, 124_000_000, 8_000_000_000])
+def test_a_module_of_known_size_is_stood_in_for_by_a_transformer_of_that_size(count: int) -> None:
+    shape = shapes.stand_in(count, vocab=4096, context=512)
+    assert 0.4 * count < shapes.parameters(shape) <= 1.05 * count

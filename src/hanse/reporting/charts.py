@@ -206,13 +206,11 @@ class _Drawing:
             return None
         x = self.to_x(self.chart.now)
         self._note(((x, self.plot.top), (x, self.plot.bottom)))
-        label = min(max(x, 24.0), self.size.width - 12.0)
-        return join(
-            h("line", class_="now", x1=x, x2=x, y1=20, y2=self.plot.bottom),
-            None
-            if label < 7 * len(self.y_title) + 14
-            else h("text", "now", class_="now-t", x=label, y=14, text_anchor="middle"),
-        )
+        if x > 7 * len(self.y_title) + 20:
+            text = h("text", "now", class_="now-t", x=x, y=14, text_anchor="middle")
+        else:  # the axis title is in the way
+            text = h("text", "now", class_="now-t", x=x + 6, y=self.plot.top + 12)
+        return join(h("line", class_="now", x1=x, x2=x, y1=20, y2=self.plot.bottom), text)
 
     def _labels(self) -> Html:
         found = [
@@ -238,11 +236,9 @@ class _Drawing:
                 middle = min(max(self.to_x(x), plot.left + width / 2), plot.right - width / 2)
                 base = min(max(self.to_y(y) + away, plot.top + 11), plot.bottom - 5)
                 box = _Box(middle - width / 2, base - 11, middle + width / 2, base + 3)
-                crossed = sum(box.holds(*place) for place in self.drawn) + 500 * sum(
-                    box.meets(one) for one in self.taken
-                )
-                choices.append((crossed, abs(away), rank, middle, base, box))
-        _, _, _, middle, base, box = min(choices)
+                met = sum(box.holds(*place) for place in self.drawn) + 500 * sum(box.meets(one) for one in self.taken)
+                choices.append((40 * met + abs(away) + 0.6 * rank, middle, base, box))
+        _, middle, base, box = min(choices)
         self.taken.append(box)
         return h("text", label, class_=class_ or None, x=middle, y=base, text_anchor="middle")
 

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"  # HTML does not allow them
+    "\u202a-\u202e\u2066-\u2069]"  # they turn the direction of the text around them
+)
 _VOID = frozenset({"meta", "br", "link", "input"})
 
 
@@ -30,8 +33,8 @@ Value: TypeAlias = "str | int | float | bool | None"
 
 
 def text(value: str) -> Html:
-    """`value` escaped, without the control characters HTML does not allow."""
-    return Html(escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value), quote=True))
+    """`value` escaped, with what cannot or must not be shown replaced by its sign."""
+    return Html(escape(_UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value), quote=True))
 
 
 def join(*children: Child) -> Html:

@@ -97,7 +97,9 @@ def _lane(lane: _Lane, top: int, start: datetime, to_x: Scale, at: datetime) -> 
             held = max(2.0, place(attempt.ended_at or max(at, begun)) - place(begun))
             label = f"{attempt.number}{_MARKS.get(attempt.state, '')}"
             bars.append(_bar(_TONES.get(attempt.state, "a-done"), "a-t", place(begun), held, top, label))
-    name = h("text", h("tspan", lane.name, class_="strong"), h("tspan", lane.note, dx=8), x=0, y=top + 9)
+    room = int(to_x.end / 6.6) - len(lane.note)
+    shown = lane.name if len(lane.name) <= room else f"{lane.name[: max(1, room - 1)]}…"
+    name = h("text", h("tspan", shown, class_="strong"), h("tspan", lane.note, dx=8), x=0, y=top + 9)
     return join(name, bars)
 
 

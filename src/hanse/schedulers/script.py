@@ -1,4 +1,4 @@
-"""A JobSpec as a Slurm batch script, every line with the reason it is there. Job scripts are made here and nowhere else.
+"""A JobSpec as a Slurm batch script, each line with its reason. Job scripts are made here and nowhere else.
 
 The shape follows what published scripts of EuroHPC machines have in common (one launcher a node, c10d rendezvous on
 the first node, SRUN_CPUS_PER_TASK, no CPU binding by accident); machine facts come from the catalogue.
@@ -100,7 +100,10 @@ def _request(job: JobSpec, machine: Machine, run_dir: RunDir) -> Lines:
         (qos and f"--qos={qos}", "the quality of service this queue asks for"),
         (f"--nodes={job.nodes}", "as planned"),
         ("--ntasks-per-node=1", "one launcher a node; it starts the node's ranks itself"),
-        (facts.cpus_per_node and f"--cpus-per-task={facts.cpus_per_node}", "all cores a job may have on a node"),
+        (
+            f"--cpus-per-task={facts.cpus_per_node}" if facts.cpus_per_node else None,
+            "all cores a job may have on a node",
+        ),
         (facts.memory_per_node and f"--mem={facts.memory_per_node}", "the node's memory as this machine counts it"),
         (facts.gpu_request, "how this machine is asked for a node's accelerators"),
         (f"--time={time_limit(job.wall_time_s)}", "a concrete limit: what is unlimited is started last"),
@@ -111,10 +114,7 @@ def _request(job: JobSpec, machine: Machine, run_dir: RunDir) -> Lines:
         ("--no-requeue", "the next attempt is a job of its own, decided by the service"),
         (f"--output={log}", "stdout and stderr lie with the attempt"),
         ("--open-mode=append", "should the site requeue by force, the first log survives"),
-        (
-            ",".join(job.exclude) and f"--exclude={','.join(job.exclude)}",
-            "nodes that failed this run before",
-        ),
+        (f"--exclude={','.join(job.exclude)}" if job.exclude else None, "nodes that failed this run before"),
         (f"--chdir={run_dir.attempt(job.attempt_number).root}", "a folder that exists on the node"),
     ]
     return [

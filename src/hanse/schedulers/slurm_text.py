@@ -214,7 +214,7 @@ def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport]) -> tuple[Jo
 
 
 def _both(seen: JobReport, known: JobReport) -> JobReport:
-    """The queue was asked first: an end that accounting reports may be newer; a requeue it does not yet know may not."""
+    """The queue was asked first, so an end that accounting reports is news; only of a requeue the queue knows more."""
     if known.state in FINAL_JOB_STATES and (seen.state in FINAL_JOB_STATES or seen.state == "running"):
         return known
     if seen.state == "queued":

@@ -8,6 +8,7 @@ attention counted by half, the embedding's look-up not at all, the head in full)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hanse.contracts.errors import SpecError
@@ -21,6 +22,13 @@ ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp32": 4, "bf16": 2, "fp8": 2}
 
 BACKWARD_OVER_FORWARD: Final = 2.0
 """Each product of the forward pass needs two of its size going back: one for its input, one for its weight."""
+
+ATTENTION_BACKWARD_OVER_FORWARD: Final = 2.5
+"""Tiled attention computes the scores again going back: five products for the forward pass's two (FlashAttention-2)."""
+
+CPU_ATTENTION_TILE: Final = 512
+GPU_ATTENTION_TILE: Final = 128
+"""Keys that tiled attention takes at once: torch's CPU kernel, and FlashAttention on GPUs."""
 
 BLOCK_LAUNCHES_FORWARD: Final = 30
 """Small operations a framework starts for one block's forward pass: 7 products, 2 norms, rotary on q and k, attention,
@@ -95,6 +103,60 @@ def block_elementwise_elements(shape: ModelShape, *, fused: bool) -> float:
 def block_elementwise_bytes(shape: ModelShape, tokens: int, *, element_bytes: int, fused: bool) -> float:
     """Bytes moved by one block's forward pass outside its products; the backward pass moves about twice as many."""
     return tokens * element_bytes * block_elementwise_elements(shape, fused=fused)
+
+
+def attention_flops_computed_per_token(shape: ModelShape, *, tile: int) -> float:
+    """Forward FLOPs of attention that a kernel really spends when it skips masked keys by whole tiles of `tile` keys."""
+    return 2 * attention_flops_per_token(shape) * min(1.0, 0.5 + tile / (2 * shape.context))
+
+
+def block_seconds(
+    shape: ModelShape,
+    micro_batch: int,
+    *,
+    flops_per_s: Callable[[float], float],
+    memory_bytes_per_s: float,
+    launch_overhead_s: float,
+    element_bytes: int = 4,
+    tile: int = CPU_ATTENTION_TILE,
+) -> float:
+    """Forward and backward of one block as the formulas have it: what `Calibration.block_scale` is measured against.
+
+    `flops_per_s` is the rate of a product by its FLOPs. Attention runs at the rate of one head's score matrix: its
+    tiles are of that order. The planner computes the same for many layouts at once.
+    """
+    tokens = micro_batch * shape.context
+    flops = [2.0 * m * k * n for m, k, n in block_products(shape, tokens)]
+    products = sum((1 + BACKWARD_OVER_FORWARD) * each / flops_per_s(each) for each in flops)
+    attention = tokens * attention_flops_computed_per_token(shape, tile=tile) / flops_per_s(head_score_flops(shape))
+    moved = block_elementwise_bytes(shape, tokens, element_bytes=element_bytes, fused=False) / memory_bytes_per_s
+    launches = BLOCK_LAUNCHES_FORWARD * launch_overhead_s
+    return (
+        products + (1 + ATTENTION_BACKWARD_OVER_FORWARD) * attention + (1 + BACKWARD_OVER_FORWARD) * (moved + launches)
+    )
+
+
+def head_score_flops(shape: ModelShape) -> float:
+    """FLOPs of one head's score matrix of one sequence."""
+    return 2.0 * shape.context**2 * shape.head_dim
+
+
+def stand_in(parameters: int, vocab: int, context: int) -> ModelShape:
+    """A transformer of usual proportions (hidden = 64 × layers) with about that many parameters.
+
+    It stands for a module of the user's, of which only the count is known.
+    """
+    layers = 1
+    while layers < 512 and _count(_usual(layers + 1, vocab, context)) <= parameters:
+        layers += 1
+    return _usual(layers, vocab, context)
+
+
+def _usual(layers: int, vocab: int, context: int) -> ModelShape:
+    hidden = 64 * layers
+    return ModelShape(
+        layers=layers, hidden=hidden, heads=layers, kv_heads=layers, ffn=8 * hidden // 3, vocab=vocab, context=context
+    )
 
 
 def activation_bytes(
