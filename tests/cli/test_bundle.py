@@ -21,10 +21,11 @@ def command_spec() -> TrainSpec:
     return TrainSpec(name="hello", command=CommandSpec(run="true"), where=WhereSpec(max_gpu_hours=1))
 
 
-def entry_spec(source: str) -> TrainSpec:
+def entry_spec(source: str, *, personal_data: bool = False) -> TrainSpec:
     return TrainSpec(
         name="mine", model=ModelSpec(entry="mine:make", vocab=300, context=32), batch=2, tokens=1000,
-        data=(DatasetSpec(name="texts", source=source, licence="CC0-1.0"),), where=WhereSpec(max_gpu_hours=1),
+        data=(DatasetSpec(name="texts", source=source, licence="CC0-1.0", personal_data=personal_data),),
+        where=WhereSpec(max_gpu_hours=1),
     )  # fmt: skip
 
 
@@ -67,12 +68,27 @@ def test_a_program_stays_executable(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["texts/*.txt", "texts", "{folder}/texts/*.txt"])
-def test_data_the_spec_names_is_not_sent_as_code(folder: Path, source: str) -> None:
+def test_a_little_data_travels_with_the_code_and_much_stays(folder: Path, source: str) -> None:
     (folder / "texts").mkdir()
     (folder / "texts" / "a.txt").write_text("data")
-    packed = bundle.make(entry_spec(source.format(folder=folder)), folder / "train.yaml")
+    spec = entry_spec(source.format(folder=folder))
+    little = bundle.make(spec, folder / "train.yaml")
+    assert "texts/a.txt" in names(little)
+    assert little.data_left == ()
+    for name in "bcd":
+        (folder / "texts" / f"{name}.txt").write_bytes(b"x" * 2_000_000)
+    much = bundle.make(spec, folder / "train.yaml")
+    assert not any(name.startswith("texts/") for name in names(much))
+    assert much.data_left == (("texts", 6_000_004),)
+    assert "pkg/mine.py" in names(much)
+
+
+def test_personal_data_never_travels_with_the_code(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("data")
+    packed = bundle.make(entry_spec("texts", personal_data=True), folder / "train.yaml")
     assert "texts/a.txt" not in names(packed)
-    assert "pkg/mine.py" in names(packed)
+    assert packed.data_left == (("texts", 4),)
 
 
 def test_a_big_file_is_left_out_and_told(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The code bundle of an `entry:` or `command:` run: the folder of train.yaml, gzipped; same files, same bytes.
 
-Left out are version control, caches, environments, the spec's own data and single files over the limit; what was
-left out for its size is told, never dropped in silence.
+Left out are version control, caches, environments, single files over the limit, and data: that of a dataset goes
+along only if it is small and holds nothing personal. What was left out for its size is told, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -37,29 +37,39 @@ class Bundle(NamedTuple):
     files: tuple[str, ...]
     too_big: tuple[tuple[str, int], ...]
     """Files left out because of their size, with their bytes."""
+    data_left: tuple[tuple[str, int], ...] = ()
+    """Datasets beside the spec that were left out, with their bytes; the machine must have them where they are here."""
 
 
 def needs_bundle(spec: TrainSpec) -> bool:
     return spec.command is not None or (spec.model is not None and spec.model.entry is not None)
 
 
-def _data_files(spec: TrainSpec, folder: Path) -> frozenset[Path]:
-    found: set[Path] = set()
+def _files_of(source: str, folder: Path) -> frozenset[Path]:
+    """The files a dataset's source names inside `folder`."""
+    path = Path(source)
+    if path.is_absolute():
+        if not path.is_relative_to(folder):
+            return frozenset()
+        path = path.relative_to(folder)
+    named = list(folder.glob(str(path)))
+    inside = [each for one in named if one.is_dir() for each in one.rglob("*")]
+    return frozenset(each.resolve() for each in (*named, *inside) if each.is_file())
+
+
+def _data_to_leave(spec: TrainSpec, folder: Path) -> dict[str, frozenset[Path]]:
+    """The datasets whose files do not travel with the code."""
+    left = {}
     for dataset in spec.data:
-        source = Path(dataset.source)
-        pattern = str(source.relative_to(folder)) if source.is_absolute() and source.is_relative_to(folder) else ""
-        if not source.is_absolute():
-            pattern = dataset.source
-        if pattern:
-            found |= {path.resolve() for path in folder.glob(pattern)}
-    return frozenset(found)
+        found = _files_of(dataset.source, folder)
+        if dataset.personal_data or sum(path.stat().st_size for path in found) > MAX_FILE_BYTES:
+            left[dataset.name] = found
+    return left
 
 
 def _walk(folder: Path, data: frozenset[Path]) -> Iterator[Path]:
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if name not in SKIPPED_FOLDERS and (Path(here) / name).resolve() not in data
-        )
+        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         for name in sorted(files):
             path = Path(here) / name
             if path.is_file() and not name.endswith(SKIPPED_ENDINGS) and path.resolve() not in data:
@@ -91,7 +101,8 @@ def make(spec: TrainSpec, spec_path: Path) -> Bundle:
     folder = spec_path.resolve().parent
     sizes: dict[str, int] = {}
     too_big: list[tuple[str, int]] = []
-    for path in _walk(folder, _data_files(spec, folder)):
+    left = _data_to_leave(spec, folder)
+    for path in _walk(folder, frozenset().union(*left.values())):
         name, size = str(path.relative_to(folder)), path.stat().st_size
         if size > MAX_FILE_BYTES:
             too_big.append((name, size))
@@ -115,4 +126,5 @@ def make(spec: TrainSpec, spec_path: Path) -> Bundle:
             + ", ".join(f"{name} ({format_bytes(sizes[name])})" for name in biggest)
             + ".",
         )
-    return Bundle(data, hashlib.sha256(data).hexdigest(), tuple(names), tuple(too_big))
+    data_left = tuple((name, sum(path.stat().st_size for path in paths)) for name, paths in left.items() if paths)
+    return Bundle(data, hashlib.sha256(data).hexdigest(), tuple(names), tuple(too_big), data_left)

@@ -96,6 +96,8 @@ def start(
         packed = bundle.make(spec, spec_path)
         for name, size in packed.too_big:
             say(f"Left out of the code as over {format_bytes(bundle.MAX_FILE_BYTES)}: {name} ({format_bytes(size)}).")
+        for name, size in packed.data_left:
+            say(f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path.")
         sha256 = client.upload_code(packed.data).sha256
         say(f"Sent {len(packed.files)} files of code, {format_bytes(len(packed.data))} packed.")
     return client.launch(spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256)
