@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hanse.contracts.errors import ServiceError
+from hanse.cli.output import ProgramError
 
 CLOCK_SLACK_S = 2.0
 
@@ -119,17 +119,17 @@ def wait_for(
     """Poll `ready()` until it is true.
 
     Raises:
-        ServiceError: the process ended or the time ran out; the log's last lines are its history.
+        ProgramError: the process ended or the time ran out; the log's last lines are its history.
     """
     deadline = time.monotonic() + within_s
     while not ready():
         code = child.poll()
         if code is not None or time.monotonic() > deadline:
             ended = f"ended with code {code}" if code is not None else f"did not answer within {within_s:g} s"
-            raise ServiceError(
+            raise ProgramError(
                 f"{what} {ended}.",
                 where=str(log),
-                fix="The lines above are the end of its log. 'hanse doctor' checks what it needs.",
+                fix="'hanse doctor' checks what it needs.",
                 history=last_lines(log),
             )
         time.sleep(every_s)

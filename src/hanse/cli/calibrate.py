@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hanse.cli import machine as machines
+from hanse.cli.output import ProgramError
 from hanse.contracts.errors import HanseError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def calibrated(*, again: bool = False, say: Callable[[str], None] = lambda _: No
             ) from None
         if done.returncode or not out.exists():
             said = tuple(line.strip() for line in done.stderr.splitlines() if line.strip())[-3:]
-            raise HanseError(
+            raise ProgramError(
                 "Measuring this machine failed.",
                 fix="'hanse doctor' checks what it needs.",
                 history=said,

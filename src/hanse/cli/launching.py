@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from hanse.cli import bundle, pick, planning
 from hanse.cli.machine import unknown
-from hanse.contracts.errors import HanseError, UsageError
+from hanse.cli.output import ProgramError
+from hanse.contracts.errors import UsageError
 from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ def require_finished(client: Client, run: Run) -> None:
     """Nothing if the run finished.
 
     Raises:
-        HanseError: it did not; its reason, and the end of its log, stand in it.
+        ProgramError: it did not; its reason, and the end of its log, stand in it.
     """
     if run.state == "finished":
         return
-    raise HanseError(
+    raise ProgramError(
         f"{run.id} {'was cancelled' if run.state == 'cancelled' else f'is {run.state}'}"
         + (f": {run.reason}" if run.reason else "."),
         fix=f"'hanse logs {run.id}' prints all it wrote.",

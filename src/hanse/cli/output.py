@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hanse.contracts.errors import HanseError
+from hanse.contracts.errors import HanseError, PolicyError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 160
 """Columns of a table that no terminal bounds."""
+
+
+class ProgramError(HanseError):
+    """A program did not do its work; `history` holds its own last words."""
 
 
 @cache
@@ -91,12 +95,19 @@ def describe(error: BaseException) -> HanseError:
     )
 
 
+def history_word(error: HanseError) -> str:
+    """What the lines of an error's history are: reasons of a refusal, words of a program, or what was tried."""
+    if isinstance(error, PolicyError):
+        return "Why:   "
+    return "Said:  " if isinstance(error, ProgramError) else "Tried: "
+
+
 def failure_lines(error: HanseError, width: int | None) -> list[str]:
     """The message as lines, with hanging indents; `width` None leaves lines unwrapped."""
     rows = [("Error: ", error.what)]
     if error.where:
         rows.append(("  Where: ", error.where))
-    rows += [("  Tried: ", line) for line in error.history]
+    rows += [(f"  {history_word(error)}", line) for line in error.history]
     if error.fix:
         rows.append(("  To do: ", error.fix))
     lines: list[str] = []
@@ -120,6 +131,6 @@ def print_failure(error: BaseException) -> int:
     for line in failure_lines(known, width):
         head, colon, rest = line.partition(":")
         marked = typer.style(head + colon, bold=True, fg="red" if head == "Error" else None) + rest
-        is_head = colon and head.strip() in ("Error", "Where", "Tried", "To do")
+        is_head = colon and head.strip() in ("Error", "Where", "Tried", "Why", "Said", "To do")
         typer.echo(marked if colour and is_head else line, err=True)
     return known.exit_code

@@ -78,20 +78,20 @@ VERBS: tuple[Verb, ...] = (
         (
             Example("hanse status", "all runs, latest first"),
             Example("hanse status --watch", "the latest run, live"),
-            Example("hanse status stdlib-lm-1 --json", "one run as facts"),
+            Example("hanse status stdlib-lm --json", "one run as facts"),
         ),
     ),
     Verb(
         "logs",
         TRAIN,
         "Print what a run's job has written.",
-        (Example("hanse logs", "of the latest run"), Example("hanse logs stdlib-lm-1 -f", "and keep following")),
+        (Example("hanse logs", "of the latest run"), Example("hanse logs stdlib-lm -f", "and keep following")),
     ),
     Verb(
         "cancel",
         TRAIN,
         "Stop a run; what it checkpointed stays.",
-        (Example('hanse cancel stdlib-lm-1 --reason "wrong data"', ""),),
+        (Example('hanse cancel stdlib-lm --reason "wrong data"', ""),),
     ),
     Verb(
         "report",
@@ -99,8 +99,8 @@ VERBS: tuple[Verb, ...] = (
         "Write a run's report: one HTML file that stands alone.",
         (
             Example("hanse report", "of the latest run, to report.html"),
-            Example("hanse report stdlib-lm-1 --out monday.html", "another run, another file"),
-            Example("hanse report stdlib-lm-1 --json > run.json", "the record the report is made from"),
+            Example("hanse report stdlib-lm --out monday.html", "another run, another file"),
+            Example("hanse report stdlib-lm --json > run.json", "the record the report is made from"),
         ),
     ),
     Verb(

@@ -146,12 +146,12 @@ def decision(made: Decision) -> RenderableType:
 
 
 def runs(listed: Sequence[Run]) -> Table:
-    shown = table("Run", "State", "Steps", "Machine", "Used", "Started", right=("Steps", "Used"))
+    shown = table("Run", "Name", "State", "Steps", "Machine", "Used", "Started", right=("Steps", "Used"))
     for run in listed:
         steps = f"{run.step:,} of {run.steps:,}" if run.steps else "–"
         machines = ", ".join(leg.machine for leg in run.legs)
         used = format_gpu_hours(run.used_accelerator_seconds)
-        shown.add_row(run.id, state(run.state), steps, machines, used, when(run.created_at))
+        shown.add_row(run.id, run.name, state(run.state), steps, machines, used, when(run.created_at))
     return shown
 
 
