@@ -65,7 +65,11 @@ class SlurmSite:
             ),
             partitions=(Partition(name=PARTITION, nodes=NODES, max_wall_time_s=86400, exclusive=False),),
             scheduler=SchedulerFacts(
-                kind="slurm", cpus_per_node=CPUS_PER_NODE, account_required=True, rendezvous_host_rule="loopback"
+                kind="slurm",
+                cpus_per_node=4,  # of the 32 a node pretends to have: several jobs run at once
+                account_required=True,
+                rendezvous_host_rule="loopback",
+                environment={"OMP_NUM_THREADS": "1"},
             ),
         )  # fmt: skip
 

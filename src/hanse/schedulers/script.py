@@ -67,8 +67,9 @@ def explain(
         *_end(job),
     ]
     for line, _ in lines:
-        if "\n" in line or "\0" in line:
-            raise SiteError("a value with a line break cannot stand in a job script", where=repr(line))
+        # Quoted text of the shell may go over several lines; an option of Slurm would end and the rest be a command.
+        if "\0" in line or ("\n" in line and line.startswith("#SBATCH")):
+            raise SiteError("a value with a line break cannot be an option of Slurm", where=repr(line))
     return tuple(lines)
 
 

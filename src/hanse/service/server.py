@@ -1,0 +1,184 @@
+"""Serving: gunicorn with one process of eight threads and the tick beside them.
+
+Embedded, for one user on this machine: tables, tokens and calls are made first, one service a home is enforced by a file
+lock, and endpoint.json appears only once the service answers, for those who wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import threading
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+
+from hanse.contracts import jobenv
+from hanse.contracts.errors import Conflict, UsageError
+from hanse.service import homes
+
+if TYPE_CHECKING:
+    from hanse.service.bootstrap import Credentials
+
+THREADS = 8
+TICK_EVERY_S = 30.0
+ANSWER_WITHIN_S = 30.0
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+logger = logging.getLogger(__name__)
+
+
+def serve(home: Path, *, host: str = "127.0.0.1", port: int = 8000, embedded: bool = False) -> None:
+    """Serve until stopped; port 0 takes a free one.
+
+    Raises:
+        UsageError: the home or the address is not fit for it.
+        Conflict: an embedded service already serves this home.
+    """
+    os.environ[jobenv.HOME] = str(home)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hanse.service.settings")
+    if embedded:
+        if host not in LOCAL_HOSTS:
+            raise UsageError(
+                "an embedded service belongs to one user and listens on this machine only",
+                where=f"--host {host}",
+                fix="leave --host out, or run hanse serve without --embedded behind HANSE_ALLOWED_HOSTS",
+            )
+        os.environ["HANSE_EMBEDDED"] = "1"
+    folder = homes.service_folder(home)
+    lock = _only_one(folder) if embedded else None
+    credentials = _prepare(folder, embedded)
+    _Server(folder, host, port, credentials, lock).run()
+
+
+def _only_one(folder: Path) -> IO[str]:
+    """The lock on this home; gunicorn's worker inherits it, so it holds until both have ended."""
+    if not os.environ.get("DATABASE_URL"):
+        homes.refuse_network_file_system(folder)
+    file = (folder / "serve.lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise Conflict(
+            "an embedded service already runs here", where=str(folder), fix="use it, or end it: hanse serve --stop"
+        ) from error
+    return file
+
+
+def _prepare(folder: Path, embedded: bool) -> Credentials | None:
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    from hanse.service import bootstrap
+
+    try:
+        if embedded:
+            return bootstrap.ensure_embedded(folder)
+        if connection.vendor == "sqlite":
+            bootstrap.prepare()
+        elif missing := bootstrap.unapplied_migrations():
+            raise UsageError(
+                f"the database lacks {missing} migrations", where="DATABASE_URL", fix="run once: hanse manage prepare"
+            )
+    finally:
+        connection.close()  # the worker is a fork; connections must not be shared with it
+    return None
+
+
+class _Server:
+    """Gunicorn's application object, made late so that importing this module stays cheap."""
+
+    def __init__(
+        self, folder: Path, host: str, port: int, credentials: Credentials | None, lock: IO[str] | None
+    ) -> None:
+        self.endpoint = folder / "endpoint.json"
+        self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.credentials = credentials
+        self.lock = lock
+        self.master = os.getpid()
+
+    def run(self) -> None:
+        from gunicorn.app.base import BaseApplication
+
+        options = {
+            "bind": self.bind, "worker_class": "gthread", "workers": 1, "threads": THREADS, "proc_name": "hanse",
+            "loglevel": "warning", "errorlog": "-", "accesslog": None, "timeout": 120, "graceful_timeout": 5,
+            "keepalive": 20, "post_worker_init": self._start_beside, "on_exit": self._leave,
+            "control_socket_disable": True,
+        }  # fmt: skip
+
+        class Application(BaseApplication):  # type: ignore[misc]
+            def load_config(self) -> None:
+                for name, value in options.items():
+                    if name in self.cfg.settings:
+                        self.cfg.set(name, value)
+
+            def load(self) -> Any:
+                from hanse.service.wsgi import application
+
+                return application
+
+        if self.credentials:
+            self.endpoint.unlink(missing_ok=True)
+        Application().run()
+
+    def _start_beside(self, worker: Any) -> None:
+        """In the worker: the tick, and telling where we are once we answer."""
+        host, port = worker.sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else shown}:{port}"  # noqa: S104 - read, not bound
+        threading.Thread(target=_tick_for_ever, name="tick", daemon=True).start()
+        threading.Thread(target=self._announce, args=(url,), name="announce", daemon=True).start()
+
+    def _announce(self, url: str) -> None:
+        if self.credentials is None or not _answers(url):
+            return
+        document = {
+            "url": url,
+            "pid": self.master,
+            "started_at": psutil.Process(self.master).create_time(),
+            "token": self.credentials.user_token,
+            "agent_token": self.credentials.agent_token,
+            "token_file": str(self.credentials.user_token_file),
+        }
+        homes.write_private(self.endpoint, (json.dumps(document, indent=2) + "\n").encode())
+
+    def _leave(self, _server: Any) -> None:
+        if self.credentials:
+            self.endpoint.unlink(missing_ok=True)
+
+
+def _answers(url: str) -> bool:
+    """Whether the service answers; asks until it does or `ANSWER_WITHIN_S` has passed."""
+    tries, pause = int(ANSWER_WITHIN_S / 0.05), threading.Event()
+    for _ in range(tries):
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=5):  # noqa: S310 - our own http address
+                return True
+        except OSError:
+            pause.wait(0.05)
+    logger.error("%s did not answer within %s s of its start", url, ANSWER_WITHIN_S)
+    return False
+
+
+def _tick_for_ever() -> None:
+    from django.db import close_old_connections
+
+    from hanse.service.tick import tick
+
+    pause = threading.Event()
+    while True:
+        close_old_connections()
+        try:
+            tick()
+        except Exception:
+            logger.exception("the tick failed; it tries again in %s s", TICK_EVERY_S)
+        close_old_connections()
+        pause.wait(TICK_EVERY_S)
