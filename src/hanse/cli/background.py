@@ -73,6 +73,21 @@ def only_one(lock: Path) -> Iterator[None]:
         yield
 
 
+def wait_unlocked(lock: Path, *, within_s: float) -> None:
+    """Wait until nobody holds `lock`: what is left of a killed service needs a moment to notice and end."""
+    deadline = time.monotonic() + within_s
+    while lock.exists():
+        with lock.open("r", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.1)
+                continue
+        return
+
+
 def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `python -m hanse <arguments>` in a session of its own: it outlives this command and its Ctrl-C."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ Needs no service: ids that only a launch gives read 'dry-run'.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from hanse.contracts.plan import Plan
     from hanse.contracts.spec import TrainSpec
 
+TRAINING_KEYS = {"data", "tokenizer", "optimizer", "schedule", "precision", "seed", "checkpoint"}
+"""What a `command:` does not look at."""
 ID = "dry-run"
 ACCOUNT = "YOUR-ALLOCATIONS-ACCOUNT"
 
@@ -78,16 +81,33 @@ def _print(
     from hanse.cli import views
     from hanse.cli.output import console, note, tell
 
-    resolved = yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    left_out = TRAINING_KEYS if spec.command is not None else set()
+    facts = spec.model_dump(mode="json", exclude_none=True, exclude=left_out)
+    resolved = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
     tell(Text(f"# {spec_path} with its defaults", style="bold"), resolved)
     if plan is not None:
         tell(Text("# The plan", style="bold"), views.plan(plan, machine), "")
     tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
-    out, said = console(), ""
+    out = console()
+    for is_reason, line in annotated(lines):
+        out.print(Text(line, style="dim" if is_reason else ""), soft_wrap=True)
+    note("Nothing was run. Without --dry-run this is launched.")
+
+
+def annotated(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[bool, str]]:
+    """The script with its reasons as comments above the lines they explain; it is still the same script to bash.
+
+    A comment may not stand inside a command that goes on over several lines, so those reasons come before it.
+    """
+    said, held, command = "", [], []
     for line, reason in lines:
         if reason and reason != said:
-            indent = " " * (len(line) - len(line.lstrip()))
-            out.print(Text(f"{indent}# {reason}", style="dim"), soft_wrap=True)
+            held.append(reason)
         said = reason
-        out.print(Text(line), soft_wrap=True)
-    note("Nothing was run. Without --dry-run this is launched.")
+        command.append(line)
+        if line.endswith("\\"):
+            continue
+        indent = " " * (len(command[0]) - len(command[0].lstrip()))
+        yield from ((True, f"{indent}# {each}") for each in held)
+        yield from ((False, each) for each in command)
+        held, command = [], []

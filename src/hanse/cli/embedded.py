@@ -139,6 +139,7 @@ def restart_agent() -> None:
 
 def _start_service(here: Home) -> Service:
     log = here.logs / SERVICE_LOG
+    background.wait_unlocked(here.service / "serve.lock", within_s=15.0)
     child = background.start(["serve", "--embedded"], log, {jobenv.HOME: str(here.root), "HANSE_EMBEDDED": "1"})
 
     def ready() -> bool:
