@@ -1,7 +1,7 @@
 """Serving: gunicorn with one process of eight threads and the tick beside them.
 
-Embedded, for one user on this machine: tables, tokens and calls are made first, one service a home is enforced by a file
-lock, and endpoint.json appears only once the service answers, for those who wait for it.
+Embedded, for one user on this machine: tables, tokens and calls are made first, a file lock keeps it to one service a
+home, and endpoint.json appears only once the service answers, for those who wait for it.
 """
 
 from __future__ import annotations

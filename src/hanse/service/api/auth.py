@@ -26,7 +26,7 @@ class UserAuth(HttpBearer):
             raise HttpError(403, "the CSRF token is missing or wrong")
         return request.user
 
-    def authenticate(self, request: HttpRequest, token: str) -> Person | None:
+    def authenticate(self, _request: HttpRequest, token: str) -> Person | None:
         found = ApiToken.find(token)
         return found.person if found else None
 
@@ -34,6 +34,6 @@ class UserAuth(HttpBearer):
 class AgentAuth(HttpBearer):
     """Gives `request.auth` the machine."""
 
-    def authenticate(self, request: HttpRequest, token: str) -> Machine | None:
+    def authenticate(self, _request: HttpRequest, token: str) -> Machine | None:
         found = ApiToken.find(token)
         return found.machine if found else None

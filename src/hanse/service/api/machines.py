@@ -18,7 +18,7 @@ router = Router(tags=["machines"])
 
 
 def _joined() -> Any:
-    return Machine.objects.exclude(facts=None)
+    return Machine.objects.exclude(facts__isnull=True)
 
 
 @router.get(

@@ -66,9 +66,9 @@ def _take_rows(attempts: dict[str, Attempt], request: SyncRequest) -> None:
 
 def _take_results(machine: Machine, request: SyncRequest) -> None:
     for report in request.results:
-        own = Run.objects.filter(public_id=report.run_id, legs__machine=machine, result=None)
+        own = Run.objects.filter(public_id=report.run_id, legs__machine=machine, result__isnull=True)
         pks = list(own.values_list("pk", flat=True))
-        if Run.objects.filter(pk__in=pks, result=None).update(result=report.result):
+        if Run.objects.filter(pk__in=pks, result__isnull=True).update(result=report.result):
             Event.record("agent:run:result", report.run_id, by=machine.actor, steps=report.result.steps)
 
 
