@@ -1,6 +1,6 @@
 """The verbs against a real embedded service and a real agent, with a program that takes a moment.
 
-One service for the whole module: starting it takes seconds, and every verb after the first finds it running, as for users.
+One service for the whole module: starting it takes seconds, and every verb after the first finds it, as for users.
 """
 
 from __future__ import annotations

@@ -102,6 +102,14 @@ def test_a_service_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     assert watch.follow(service, records.under_way().run, out).state == "finished"  # type: ignore[arg-type]
 
 
+def test_what_died_while_somebody_watches_is_reached_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "POLL_S", 0.0)
+    out = Console(file=io.StringIO(), width=300)
+    dead, alive = Service(ServiceError("connection refused")), Service(records.finished())
+    ended = watch.follow(dead, records.under_way().run, out, lambda: alive)  # type: ignore[arg-type, return-value]
+    assert ended.state == "finished"
+
+
 def test_what_ctrl_c_leaves_behind_is_told_with_the_ways_back() -> None:
     said = watch.keeps_going(records.under_way().run)
     for verb in ("hanse status run-7f3a --watch", "hanse logs run-7f3a -f", "hanse cancel run-7f3a"):

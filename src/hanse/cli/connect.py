@@ -66,6 +66,7 @@ def endpoint() -> Endpoint:
 
 
 def client() -> Client:
+    """A client of the service to use. Calling it again looks after the embedded service, if that is the one."""
     from hanse.client.api import Client
 
     chosen = endpoint()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from hanse.cli import embedded, launching, planning, views
+from hanse.cli import connect, embedded, launching, planning, views
 from hanse.cli.calibrate import calibrated
 from hanse.cli.checks import examine
 from hanse.cli.compute import hours_for
@@ -155,7 +155,7 @@ class Journey:
             "",
         )
         try:
-            run = follow(client, run, self.story.console)
+            run = follow(client, run, self.story.console, connect.client)
         except KeyboardInterrupt:
             typer.echo(
                 keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True

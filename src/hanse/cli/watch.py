@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 LINE_EVERY_S = 10.0
+TEND_EVERY_S = 15.0
+"""How often it is looked after the embedded service and agent while somebody watches."""
 AWAY_AFTER_S = 120.0
 BARS = "▁▂▃▄▅▆▇█"
 WINDOW = 20
@@ -183,41 +185,62 @@ class Picture:
         return "  ".join(parts)
 
 
-def _look(client: Client, picture: Picture) -> None:
-    """Ask the service once; an outage is shown and waited out, as the run does not depend on it."""
-    try:
-        after = picture.rows[-1].step if picture.rows else 0
-        run = client.run(picture.run.id)
-        picture.learn(run, client.telemetry(run.id, after_step=after))
-    except ServiceError as error:
-        picture.outage = f"the service does not answer ({error.what}); trying again"
+class Watcher:
+    """Asks the service now and then. An outage is shown and waited out, as the run does not depend on it."""
+
+    def __init__(self, client: Client, run: Run, reconnect: Callable[[], Client] | None) -> None:
+        self.picture = Picture(run)
+        self._client = client
+        self._reconnect = reconnect
+        self._tended_at = time.monotonic()
+
+    @property
+    def ended(self) -> bool:
+        return self.picture.run.state in FINAL_RUN_STATES
+
+    def look(self) -> Picture:
+        picture = self.picture
+        try:
+            if self._reconnect and (picture.outage or time.monotonic() - self._tended_at > TEND_EVERY_S):
+                self._client, self._tended_at = self._reconnect(), time.monotonic()
+            run = self._client.run(picture.run.id)
+            after = picture.rows[-1].step if picture.rows else 0
+            picture.learn(run, self._client.telemetry(run.id, after_step=after))
+        except ServiceError as error:
+            picture.outage = f"{error.what}; trying again"
+        return picture
 
 
-def follow(client: Client, run: Run, console: Console) -> Run:
-    """Show the run until it ends; return it as it ended. Ctrl-C passes as KeyboardInterrupt; the run goes on."""
-    picture = Picture(run)
-    _look(client, picture)
+def follow(client: Client, run: Run, console: Console, reconnect: Callable[[], Client] | None = None) -> Run:
+    """Show the run until it ends; return it as it ended. Ctrl-C passes as KeyboardInterrupt; the run goes on.
+
+    `reconnect` gives a client anew: where the embedded service or its agent died meanwhile, they are started again.
+    """
+    watcher = Watcher(client, run, reconnect)
     if console.is_terminal:
-        with Live(picture, console=console, refresh_per_second=4, transient=False) as live:
-            while picture.run.state not in FINAL_RUN_STATES:
+        with Live(watcher.look(), console=console, refresh_per_second=4) as live:
+            while not watcher.ended:
                 time.sleep(POLL_S)
-                _look(client, picture)
-                live.update(picture)
-        return picture.run
+                live.update(watcher.look())
+    else:
+        _follow_in_lines(watcher, console)
+    return watcher.picture.run
+
+
+def _follow_in_lines(watcher: Watcher, console: Console) -> None:
     said, spoken_at, state = "", 0.0, ""
     while True:
+        picture = watcher.look()
         due = time.monotonic() - spoken_at >= LINE_EVERY_S
-        final = picture.run.state in FINAL_RUN_STATES
-        if picture.run.state != state or due or final:
+        if picture.run.state != state or due or watcher.ended:
             text = picture.line()
-            if text.partition("  ")[2] != said:
+            news = text.partition("  ")[2]
+            if news != said:
                 console.print(text)
-                said = text.partition("  ")[2]
-            spoken_at, state = time.monotonic(), picture.run.state
-        if final:
-            return picture.run
+            said, spoken_at, state = news, time.monotonic(), picture.run.state
+        if watcher.ended:
+            return
         time.sleep(POLL_S)
-        _look(client, picture)
 
 
 def keeps_going(run: Run) -> str:

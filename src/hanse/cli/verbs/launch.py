@@ -43,7 +43,7 @@ def run(
         )
         note(f"Ten steps first, as {tried.id}.")
         try:
-            tried = follow(client, tried, console(stderr=True))
+            tried = follow(client, tried, console(stderr=True), connect)
         except KeyboardInterrupt:
             typer.echo(keeps_going(tried) + "\nThe real run was not started.", err=True)
             raise typer.Exit(130) from None
@@ -61,7 +61,7 @@ def run(
         out.print(f"  hanse logs {started.id} -f           what its job writes")
         return
     try:
-        ended = follow(client, started, out)
+        ended = follow(client, started, out, connect)
     except KeyboardInterrupt:
         typer.echo(keeps_going(started), err=True)
         return

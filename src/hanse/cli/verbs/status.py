@@ -33,7 +33,7 @@ def run(
         from hanse.cli.watch import follow, keeps_going
 
         try:
-            found = follow(client, found, console())
+            found = follow(client, found, console(), connect)
         except KeyboardInterrupt:
             typer.echo(keeps_going(found))
             return
