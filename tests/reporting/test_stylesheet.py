@@ -16,8 +16,8 @@ TEXT = [
     *(("ink-2", soft) for soft in ("sunk", "sea-soft")),
     ("on-action", "action"), ("on-action", "action-hover"),
     ("on-bar", "bar"), ("on-bar-2", "bar"),
-    ("series-1", "surface"), ("series-2", "surface"), ("series-1", "paper"), ("series-2", "paper"), ("series-1", "band"),
-    ("wait", "wait-soft"), ("on-bar-fill", "bad"), ("on-bar-fill", "off"),
+    ("series-1", "surface"), ("series-2", "surface"), ("series-1", "paper"), ("series-2", "paper"),
+    ("series-1", "band"), ("wait", "wait-soft"), ("on-bar-fill", "bad"), ("on-bar-fill", "off"),
 ]  # fmt: skip
 LINES = [
     ("line-strong", "surface"), ("line-strong", "paper"), ("focus", "paper"),

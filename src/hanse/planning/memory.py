@@ -19,6 +19,7 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Memory
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning.space import FULL, RECOMPUTE, Layouts
+from hanse.planning.supported import REDUCES_EVERY_MICRO_BATCH
 from hanse.workloads import shapes
 
 Array = NDArray[np.float64]
@@ -61,8 +62,8 @@ def footprint(workload: Workload, shape: ModelShape, machine: Machine, layouts: 
     held = _held_parameters(workload, shape, layouts)
     own = held / layouts.fsdp
     sharded = layouts.fsdp > 1
-    # Sharded, gradients stay whole while micro-batches accumulate: the trainer reduces them once a step.
-    gradients = np.where(sharded & (layouts.accumulate > 1), held, own)
+    waiting = (layouts.accumulate > 1) & (not REDUCES_EVERY_MICRO_BATCH)
+    gradients = np.where(sharded & waiting, held, own)
     gathered_element = element if workload.precision != "fp32" else 4
     block = shapes.layer_parameters(shape) / layouts.tp
     ends = workload.embedding_parameters / layouts.tp

@@ -89,11 +89,8 @@ def enumerate_layouts(
             fsdp = np.array(divisors(data_ranks), dtype=np.int64)
             grid = [axis.ravel() for axis in np.meshgrid(fsdp, micro, modes, indexing="ij")]
             same = np.ones_like(grid[0])
-            blocks.append(
-                np.stack(
-                    [count * same, data_ranks // grid[0], grid[0], tp * same, pp * same, grid[1], share // grid[1], grid[2]]
-                )
-            )  # fmt: skip
+            dp, times = data_ranks // grid[0], share // grid[1]
+            blocks.append(np.stack([count * same, dp, grid[0], tp * same, pp * same, grid[1], times, grid[2]]))
     columns = np.concatenate(blocks, axis=1) if blocks else np.empty((8, 0), dtype=np.int64)
     return Layouts(**{each.name: columns[index] for index, each in enumerate(fields(Layouts))})
 

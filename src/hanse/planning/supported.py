@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hanse.contracts.layout import Layout
+
+REDUCES_EVERY_MICRO_BATCH: Final = False
+"""Whether sharded gradients are reduced after each micro-batch (they stay sharded) or once a step (they are held whole
+meanwhile, and less is sent)."""
 
 
 def refusal(layout: Layout) -> str | None:

@@ -14,9 +14,12 @@ from typing import Any, Final
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from pydantic import ValidationError
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from hanse.contracts.base import Contract, Positive, Sha256
 from hanse.contracts.errors import TrainingError
@@ -58,7 +61,7 @@ class Checkpoints:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
         dist.barrier()
-        dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(beside, sync_files=True))
+        save(self._state(), storage_writer=FileSystemWriter(beside, sync_files=True))
         files = self._checksums(beside)
         if self.rank == 0:
             # The ledger first: a run that dies in between cuts it back to the checkpoint it resumes from.
@@ -101,8 +104,8 @@ class Checkpoints:
     def _load(self, folder: Path) -> None:
         state = self._state()
         try:
-            dcp.load(state, storage_reader=dcp.FileSystemReader(folder))
-        except dcp.CheckpointException as error:
+            load(state, storage_reader=FileSystemReader(folder))
+        except CheckpointException as error:
             raise TrainingError(
                 f"it is whole but does not fit this model: {error}", where=str(folder),
                 fix="The model changed since it was written: launch a new run.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -63,13 +62,6 @@ def all_gather(received: Tensor, sent: Tensor) -> None:
     """Every rank's `sent`, one after another; renamed in 2.13."""
     gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
     gather(received, sent)
-
-
-def fully_shard() -> Callable[..., Any]:
-    """FSDP2's entry; public under this name since 2.6."""
-    from torch.distributed.fsdp import fully_shard as function
-
-    return function
 
 
 def total_norm(parameters: list[nn.Parameter]) -> Tensor:

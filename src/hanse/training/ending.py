@@ -40,9 +40,10 @@ def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, posit
     """Called by all ranks after the last step; returns on rank 0 when FINISHED is on disk."""
     validation_loss = validate(parallel, samples)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = get_model_state_dict(parallel.model, options=options)
+    state = get_model_state_dict(parallel.model, options=options)
     if dist.get_rank() != 0:
         return
+    weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     parameters = sum(each.numel() for each in parallel.parameters)
     prompt, text = ("", "") if parameters > SAMPLE_PARAMETERS else _sample(job, weights, samples, prepared)
     write_export(job, weights, samples.manifest, prepared)

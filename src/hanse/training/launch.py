@@ -78,7 +78,7 @@ def _train(job: Job, passed_on: list[str]) -> int:
         die_with_parent(parent)
         os.environ["HANSE_TORCHRUN_PID"] = str(os.getpid())
 
-    started.append(subprocess.Popen(command, preexec_fn=in_child))  # noqa: PLW1509 - this process has one thread
+    started.append(subprocess.Popen(command, preexec_fn=in_child))
     code = started[0].wait()
     if code:
         say(f"node {job.node_rank} on {socket.gethostname()}: its ranks ended with {code}")

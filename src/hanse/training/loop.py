@@ -37,14 +37,14 @@ def train(
         rate = learning_rate(step, job.steps, job.spec.optimizer, job.spec.schedule)
         set_learning_rate(optimizer, rate)
         ids = torch.from_numpy(samples.batch(step, batch=job.batch, part=meter.rank, parts=layout.dp * layout.fsdp))
-        micro_batches = ids.to(parallel.device).split(layout.micro_batch)
+        micro_batches = torch.split(ids.to(parallel.device), layout.micro_batch)
         meter.mark("data_s")
 
         loss = torch.zeros((), device=parallel.device)
         for number, micro_batch in enumerate(micro_batches, start=1):
             with parallel.micro_batch(last=number == layout.accumulate):
                 part = cross_entropy(parallel.model, micro_batch) / layout.accumulate
-                part.backward()
+                torch.autograd.backward(part)
             loss += part.detach()
         meter.mark("compute_s")
 

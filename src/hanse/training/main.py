@@ -42,9 +42,15 @@ def run(*, no_ticket: bool = False) -> None:
     compat.require_release()
     stop_asked = _listen(job)
     permit.require(job, no_ticket=no_ticket)
-    samples, prepared = open_samples(job)
     device = compat.device_of(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(compat.backend_of(device), timeout=COLLECTIVE_TIMEOUT)
+    work(job, device, stop_asked)
+    dist.destroy_process_group()
+
+
+def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
+    """The job from its last checkpoint on, by the ranks of a process group that has come together."""
+    samples, prepared = open_samples(job)
     parallel = parallelize(job, device)
     optimizer = make_optimizer(parallel, job.spec.optimizer)
     checkpoints = Checkpoints(job, parallel, optimizer, samples)
@@ -58,7 +64,6 @@ def run(*, no_ticket: bool = False) -> None:
         finish(job, parallel, samples, prepared, position)
     elif dist.get_rank() == 0:
         say(f"stopped as asked at step {position.step} of {job.steps}; the next attempt goes on from there")
-    dist.destroy_process_group()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,8 +102,8 @@ def _introduce(job: Job, device: torch.device) -> None:
     if job.world_size != dist.get_world_size():
         raise TrainingError(f"{dist.get_world_size()} ranks came; the job is for {job.world_size}")
     say(
-        f"{job.spec.name}: {job.layout.describe()} on {device.type}, {job.steps} steps of {job.tokens_per_step} tokens, "
-        f"{compat.threads_of_this_rank()} threads a rank, torch {torch.__version__}"
+        f"{job.spec.name}: {job.layout.describe()} on {device.type}, {job.steps} steps of "
+        f"{job.tokens_per_step} tokens, {compat.threads_of_this_rank()} threads a rank, torch {torch.__version__}"
     )
 
 

@@ -104,4 +104,4 @@ def _spread(values: list[float]) -> Spread:
 
 def _append(path: object) -> TextIO:
     # Line by line, so that whoever follows the file, or finds it after a crash, sees whole rows.
-    return open(str(path), "a", buffering=1, encoding="utf-8")  # noqa: SIM115, PTH123 - closed by Meter.close
+    return open(str(path), "a", buffering=1, encoding="utf-8")  # noqa: PTH123 - closed by Meter.close

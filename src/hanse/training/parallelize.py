@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
@@ -40,12 +41,11 @@ class Parallel:
     @contextmanager
     def micro_batch(self, *, last: bool) -> Iterator[None]:
         """Around forward and backward of one micro-batch: gradients travel with the last one of a step only."""
+        waiting: Any = nullcontext()
         if isinstance(self.model, DistributedDataParallel):
-            waiting: Any = nullcontext() if last else self.model.no_sync()
-        else:
-            waiting = nullcontext()
-            if self.layout.fsdp > 1:
-                self.model.set_requires_gradient_sync(last)  # type: ignore[operator]
+            waiting = nullcontext() if last else self.model.no_sync()
+        elif isinstance(self.model, FSDPModule):
+            self.model.set_requires_gradient_sync(last)
         with waiting, compat.autocast(self.device, enabled=self.precision == "bf16"):
             yield
 
@@ -62,7 +62,7 @@ def parallelize(job: Job, device: torch.device) -> Parallel:
     blocks = _blocks(model)
     if layout.recompute == "full":
         for block in blocks:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     if layout.fsdp > 1:
         _shard(model, blocks, _mesh(layout, device), job.spec.precision)
     if job.shape is not None:
@@ -127,14 +127,11 @@ def _mesh(layout: Layout, device: torch.device) -> DeviceMesh:
 
 
 def _shard(model: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, precision: Precision) -> None:
-    from torch.distributed.fsdp import MixedPrecisionPolicy
-
     policy = (
         MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         if precision == "bf16"
         else MixedPrecisionPolicy()
     )
-    fully_shard = compat.fully_shard()
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)

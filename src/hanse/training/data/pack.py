@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 SHARD_TOKENS: Final = 1 << 28
 HELD_OUT: Final = 0.02
-"""Share of a dataset's tokens, at its end, that is never trained on."""
+HELD_OUT_OF_LITTLE: Final = 0.05
+ENOUGH_HELD_OUT: Final = 1024
+"""Share of a dataset's tokens, at its end, that is never trained on; more of little data, up to enough."""
 
 Dtype = Literal["uint16", "uint32"]
 Ids = npt.NDArray[np.unsignedinteger]
@@ -45,8 +47,12 @@ def pack(
     tokens = sum(shard.tokens for shard in shards)
     return PreparedDataset(
         name=dataset.name, source=dataset.source, licence=dataset.licence, documents=len(files), tokens=tokens,
-        train_tokens=tokens - int(tokens * HELD_OUT), shards=shards,
+        train_tokens=tokens - held_out(tokens), shards=shards,
     )  # fmt: skip
+
+
+def held_out(tokens: int) -> int:
+    return max(int(tokens * HELD_OUT), min(int(tokens * HELD_OUT_OF_LITTLE), ENOUGH_HELD_OUT))
 
 
 class ShardWriter:

@@ -22,9 +22,16 @@ from hanse.contracts.errors import TrainingError
 from hanse.contracts.units import format_bytes, format_count
 from hanse.training.data import tokenizer as bpe
 from hanse.training.data.manifest import (
-    MANIFEST, TOKENIZER, Manifest, PreparedData, PreparedDataset, folder_of, read_manifest, read_pointer,
+    MANIFEST,
+    TOKENIZER,
+    Manifest,
+    PreparedData,
+    PreparedDataset,
+    folder_of,
+    read_manifest,
+    read_pointer,
 )  # fmt: skip
-from hanse.training.data.pack import HELD_OUT, SHARD_TOKENS, Dtype, dtype_for, pack
+from hanse.training.data.pack import ENOUGH_HELD_OUT, HELD_OUT, HELD_OUT_OF_LITTLE, SHARD_TOKENS, Dtype, dtype_for, pack
 from hanse.training.data.sources import Document, documents, pieces
 from hanse.training.durable import move_folder, write_atomically
 from hanse.training.job import Job
@@ -76,7 +83,7 @@ def _key(job: Job, files: Files) -> str:
     """SHA-256 over the bytes of every file in order, and over the settings that shape the tokens."""
     digest = hashlib.sha256()
     settings = {
-        "format": FORMAT, "held_out": HELD_OUT, "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
+        "format": FORMAT, "held_out": [HELD_OUT, HELD_OUT_OF_LITTLE, ENOUGH_HELD_OUT], "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
         "tokenizer": _tokenizer_identity(job),
         "datasets": [dataset.model_dump(mode="json", exclude={"personal_data"}) for dataset in job.spec.data],
     }  # fmt: skip

@@ -1,0 +1,153 @@
+"""A plan in plain sentences: which layout and why, what a step spends its time on, what would make it faster."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hanse.contracts.layout import Layout
+from hanse.contracts.plan import Candidate, Interval, Plan, StepPart
+from hanse.contracts.units import format_bytes, format_count, format_gpu_hours, format_percent, format_seconds
+
+_NAMES: Final[dict[StepPart, str]] = {
+    "matmul": "matrix products",
+    "attention": "attention",
+    "memory-bound": "moving data through memory",
+    "communication": "waiting for communication",
+    "bubble": "pipeline stages waiting for one another",
+    "optimiser": "the optimiser",
+    "launch": "starting small operations",
+    "recompute": "computing activations again",
+}
+_FASTER: Final[dict[StepPart, str]] = {
+    "matmul": "That is the work itself: only more or faster accelerators, or a lower precision, would shorten it.",
+    "attention": "A shorter context would shorten it; layouts hardly differ in it.",
+    "memory-bound": "A smaller vocabulary, or fused kernels, would shorten it; more ranks share it.",
+    "communication": "A larger batch, fewer nodes or a faster network would make it a smaller share.",
+    "bubble": "More micro-batches in a step or fewer pipeline stages would make it smaller.",
+    "optimiser": "A larger batch would spread it over more tokens; sharding (fsdp) divides it.",
+    "launch": "The pieces are small for this accelerator: a larger batch or fewer ranks would use it better.",
+    "recompute": "More memory a rank, by more nodes or more sharding, would save it.",
+}
+_NOTABLE: Final = 0.1
+
+
+def sentences(plan: Plan, *, nodes_because: str = "", job_limit_s: float | None = None) -> tuple[str, ...]:
+    """What `Plan.why` holds. Of a finished plan without further arguments: the plan's own sentences."""
+    if plan.why:
+        return plan.why
+    said = [_layout(plan.layout), nodes_because, _time(plan), _limit(plan), _memory(plan), _cost(plan)]
+    said += [_jobs(plan, job_limit_s), _alternative(plan), _nearest_miss(plan)]
+    return tuple(each for each in said if each)
+
+
+def _layout(layout: Layout) -> str:
+    ranks = layout.world_size
+    data_ranks = layout.dp * layout.fsdp
+    parts = []
+    if layout.tp > 1:
+        parts.append(f"matrices are split over {layout.tp} ranks of a node (tp)")
+    if layout.pp > 1:
+        parts.append(f"layers are split into {layout.pp} stages (pp)")
+    if layout.fsdp > 1:
+        copies = f", in {layout.dp} copies" if layout.dp > 1 else ""
+        parts.append(f"parameters, gradients and optimiser state are split over {layout.fsdp} ranks (fsdp{copies})")
+    elif layout.dp > 1:
+        parts.append(f"each of {layout.dp} ranks holds the whole model and they average gradients once a step (dp)")
+    elif not parts:
+        parts.append("one rank holds the whole model")
+    times = f", {layout.accumulate} times a step" if layout.accumulate > 1 else ""
+    sequences = f"{layout.micro_batch} sequence{'s' if layout.micro_batch > 1 else ''}"
+    each = "each rank" if data_ranks == ranks else "each copy of the model"
+    parts.append(
+        f"{each} works on {sequences} at once{times}" if ranks > 1 else f"it works on {sequences} at once{times}"
+    )
+    if layout.recompute != "none":
+        parts.append("activations are computed again going back rather than kept")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _time(plan: Plan) -> str:
+    step = _range(plan.step_time.total_s)
+    rate = format_count(plan.tokens_per_s.expected)
+    return f"A step should take {step}: {rate} tokens/s, {format_percent(plan.mfu)} of the accelerators' peak."
+
+
+def _range(interval: Interval) -> str:
+    low, high = format_seconds(interval.low), format_seconds(interval.high)
+    return f"{format_seconds(interval.expected)} (four times in five between {low} and {high})"
+
+
+def _limit(plan: Plan) -> str:
+    total = sum(plan.step_time.parts.values())
+    ranked = sorted(plan.step_time.parts.items(), key=lambda part: -part[1])
+    notable = [(name, seconds / total) for name, seconds in ranked if seconds / total >= _NOTABLE] or [
+        (ranked[0][0], ranked[0][1] / total)
+    ]
+    spent = ", ".join(f"{format_percent(share)} {_NAMES[name]}" for name, share in notable)
+    # The work itself is seldom worth advice; what stands beside it is.
+    advised = next((name for name, _ in notable if name != "matmul"), notable[0][0])
+    about = f" As for {_NAMES[advised]}: {_lower(_FASTER[advised])}" if advised != notable[0][0] else ""
+    return f"Of a step, {spent}. {_FASTER[notable[0][0]]}{about}"
+
+
+def _lower(text: str) -> str:
+    return f"{text[0].lower()}{text[1:]}"
+
+
+def _memory(plan: Plan) -> str:
+    memory = plan.memory
+    kinds = {
+        "parameters": memory.parameters,
+        "gradients": memory.gradients,
+        "optimiser state": memory.optimiser,
+        "activations": memory.activations,
+        "buffers and libraries": memory.other,
+    }
+    largest = max(kinds, key=lambda kind: kinds[kind])
+    return (
+        f"A rank needs {format_bytes(memory.total)} of {format_bytes(memory.limit)} usable, "
+        f"most of it for {largest} ({format_bytes(kinds[largest])})."
+    )
+
+
+def _cost(plan: Plan) -> str:
+    wall = format_seconds(plan.wall_time_s.expected)
+    return f"The whole run: {plan.steps:,} steps, {wall}, {format_gpu_hours(plan.accelerator_seconds)}."
+
+
+def _jobs(plan: Plan, job_limit_s: float | None) -> str:
+    if job_limit_s is None or plan.wall_time_s.expected <= job_limit_s:
+        return ""
+    jobs = -(-plan.wall_time_s.expected // job_limit_s)
+    return (
+        f"{plan.partition or 'The queue'} gives one job {format_seconds(job_limit_s)}: the run takes "
+        f"{jobs:.0f} jobs one after another, each going on from the last checkpoint."
+    )
+
+
+def _alternative(plan: Plan) -> str:
+    """The next best layout that differs in more than the size of a micro-batch."""
+    chosen = plan.layout
+    for other in plan.considered[1:]:
+        if other.note or (other.layout.dp, other.layout.fsdp) == (chosen.dp, chosen.fsdp):
+            continue
+        slower = other.step_time_s / plan.step_time.total_s.expected - 1
+        if slower < 0.005:
+            return f"{_named(other)} would be as fast."
+        return f"{_named(other)} would be {format_percent(slower)} slower."
+    return ""
+
+
+def _nearest_miss(plan: Plan) -> str:
+    faster = [each for each in plan.considered if each.note and each.step_time_s < plan.step_time.total_s.expected]
+    if not faster:
+        return ""
+    best = min(faster, key=lambda each: each.step_time_s)
+    gain = 1 - best.step_time_s / plan.step_time.total_s.expected
+    return f"{_named(best)} would be {format_percent(gain)} faster but {best.note}."
+
+
+def _named(candidate: Candidate) -> str:
+    text = candidate.layout.describe()
+    return f"{text[0].upper()}{text[1:]}"
