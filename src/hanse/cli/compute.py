@@ -70,10 +70,10 @@ def hours_for(client: Client, story: Story, needed_accelerator_seconds: int) -> 
     form = _form(terms)
     story.say(
         f"{form.organisation}, a start-up made up for this demo, applies to “{terms.title}” for "
-        f"{form.gpu_hours:,} GPU-hours on this machine: {form.title.lower()}."
+        f"{form.gpu_hours:,} GPU-hours on this machine. Its project: “{form.title}”."
     )
     application = client.apply(form)
-    story.say("Call and gate are checked by rule, each with its source; what they found:", "")
+    story.say("The call's terms and the gate's rules are checked at once:", "")
     decision = applying.screen(form)
     story.say(views.decision(decision), "")
     if decision.verdict in ("deny", "review"):
@@ -83,8 +83,10 @@ def hours_for(client: Client, story: Story, needed_accelerator_seconds: int) -> 
             history=tuple(one.reason for one in decision.findings if one.verdict in ("deny", "review")),
             fix="The rules have changed since this demo was written; report it.",
         )
-    promised = f"{terms.decision_working_days} working days"
-    story.say(f"An officer of the programme decides next, within {promised}. On your own machine that is you:")
+    story.say(
+        f"An officer of the programme decides next; the call promises {terms.decision_working_days} working days. "
+        "On your own machine you are the officer too, so the demo decides in your name:"
+    )
     granted = client.decide(application.id, DecisionRequest(decision="grant", reason=REASON))
     assert granted.allocation_id is not None
     allocation = client.allocation(granted.allocation_id)

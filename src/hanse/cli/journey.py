@@ -19,7 +19,7 @@ from hanse.cli.calibrate import calibrated
 from hanse.cli.checks import examine
 from hanse.cli.compute import hours_for
 from hanse.cli.home import home, short
-from hanse.cli.story import Story
+from hanse.cli.story import INDENT, Story
 from hanse.cli.watch import follow, keeps_going
 from hanse.contracts import jobenv
 from hanse.contracts.errors import HanseError, UsageError
@@ -28,7 +28,6 @@ from hanse.contracts.units import (
     format_bytes,
     format_count,
     format_gpu_hours,
-    format_percent,
     format_seconds,
     significant,
 )
@@ -132,16 +131,18 @@ class Journey:
                 embedded.restart_agent()
         measured = machine.calibration
         assert measured is not None
-        made = f"with {measured.ranks} ranks busy at once"
         rate, memory = max(measured.matmul.y) / 1e9, format_bytes(measured.memory_bytes_per_s)
-        rates = f"{significant(rate)} GFLOP/s and {memory}/s a rank"
         link = f", {format_bytes(max(measured.all_reduce.y))}/s between them" if measured.all_reduce else ""
-        when = "Measured just now" if fresh else f"Measured {views.when(measured.measured_at)}, still true"
-        self.story.done(f"{when} {made}: {rates}{link}")
+        when = "Measured just now" if fresh else f"Measured {views.when(measured.measured_at)} and still true"
+        self.story.done(
+            f"{when}: {significant(rate)} GFLOP/s and {memory}/s a rank{link}, with {measured.ranks} ranks busy at once"
+        )
         return machine
 
     def plan(self, spec: TrainSpec, spec_path: Path, machine: Machine) -> Plan:
         self.story.step(f"The plan for {short(spec_path)}")
+        if spec_path == EXAMPLE:
+            self.story.say(f"({short(spec_path)} was laid into this folder; it is yours to change.)", "")
         plan = planning.plan_for(spec, spec_path, machine)
         self.story.say(views.plan(plan, machine))
         return plan
@@ -155,7 +156,7 @@ class Journey:
             "",
         )
         try:
-            run = follow(client, run, self.story.console, connect.client)
+            run = follow(client, run, self.story.console, connect.client, indent=INDENT)
         except KeyboardInterrupt:
             typer.echo(
                 keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
@@ -196,14 +197,19 @@ class Journey:
         self.story.say(*(Text(f"│ {line}") for line in lines), "")
 
     def _bill(self, record: RunRecord) -> None:
-        held = record.allocations[0]
+        held, plan = record.allocations[0], record.run.plan
         used = sum(entry.accelerator_seconds for entry in record.usage)
-        plan = record.run.plan
-        share = f", {format_percent(used / plan.accelerator_seconds)} of what was planned" if plan else ""
+        granted = format_gpu_hours(held.granted_accelerator_seconds)
         self.story.done(
-            f"Charged {format_gpu_hours(used)} by the scheduler's measure{share}; "
-            f"{format_gpu_hours(held.free_accelerator_seconds)} of {held.id} are left"
+            f"Charged to {held.id}: {format_gpu_hours(used)}, as the scheduler measured. "
+            f"In all {format_gpu_hours(held.used_accelerator_seconds)} of {granted} are used"
         )
+        if plan is not None and not plan.wall_time_s.low <= used / plan.layout.world_size <= plan.wall_time_s.high:
+            word = "more" if used > plan.accelerator_seconds else "less"
+            self.story.open(
+                f"That is {word} than the plan's {format_gpu_hours(plan.accelerator_seconds)}. A plan assumes that "
+                "nothing else keeps this machine busy, as on a supercomputer's own nodes"
+            )
 
     def _commands(self, run: Run, spec_path: Path) -> None:
         shown = short(spec_path)
@@ -212,7 +218,7 @@ class Journey:
                 [
                     (f"hanse plan {shown} -m leonardo", "the same training on a real supercomputer"),
                     (f"hanse launch {shown} --watch", "change that file first: more layers, other data"),
-                    ("hanse status", f"your runs; 'hanse logs {run.id}' what this one wrote"),
+                    (f"hanse logs {run.id}", "what its job wrote; hanse status lists your runs"),
                 ],
                 indent=0,
             )

@@ -42,15 +42,21 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def tell(*parts: RenderableType) -> None:
-    """Facts for a person, on stdout; into a pipe without the blanks Rich fills its columns with."""
-    out = console()
+def print_lines(out: Console, *parts: RenderableType) -> None:
+    """Print one part under the other; into a pipe without the blanks Rich fills its columns with."""
     if out.is_terminal:
         out.print(*parts, sep="\n")
         return
     with out.capture() as captured:
         out.print(*parts, sep="\n")
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    for line in captured.get().splitlines():
+        out.file.write(line.rstrip() + "\n")
+    out.file.flush()
+
+
+def tell(*parts: RenderableType) -> None:
+    """Facts for a person, on stdout."""
+    print_lines(console(), *parts)
 
 
 def interactive() -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
+from hanse.cli.output import print_lines
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -25,8 +27,7 @@ class Story:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        if console.is_terminal and console.width > WIDTH:
-            console.width = WIDTH
+        console.width = min(console.width, WIDTH)
         self._step = 0
 
     def title(self, text: str) -> None:
@@ -39,7 +40,7 @@ class Story:
 
     def say(self, *parts: RenderableType) -> None:
         for part in parts:
-            self.console.print(Padding(part, (0, 0, 0, INDENT)))
+            print_lines(self.console, Padding(part, (0, 0, 0, INDENT)))
 
     def done(self, text: str) -> None:
         self._signed("✓", "green", text)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -108,10 +109,9 @@ class Picture:
             return "preparing the data: tokenising and packing" if not self.step else "starting"
         return f"attempt {attempt.number}" + (f", job {attempt.job_id}" if attempt.job_id else "")
 
-    def compared(self) -> str:
+    def compared(self, *, short: bool = False) -> str:
         """Measured step time beside the predicted range, with a word on how they agree."""
-        measured = self.step_time_s
-        plan = self.run.plan
+        measured, plan = self.step_time_s, self.run.plan
         if plan is None:
             return format_seconds(measured) if measured else "–"
         band = plan.step_time.total_s
@@ -119,6 +119,8 @@ class Picture:
         if measured is None:
             return predicted
         word = "within" if band.low <= measured <= band.high else ("faster" if measured < band.low else "slower")
+        if short:
+            return f"{format_seconds(measured)} ({word}{' the' if word == 'within' else ' than'} range predicted)"
         return f"{format_seconds(measured)} measured, {predicted} ({word})"
 
     def figures(self) -> list[tuple[str, RenderableType]]:
@@ -177,7 +179,7 @@ class Picture:
             parts.append(f"step {self.step:,} of {self.steps:,}")
             parts.append(f"loss {last.loss:.3f}")
             parts.append(self.speed())
-            parts.append(f"step time {self.compared()}")
+            parts.append(f"step time {self.compared(short=True)}")
             if self.time_left_s and self.run.state not in FINAL_RUN_STATES:
                 parts.append(f"about {format_seconds(self.time_left_s)} left")
         else:
@@ -211,23 +213,26 @@ class Watcher:
         return picture
 
 
-def follow(client: Client, run: Run, console: Console, reconnect: Callable[[], Client] | None = None) -> Run:
+def follow(
+    client: Client, run: Run, console: Console, reconnect: Callable[[], Client] | None = None, *, indent: int = 0
+) -> Run:
     """Show the run until it ends; return it as it ended. Ctrl-C passes as KeyboardInterrupt; the run goes on.
 
     `reconnect` gives a client anew: where the embedded service or its agent died meanwhile, they are started again.
     """
     watcher = Watcher(client, run, reconnect)
     if console.is_terminal:
-        with Live(watcher.look(), console=console, refresh_per_second=4) as live:
+        around = (0, 0, 0, indent)
+        with Live(Padding(watcher.look(), around), console=console, refresh_per_second=4) as live:
             while not watcher.ended:
                 time.sleep(POLL_S)
-                live.update(watcher.look())
+                live.update(Padding(watcher.look(), around))
     else:
-        _follow_in_lines(watcher, console)
+        _follow_in_lines(watcher, console, indent)
     return watcher.picture.run
 
 
-def _follow_in_lines(watcher: Watcher, console: Console) -> None:
+def _follow_in_lines(watcher: Watcher, console: Console, indent: int) -> None:
     said, spoken_at, state = "", 0.0, ""
     while True:
         picture = watcher.look()
@@ -236,7 +241,7 @@ def _follow_in_lines(watcher: Watcher, console: Console) -> None:
             text = picture.line()
             news = text.partition("  ")[2]
             if news != said:
-                console.print(text)
+                console.print(" " * indent + text)
             said, spoken_at, state = news, time.monotonic(), picture.run.state
         if watcher.ended:
             return
