@@ -82,6 +82,13 @@ class SlurmSite:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
         return done.stdout
 
+    def wait_until_saved(self, job_id: str) -> None:
+        """Until the controller's state on disk knows that a job runs: killed earlier, it would start the job again."""
+        before_s = time.time()
+        self.run("scontrol", "update", f"JobId={job_id}", "Comment=saved")
+        state = self.root / "state" / "job_state"
+        until(lambda: state.stat().st_mtime > before_s, within_s=30, what="the controller's saved state")
+
     def kill_controller(self) -> None:
         """SIGKILL slurmctld, as a crash would."""
         process = psutil.Process(_pids(self.root)["slurmctld"])
@@ -269,7 +276,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoragePass={root}/munge/s
-AccountingStorageEnforce=associations
+AccountingStorageEnforce=associations,qos
 JobCompType=jobcomp/none
 {nodes}
 PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=1-00:00:00 DefaultTime=00:10:00 State=UP

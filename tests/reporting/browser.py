@@ -14,7 +14,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-WIDTHS = (320, 390, 1280)
+VIEWS = ((320, "light"), (390, "dark"), (1280, "light"))
 
 _WRONG = """() => {
   const wrong = [];
@@ -57,17 +57,16 @@ def chromium() -> Iterator[Any]:
 
 
 def faults(page: Any, url: str) -> list[str]:
-    """Open `url` at every width, light and dark, and list whatever is wrong."""
+    """Open `url` on a small and a common phone and on a desk, light and dark, and list whatever is wrong."""
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("request", lambda request: wrong.append(f"request to {request.url}") if _leaves(request.url) else None)
     page.goto(url)
-    for scheme in ("light", "dark"):
+    for width, scheme in VIEWS:
         page.emulate_media(color_scheme=scheme)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            wrong += [f"{width} {scheme}: {fault}" for fault in page.evaluate(_WRONG)]
+        page.set_viewport_size({"width": width, "height": 900})
+        wrong += [f"{width} {scheme}: {fault}" for fault in page.evaluate(_WRONG)]
     return wrong
 
 

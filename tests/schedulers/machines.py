@@ -1,4 +1,4 @@
-"""Machines whose scheduler facts differ in everything a job script depends on. Facts as public job scripts show them."""
+"""Machines whose scheduler facts differ in everything a job script depends on, as public job scripts show them."""
 
 from __future__ import annotations
 

@@ -26,11 +26,12 @@ TRAINING = (
     Step(name="train", argv=("hanse", "train"), nodes=16),
 )
 CASES: dict[str, tuple[JobSpec, Machine]] = {
-    "generic": (job_of(Step(name="command", argv=("bash", "-c", "make 'it so'"), nodes=1), uses_code_bundle=True), GENERIC),
+    "generic": (job_of(shell("make 'it so'", name="command"), uses_code_bundle=True), GENERIC),
     "lumi-like": (
         job_of(
-            *TRAINING, accelerators_per_node=8, wall_time_s=172800, stop_signal_before_s=300, account="project_465000001",
-            partition="standard-g", exclude=("nid005001", "nid005002"), environment={"HIP_LAUNCH_BLOCKING": "0"},
+            *TRAINING, accelerators_per_node=8, wall_time_s=172800, stop_signal_before_s=300,
+            account="project_465000001", partition="standard-g", exclude=("nid005001", "nid005002"),
+            environment={"HIP_LAUNCH_BLOCKING": "0"},
         ),
         LUMI_LIKE,
     ),

@@ -141,19 +141,28 @@ def test_a_job_requeued_by_force_is_charged_for_every_time_it_ran(elapsed: list[
 
 def test_a_job_that_waits_again_after_a_node_failed_is_queued_and_keeps_what_it_held() -> None:
     waiting = f"{QUEUE_HEADER}\n5|PENDING|{_at(99)}|N/A|N/A|2||hanse-a1|BeginTime\n"
-    (report,) = merge(read_squeue(waiting, 8), read_sacct(accounts(row("5", "NODE_FAIL", elapsed=40)), 8))
+    (report,) = merge(read_squeue(waiting, 8), read_sacct(accounts(row("5", "NODE_FAIL", elapsed=40)), 8), at=T)
     assert (report.state, report.elapsed_s, report.ended_at) == ("queued", 40, None)
 
 
 def test_an_end_known_to_accounting_outweighs_a_queue_that_was_asked_before_it() -> None:
     still = f"{QUEUE_HEADER}\n5|RUNNING|{_at(0)}|{_at(10)}|{_at(600)}|2|n[1-2]|hanse-a1|None\n"
-    (report,) = merge(read_squeue(still, 8), read_sacct(accounts(row("5", "FAILED", ExitCode="3:0")), 8))
+    (report,) = merge(read_squeue(still, 8), read_sacct(accounts(row("5", "FAILED", ExitCode="3:0")), 8), at=T)
     assert (report.state, report.exit_code, report.elapsed_s) == ("failed", 3, 60)
 
 
-def test_an_end_known_only_to_the_queue_is_taken_with_its_own_times() -> None:
+def test_an_end_that_accounting_has_not_heard_of_yet_is_no_end_for_a_minute() -> None:
+    over = read_squeue(f"{QUEUE_HEADER}\n5|FAILED|{_at(0)}|{_at(10)}|{_at(70)}|2|n[1-2]|hanse-a1|NonZeroExitCode\n", 8)
+    for known in (read_sacct(accounts(row("5", "RUNNING", End="Unknown")), 8), ()):
+        (report,) = merge(over, known, at=T + timedelta(seconds=100))
+        assert (report.state, report.raw_state, report.ended_at) == ("running", "FAILED", None)
+        (report,) = merge(over, known, at=T + timedelta(seconds=131))
+        assert (report.state, report.elapsed_s, report.accelerator_seconds) == ("failed", 60, 960)
+
+
+def test_where_no_accounting_is_kept_the_queues_own_times_are_taken() -> None:
     over = f"{QUEUE_HEADER}\n5|COMPLETED|{_at(0)}|{_at(10)}|{_at(70)}|2|n[1-2]|hanse-a1|None\n"
-    (report,) = merge(read_squeue(over, 8), ())
+    (report,) = merge(read_squeue(over, 8), None, at=T + timedelta(seconds=71))
     assert (report.state, report.elapsed_s, report.accelerator_seconds) == ("completed", 60, 960)
 
 

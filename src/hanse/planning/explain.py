@@ -31,11 +31,16 @@ _FASTER: Final[dict[StepPart, str]] = {
 _NOTABLE: Final = 0.1
 
 
-def sentences(plan: Plan, *, nodes_because: str = "", job_limit_s: float | None = None) -> tuple[str, ...]:
-    """What `Plan.why` holds. Of a finished plan without further arguments: the plan's own sentences."""
+def sentences(
+    plan: Plan, *, nodes_because: str = "", job_limit_s: float | None = None, charged: str = ""
+) -> tuple[str, ...]:
+    """What `Plan.why` holds; of a finished plan, its own sentences.
+
+    A plan does not hold why that many nodes, how long one job may be, nor what the site charges ('12 core-hours').
+    """
     if plan.why:
         return plan.why
-    said = [_layout(plan.layout), nodes_because, _time(plan), _limit(plan), _memory(plan), _cost(plan)]
+    said = [_layout(plan.layout), nodes_because, _time(plan), _limit(plan), _memory(plan), _cost(plan, charged)]
     said += [_jobs(plan, job_limit_s), _alternative(plan), _nearest_miss(plan)]
     return tuple(each for each in said if each)
 
@@ -111,9 +116,10 @@ def _memory(plan: Plan) -> str:
     )
 
 
-def _cost(plan: Plan) -> str:
+def _cost(plan: Plan, charged: str) -> str:
     wall = format_seconds(plan.wall_time_s.expected)
-    return f"The whole run: {plan.steps:,} steps, {wall}, {format_gpu_hours(plan.accelerator_seconds)}."
+    site = f"; the site charges {charged}" if charged else ""
+    return f"The whole run: {plan.steps:,} steps, {wall}, {format_gpu_hours(plan.accelerator_seconds)}{site}."
 
 
 def _jobs(plan: Plan, job_limit_s: float | None) -> str:

@@ -29,7 +29,7 @@ _GRADIENT_BYTES: Final = 4.0
 _MOMENTS_BYTES: Final = 8.0
 _LOGIT_BYTES: Final = {"fp32": 12.0, "bf16": 16.0, "fp8": 16.0}
 """Logits, their log-softmax and its gradient in fp32; in bf16 also the product's own output and its gradient."""
-_FRAMEWORK_BYTES: Final = {"cuda": 2.5e9, "rocm": 3.0e9, "cpu": 0.35e9}
+_FRAMEWORK_BYTES: Final = {"cuda": 2.5e9, "rocm": 3.0e9, "cpu": 0.48e9}
 """Driver context, communication buffers and libraries; on a CPU the interpreter with torch."""
 _USABLE: Final = {"cuda": 0.93, "rocm": 0.93, "cpu": 0.85}
 """The rest is lost to fragmentation, and on a CPU to the system and its other processes."""

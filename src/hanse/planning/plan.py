@@ -11,6 +11,7 @@ from hanse.contracts.errors import PlanError
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine, Partition
 from hanse.contracts.plan import Interval, Plan, StepTime
+from hanse.contracts.units import format_count
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
 from hanse.planning import explain, search, space
@@ -103,8 +104,22 @@ def _plan(
         machine_digest=machine.digest(),
         made_at=now(),
     )
-    jobs_of = queue.max_wall_time_s if queue else None
-    return plan.model_copy(update={"why": explain.sentences(plan, nodes_because=choice.reason, job_limit_s=jobs_of)})
+    why = explain.sentences(
+        plan,
+        nodes_because=choice.reason,
+        job_limit_s=queue.max_wall_time_s if queue else None,
+        charged=_charged(machine, layout, plan.wall_time_s.expected),
+    )
+    return plan.model_copy(update={"why": why})
+
+
+def _charged(machine: Machine, layout: Layout, wall_s: float) -> str:
+    """The amount in the site's own unit, where that is not one for each rank and hour."""
+    billing = machine.billing
+    if billing is None or billing.units_per_node_hour == machine.accelerators_per_node:
+        return ""
+    amount = wall_s / 3600 * layout.nodes * billing.units_per_node_hour
+    return f"{format_count(amount)} in its own unit, {billing.unit}"
 
 
 def _interval(machine: Machine) -> tuple[float, float]:

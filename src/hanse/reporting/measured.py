@@ -15,7 +15,7 @@ from typing import Literal
 
 from hanse.contracts.plan import Plan, StepPart
 from hanse.contracts.record import RunRecord
-from hanse.contracts.run import FINAL_RUN_STATES, Attempt
+from hanse.contracts.run import FINAL_RUN_STATES, Attempt, Run
 from hanse.contracts.telemetry import StepSummary
 from hanse.contracts.units import format_bytes, format_percent, format_seconds, gpu_hours, significant
 
@@ -68,9 +68,9 @@ _COMPUTE_PARTS: dict[StepPart, str] = {
 }
 
 
-def attempts(record: RunRecord) -> tuple[Attempt, ...]:
+def attempts(run: Run) -> tuple[Attempt, ...]:
     """Every attempt of every leg, as they were planned."""
-    return tuple(sorted((a for leg in record.run.legs for a in leg.attempts), key=lambda a: (a.planned_at, a.number)))
+    return tuple(sorted((a for leg in run.legs for a in leg.attempts), key=lambda a: (a.planned_at, a.number)))
 
 
 def is_final(record: RunRecord) -> bool:
@@ -84,9 +84,9 @@ def duration_s(attempt: Attempt, at: datetime) -> float | None:
     return max(0.0, ((attempt.ended_at or max(at, attempt.started_at)) - attempt.started_at).total_seconds())
 
 
-def held_s(record: RunRecord) -> float | None:
-    """Time on the machine over all attempts."""
-    durations = [d for a in attempts(record) if (d := duration_s(a, record.made_at)) is not None]
+def held_s(run: Run, at: datetime) -> float | None:
+    """Time on the machine over all attempts, up to `at` for those that run; None if none ever did."""
+    durations = [d for a in attempts(run) if (d := duration_s(a, at)) is not None]
     return sum(durations) if durations else None
 
 
@@ -170,7 +170,7 @@ def comparisons(record: RunRecord) -> tuple[Comparison, ...]:
             predicted=wall.expected,
             low=wall.low,
             high=wall.high,
-            measured=held_s(record),
+            measured=held_s(record.run, record.made_at),
             final=final,
             unit_note="on the machine, all attempts",
             write=format_seconds,

@@ -27,7 +27,7 @@ def loss_figure(rows: Sequence[StepSummary], *, plan: Plan | None, unigram: floa
     finding = loss_finding(rows, unigram)
     chart = LineChart(
         finding=f"Training loss against tokens. {finding}.",
-        empty="No step has been reported yet. The loss appears here with the first one.",
+        empty=_nothing("loss", running=running),
         x=_TOKENS,
         y=Axis("Training loss", "nats per token"),
         lines=(Line(label="measured", segments=_segments(rows, lambda row: row.loss)),),
@@ -47,7 +47,7 @@ def throughput_figure(rows: Sequence[StepSummary], *, plan: Plan | None, running
     band = plan.tokens_per_s if plan else None
     chart = LineChart(
         finding=f"Throughput against tokens. {finding}.",
-        empty="No step has been reported yet. The throughput appears here with the first one.",
+        empty=_nothing("throughput", running=running),
         x=_TOKENS,
         y=Axis("Throughput", "tokens per second"),
         lines=(Line(label="measured", segments=_segments(rows, lambda row: row.tokens_per_s)),),
@@ -137,6 +137,12 @@ def _figure(title: str, drawing: Html, caption: str | None) -> Html:
     return h(
         "figure", h("strong", title, class_="figure-title"), drawing, h("figcaption", caption) if caption else None
     )
+
+
+def _nothing(what: str, *, running: bool) -> str:
+    if running:
+        return f"No step has been reported yet. The {what} appears here with the first one."
+    return f"No step was reported, so there is no {what} to show."
 
 
 def _segments(rows: Sequence[StepSummary], of: Callable[[StepSummary], float]) -> tuple[Segment, ...]:

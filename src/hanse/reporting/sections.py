@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.machine import Machine
 from hanse.contracts.programme import Allocation
 from hanse.contracts.record import RunRecord
-from hanse.contracts.run import Attempt, AttemptState
+from hanse.contracts.run import Attempt, AttemptState, Run
 from hanse.contracts.units import (
     NBSP,
     format_bytes,
@@ -124,7 +126,12 @@ def used(record: RunRecord) -> Html:
     flops = plan.workload.flops_per_token * result.tokens if plan and result else None
     listed = facts(
         ("Charged", format_gpu_hours(record.run.used_accelerator_seconds)),
-        ("Held", format_seconds(held) + ", all attempts together" if (held := measured.held_s(record)) else None),
+        (
+            "Held",
+            format_seconds(held) + ", all attempts together"
+            if (held := measured.held_s(record.run, record.made_at))
+            else None,
+        ),
         ("Computation", f"{format_count(flops)} FLOP in the model" if flops else None),
         ("Energy", "unknown: nobody counted it" if energy is None else f"{_energy(energy)}, by the site's counters"),
         *(("The site's own record", entry.site_amount) for entry in record.usage if entry.site_amount),
@@ -174,7 +181,7 @@ def allocation_meter(one: Allocation) -> Html:
 
 
 def attempts(record: RunRecord) -> Html:
-    ordered = measured.attempts(record)
+    ordered = measured.attempts(record.run)
     if not ordered:
         empty = h("p", "No attempt was planned yet; there is nothing to account for.", class_="muted")
         return section("r3", "3 Attempts, what went wrong and what it cost", empty)
@@ -186,24 +193,21 @@ def attempts(record: RunRecord) -> Html:
         "r3",
         "3 Attempts, what went wrong and what it cost",
         h("div", chart, class_="card"),
-        attempts_table(record),
+        attempts_table(record.run, names=names, at=record.made_at),
         timeline(trouble) if trouble else smooth,
     )
 
 
-def attempts_table(record: RunRecord, *, newest_first: bool = False) -> Html:
-    """Every attempt with what it held and how it ended; the last line sums."""
-    ordered = measured.attempts(record)
-    legs = {leg.id: leg.machine for leg in record.run.legs}
-    names = {machine.id: machine.name for machine in record.machines}
-    several = len(record.run.legs) > 1
+def attempts_table(run: Run, *, names: dict[str, str], at: datetime, newest_first: bool = False) -> Html:
+    """Every attempt with what it held and how it ended; the last line sums. `names` are the machines', by id."""
+    ordered = measured.attempts(run)
+    machines = {leg.id: names.get(leg.machine, leg.machine) for leg in run.legs}
     rows: list[tuple[Child, ...]] = []
     for attempt in reversed(ordered) if newest_first else ordered:
-        lasted = measured.duration_s(attempt, record.made_at)
-        machine = names.get(legs.get(attempt.leg_id, ""), legs.get(attempt.leg_id, ""))
+        lasted = measured.duration_s(attempt, at)
         rows.append(
             (
-                f"{machine}, {attempt.number}" if several else f"Attempt {attempt.number}",
+                f"{machines[attempt.leg_id]}, {attempt.number}" if len(machines) > 1 else f"Attempt {attempt.number}",
                 badge(ATTEMPT_LOOKS[attempt.state]),
                 when(attempt.started_at) if attempt.started_at else "",
                 format_seconds(lasted) if lasted is not None else "",
@@ -213,25 +217,13 @@ def attempts_table(record: RunRecord, *, newest_first: bool = False) -> Html:
             )
         )
     columns = (
-        "Attempt",
-        "State",
-        "Started",
-        Column("Length", True),
-        Column("Last step", True),
-        Column("GPU-hours", True),
+        "Attempt", "State", "Started", Column("Length", True), Column("Last step", True), Column("GPU-hours", True),
         "Outcome",
-    )
-    total = sum(attempt.accelerator_seconds for attempt in ordered)
-    held = measured.held_s(record)
-    foot: tuple[Child, ...] = (
-        f"All {plural(len(ordered), 'attempt')}",
-        "",
-        "",
-        format_seconds(held) if held else "",
-        "",
-        measured.hours(total),
-        "",
-    )
+    )  # fmt: skip
+    held = measured.held_s(run, at)
+    lasted_all = format_seconds(held) if held else ""
+    total = measured.hours(sum(attempt.accelerator_seconds for attempt in ordered))
+    foot: tuple[Child, ...] = (f"All {plural(len(ordered), 'attempt')}", "", "", lasted_all, "", total, "")
     return table(columns, rows, foot=foot if len(ordered) > 1 else None)
 
 

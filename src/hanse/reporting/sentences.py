@@ -56,7 +56,7 @@ def progress(record: RunRecord) -> str:
 
 
 def _what(record: RunRecord) -> str:
-    run, held = record.run, held_s(record)
+    run, held = record.run, held_s(record.run, record.made_at)
     lasted = f" in {format_seconds(held)}" if held else ""
     where = f" on {place(record)}" if place(record) else ""
     if run.state is RunState.FINISHED:
@@ -86,7 +86,7 @@ def _cost(record: RunRecord) -> str:
     run = record.run
     used = run.used_accelerator_seconds
     if not used:
-        return "No GPU-hours were charged so far." if attempts(record) else ""
+        return "No GPU-hours were charged so far." if attempts(record.run) else ""
     text = f"It used {format_gpu_hours(used)}"
     if run.plan is None or run.plan.accelerator_seconds == 0:
         return f"{text}; nothing was predicted for it."

@@ -63,7 +63,7 @@ def explain(
         *_surroundings(job, machine, run_dir, ticket_key=ticket_key, data_dir=data_dir),
         *_rendezvous(machine),
         *_runner(machine),
-        *[(_step(job, machine, run_dir, step), _step_reason(step)) for step in job.steps],
+        *[(_step(job, machine, run_dir, data_dir, step), _step_reason(step)) for step in job.steps],
         *_end(job),
     ]
     for line, _ in lines:
@@ -236,7 +236,7 @@ def _runner(machine: Machine) -> Lines:
             "the warning is passed to srun, which passes it to the ranks",
         ),
         ("hanse_step() {", "one step: name, nodes, what its processes do with USR1, command"),
-        ("  local name=$1 nodes=$2 listen=$3 code again", "its arguments"),
+        ("  local name=$1 nodes=$2 usr1=$3 code again", "its arguments"),
         ("  shift 3", "the rest is the command"),
         (
             '  if [ "$hanse_stop" = 1 ]; then echo "hanse: the wall time is nearly over: no step $name"; exit 0; fi',
@@ -255,8 +255,9 @@ def _runner(machine: Machine) -> Lines:
             f"{binding}; one node's failure ends the step; a node that is done waits for the others",
         ),
         (
-            f'    bash -c "$listen"\'export {jobenv.NODE_RANK}="$SLURM_NODEID"; exec "$@"\' hanse "$@" &',
-            "the node's number is known only inside the step",
+            f'    bash -c \'export {jobenv.NODE_RANK}="$SLURM_NODEID"; '
+            '[ "$0" = default ] || trap "" USR1; exec "$@"\' "$usr1" "$@" &',
+            "the node's number is known only inside the step; what of ours does not listen for USR1 outlives it",
         ),
         ("  hanse_srun=$!", "in the background, so that the trap can run"),
         ("  while", "wait returns early when the warning comes"),
@@ -271,11 +272,11 @@ def _runner(machine: Machine) -> Lines:
     ]
 
 
-def _step(job: JobSpec, machine: Machine, run_dir: RunDir, step: Step) -> str:
-    # A shell cannot trap what was ignored when it began, so only Hanse's own steps ignore USR1 by default.
-    listen = "trap '' USR1; " if is_own(step.argv) else ""
-    command = [*_container(job, machine, run_dir), *resolved(step.argv, _python(job, machine))]
-    return shlex.join(["hanse_step", step.name, str(step.nodes), listen, *command])
+def _step(job: JobSpec, machine: Machine, run_dir: RunDir, data_dir: str, step: Step) -> str:
+    # A shell cannot trap what was ignored when it began, so only Hanse's own steps ignore USR1.
+    usr1 = "ignored" if is_own(step.argv) else "default"
+    command = [*_container(job, machine, run_dir, data_dir), *resolved(step.argv, _python(job, machine))]
+    return shlex.join(["hanse_step", step.name, str(step.nodes), usr1, *command])
 
 
 def _step_reason(step: Step) -> str:
@@ -283,15 +284,16 @@ def _step_reason(step: Step) -> str:
 
 
 def _python(job: JobSpec, machine: Machine) -> str:
-    return machine.scheduler.python or (sys.executable if job.image is None else "python3")
+    return "python3" if job.image is not None else machine.scheduler.python or sys.executable
 
 
-def _container(job: JobSpec, machine: Machine, run_dir: RunDir) -> list[str]:
+def _container(job: JobSpec, machine: Machine, run_dir: RunDir, data_dir: str) -> list[str]:
     """`singularity exec` is there under Singularity and Apptainer alike. The image brings its own hanse."""
     if job.image is None:
         return []
     devices = {"cuda": ["--nv"], "rocm": ["--rocm"], "cpu": []}[machine.accelerator.kind]
-    return ["singularity", "exec", *devices, "--bind", str(run_dir.root), job.image]
+    binds = ",".join(filter(None, (str(run_dir.root), data_dir)))
+    return ["singularity", "exec", *devices, "--bind", binds, job.image]
 
 
 def _end(job: JobSpec) -> Lines:

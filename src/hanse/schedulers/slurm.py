@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
@@ -93,9 +94,9 @@ class SlurmScheduler:
             ],
             unless=_NO_ACCOUNTING,
         )  # fmt: skip
-        known = () if account is None else read_sacct(account, per_node)
+        known = None if account is None else read_sacct(account, per_node)
         answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ())
-        for report in merge(read_squeue(queue or "", per_node), known):
+        for report in merge(read_squeue(queue or "", per_node), known, at=now()):
             if report.name in answer:
                 answer[report.name] += (report,)
         return answer

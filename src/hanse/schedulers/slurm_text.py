@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport, JobState
+
+ACCOUNTING_LAG: Final = timedelta(seconds=60)
+"""How long the controller's news may take to reach accounting; after that its own word on a job's end must do."""
 
 SQUEUE_FORMAT: Final = "%i|%T|%V|%S|%e|%D|%N|%j|%r"
 _SQUEUE_HEADER = "JOBID|STATE|SUBMIT_TIME|START_TIME|END_TIME|NODES|NODELIST|NAME|REASON"
@@ -204,13 +207,28 @@ def _run_again(before: JobReport, after: JobReport) -> JobReport:
     )
 
 
-def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport]) -> tuple[JobReport, ...]:
-    """One report a job. The queue knows the present state, accounting what was held; oldest first."""
-    merged = {report.job_id: report for report in accounts}
+def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, at: datetime) -> tuple[JobReport, ...]:
+    """One report a job, oldest first. The queue knows the present state, accounting what was held and how it ended.
+
+    `accounts` is None where the site keeps no accounting. `at` is the moment of asking.
+    """
+    merged = {report.job_id: report for report in accounts or ()}
     for seen in queue:
         known = merged.get(seen.job_id)
-        merged[seen.job_id] = seen if known is None else _both(seen, known)
+        late = accounts is not None and seen.ended_at is not None and at - seen.ended_at < ACCOUNTING_LAG
+        if late and (known is None or known.state not in FINAL_JOB_STATES):
+            merged[seen.job_id] = _not_settled(known or seen, seen.raw_state)
+        else:
+            merged[seen.job_id] = seen if known is None else _both(seen, known)
     return tuple(sorted(merged.values(), key=lambda report: int(re.sub(r"\D.*", "", report.job_id) or 0)))
+
+
+def _not_settled(report: JobReport, raw_state: str) -> JobReport:
+    """An end without exit code and charge is no end yet."""
+    return report.model_copy(
+        update={"state": "running", "raw_state": raw_state, "reason": "waiting for accounting", "ended_at": None,
+                "exit_code": None}
+    )  # fmt: skip
 
 
 def _both(seen: JobReport, known: JobReport) -> JobReport:

@@ -10,7 +10,9 @@ import fcntl
 import json
 import logging
 import os
+import socket
 import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 THREADS = 8
 TICK_EVERY_S = 30.0
 ANSWER_WITHIN_S = 30.0
+ORPHAN_WITHIN_S = 10.0
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 logger = logging.getLogger(__name__)
@@ -49,25 +52,65 @@ def serve(home: Path, *, host: str = "127.0.0.1", port: int = 8000, embedded: bo
                 fix="leave --host out, or run hanse serve without --embedded behind HANSE_ALLOWED_HOSTS",
             )
         os.environ["HANSE_EMBEDDED"] = "1"
+    _require_free(host, port)
     folder = homes.service_folder(home)
     lock = _only_one(folder) if embedded else None
     credentials = _prepare(folder, embedded)
     _Server(folder, host, port, credentials, lock).run()
 
 
+def _require_free(host: str, port: int) -> None:
+    """Look before the work of starting; gunicorn would say it late and five times."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"{host}:{port} cannot be listened on: {error.strerror}", where="--port", fix="choose another port, or 0"
+            ) from error
+
+
 def _only_one(folder: Path) -> IO[str]:
-    """The lock on this home; gunicorn's worker inherits it, so it holds until both have ended."""
+    """The lock on this home, with our process id in it.
+
+    Gunicorn's worker inherits it, so it holds until both have ended: after a kill -9 of its parent the worker needs a
+    second or so to notice, which is waited for.
+    """
     if not os.environ.get("DATABASE_URL"):
         homes.refuse_network_file_system(folder)
-    file = (folder / "serve.lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise Conflict(
-            "an embedded service already runs here", where=str(folder), fix="use it, or end it: hanse serve --stop"
-        ) from error
+    file = (folder / "serve.lock").open("a+", encoding="utf-8")
+    pause = threading.Event()
+    deadline = time.monotonic() + ORPHAN_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if _holder_lives(file) or time.monotonic() > deadline:
+                file.close()
+                raise Conflict(
+                    "an embedded service already runs here",
+                    where=str(folder),
+                    fix="use it, or end it: hanse serve --stop",
+                ) from error
+            pause.wait(0.1)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
     return file
+
+
+def _holder_lives(file: IO[str]) -> bool:
+    file.seek(0)
+    written = file.read().strip()
+    if not written.isdecimal():
+        return True
+    try:
+        return psutil.Process(int(written)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _prepare(folder: Path, embedded: bool) -> Credentials | None:

@@ -42,13 +42,13 @@ export HANSE_RDZV_PORT=$((20000 + ${SLURM_JOB_ID} % 10000))
 hanse_stop=0 hanse_woken=0 hanse_srun=
 trap 'hanse_stop=1 hanse_woken=1; [ -z "$hanse_srun" ] || kill -USR1 "$hanse_srun"' USR1
 hanse_step() {
-  local name=$1 nodes=$2 listen=$3 code again
+  local name=$1 nodes=$2 usr1=$3 code again
   shift 3
   if [ "$hanse_stop" = 1 ]; then echo "hanse: the wall time is nearly over: no step $name"; exit 0; fi
   export HANSE_NODES="$nodes" HANSE_RDZV_ID="$SLURM_JOB_ID-$name"
   srun --job-name="$name" --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 \
     --cpu-bind=none --kill-on-bad-exit=1 --wait=0 \
-    bash -c "$listen"'export HANSE_NODE_RANK="$SLURM_NODEID"; exec "$@"' hanse "$@" &
+    bash -c 'export HANSE_NODE_RANK="$SLURM_NODEID"; [ "$0" = default ] || trap "" USR1; exec "$@"' "$usr1" "$@" &
   hanse_srun=$!
   while
     hanse_woken=0; wait "$hanse_srun"; again=$?
@@ -59,7 +59,7 @@ hanse_step() {
   [ "$code" = 0 ] || exit "$code"
 }
 
-hanse_step command 1 '' bash -c 'make '"'"'it so'"'"''
+hanse_step command 1 default bash -c 'make '"'"'it so'"'"''
 echo "$SLURM_JOB_ID" > "$hanse_run/.FINISHED.$SLURM_JOB_ID"
 mv "$hanse_run/.FINISHED.$SLURM_JOB_ID" "$hanse_run/FINISHED"
 exit 0

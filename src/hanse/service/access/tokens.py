@@ -117,7 +117,8 @@ class LoginLink(models.Model):
         open_links = cls.objects.filter(digest=digest(secret), used_at=None, expires_at__gt=at, person__is_active=True)
         with transaction.atomic():
             link = open_links.select_related("person").first()
-            if link is None or not open_links.filter(pk=link.pk).update(used_at=at):
+            # The UPDATE names no other table: with a join PostgreSQL would not look at used_at again after a wait.
+            if link is None or not cls.objects.filter(pk=link.pk, used_at=None).update(used_at=at):
                 return None
             Event.record("user:login-link:used", f"person-{link.person_id}", by=link.person.username)
         return link.person

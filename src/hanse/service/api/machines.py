@@ -11,7 +11,7 @@ from ninja.throttling import AuthRateThrottle
 from hanse.client.answers import AgentStatus, EnrolRequest, NewToken, Page
 from hanse.contracts import machine as contract
 from hanse.service.access.enrol import enrol_agent
-from hanse.service.api.replies import PROBLEMS, Paging, PagingQuery, find, page_of, reply
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page_of, reply
 from hanse.service.runs.models import Machine
 
 router = Router(tags=["machines"])
@@ -24,7 +24,7 @@ def _joined() -> Any:
 @router.get(
     "machines", response={200: Page[contract.Machine], **PROBLEMS}, summary="Machines whose agent has said hello"
 )
-def machines(request: HttpRequest, paging: Paging = PagingQuery) -> HttpResponse:  # noqa: ARG001
+def machines(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: ARG001
     rows = _joined()
     part = rows[paging.offset : paging.offset + paging.limit]
     return page_of((row.facts for row in part), count=rows.count())

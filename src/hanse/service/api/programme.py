@@ -10,13 +10,13 @@ from ninja import Router
 from hanse.client.answers import DecisionRequest, Page
 from hanse.contracts import programme as contract
 from hanse.service.access.models import Allocation, Application, Call
-from hanse.service.api.replies import PROBLEMS, Paging, PagingQuery, find, page, page_of, reply
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
 
 router = Router(tags=["programme"])
 
 
 @router.get("calls", response={200: Page[contract.CallTerms], **PROBLEMS}, summary="Published calls, latest versions")
-def calls(request: HttpRequest, paging: Paging = PagingQuery) -> HttpResponse:  # noqa: ARG001
+def calls(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: ARG001
     current = Call.current()
     part = current[paging.offset : paging.offset + paging.limit]
     return page_of((call.terms for call in part), count=len(current))
@@ -36,7 +36,7 @@ def _applications(request: HttpRequest) -> Any:
 
 
 @router.get("applications", response={200: Page[contract.Application], **PROBLEMS}, summary="Applications you may see")
-def applications(request: HttpRequest, paging: Paging = PagingQuery) -> HttpResponse:
+def applications(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     return page(_applications(request), paging)
 
 
@@ -65,7 +65,7 @@ def _allocations(request: HttpRequest) -> Any:
 
 
 @router.get("allocations", response={200: Page[contract.Allocation], **PROBLEMS}, summary="Your allocations")
-def allocations(request: HttpRequest, paging: Paging = PagingQuery) -> HttpResponse:
+def allocations(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     return page(_allocations(request), paging)
 
 

@@ -14,7 +14,7 @@ from hanse.contracts import run as contract
 from hanse.contracts.errors import UsageError
 from hanse.contracts.record import RunRecord
 from hanse.contracts.telemetry import StepSummary
-from hanse.service.api.replies import PROBLEMS, Paging, PagingQuery, find, page, page_of, reply
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
 from hanse.service.runs import launch as launching
 from hanse.service.runs import record as recording
 from hanse.service.runs.models import CodeBundle, LogChunk, Run, StepRow
@@ -43,7 +43,7 @@ def launch(
 
 
 @router.get("runs", response={200: Page[contract.Run], **PROBLEMS}, summary="Your projects' runs, newest first")
-def runs(request: HttpRequest, paging: Paging = PagingQuery) -> HttpResponse:
+def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     return page(_runs(request).whole(), paging)
 
 
@@ -72,7 +72,7 @@ def log(request: HttpRequest, id: str, offset: int = 0) -> HttpResponse:
 
 
 @router.get("runs/{id}/events", response={200: Page[event.Event], **PROBLEMS}, summary="What happened, in order")
-def events(request: HttpRequest, id: str, paging: Paging = PagingQuery) -> HttpResponse:
+def events(request: HttpRequest, id: str, paging: PagingQuery) -> HttpResponse:
     return page(recording.events_of(find(_runs(request).whole(), id)), paging)
 
 

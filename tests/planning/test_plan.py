@@ -1,0 +1,171 @@
+"""Plans: what is chosen and why, and what is said when nothing will do."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from hanse.contracts.errors import PlanError
+from hanse.contracts.layout import Layout
+from hanse.contracts.plan import Plan
+from hanse.contracts.workload import ModelShape, Workload
+from hanse.machines import catalogue
+from hanse.machines.local import local_machine
+from hanse.planning import search, space
+from hanse.planning.explain import sentences
+from hanse.planning.plan import make
+from hanse.planning.search import Limits
+from hanse.planning.supported import refusal
+from tests.planning.worlds import LLAMA_8B, SMALL, calibrated, workload
+
+LEONARDO = catalogue.load("leonardo-booster")
+
+
+def test_a_small_model_on_this_machine_is_planned_whole_and_said_in_sentences() -> None:
+    plan = make(workload(SMALL, batch=16, tokens=10**6, precision="fp32"), calibrated(), nodes=2)
+    assert plan.layout.world_size == 2
+    assert plan.layout.global_batch == 16
+    assert plan.memory.fits
+    assert plan.steps == 245
+    assert plan.step_time.total_s.low < plan.step_time.total_s.expected < plan.step_time.total_s.high
+    assert sum(plan.step_time.parts.values()) == pytest.approx(plan.step_time.total_s.expected)
+    said = " ".join(plan.why)
+    for words in ("ranks", "A step should take", "tokens/s", "matrix products", "GPU-hours", "usable"):
+        assert words in said
+    assert sentences(plan) == plan.why
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_chosen_layout_is_the_fastest_that_can_run_and_fits() -> None:
+    work = workload(LLAMA_8B, batch=1024)
+    plan = make(work, LEONARDO, nodes=64)
+    assert refusal(plan.layout) is None
+    everything = space.enumerate_layouts([64], 4, 1024, LLAMA_8B, executable_only=True)
+    weighed = search.weigh(work, LLAMA_8B, LEONARDO, everything, Limits())
+    fastest = weighed.step_s[weighed.fits_memory].min()
+    assert plan.step_time.total_s.expected == pytest.approx(fastest, rel=1e-4)
+    assert plan.searched == len(everything)
+
+
+def test_under_a_wall_time_the_fewest_nodes_that_keep_it_are_chosen() -> None:
+    work = workload(LLAMA_8B, batch=1024, tokens=10**10)
+    plan = make(work, LEONARDO, max_wall_time_s=24 * 3600)
+    assert plan.wall_time_s.expected <= 24 * 3600
+    fewer = [each for each in space.node_counts(64) if each < plan.layout.nodes]
+    with pytest.raises(PlanError):
+        make(work, LEONARDO, nodes=fewer[-1], max_wall_time_s=24 * 3600)
+    assert any("the fewest that finish within" in sentence or "on fewer" in sentence for sentence in plan.why)
+
+
+def test_without_a_wall_time_the_cheapest_number_of_nodes_is_chosen() -> None:
+    work = workload(SMALL, batch=16, tokens=10**6, precision="fp32")
+    plan = make(work, calibrated())
+    assert plan.layout.nodes == 1
+    assert any("the cheapest, since no wall time is asked for" in sentence for sentence in plan.why)
+    assert plan.accelerator_seconds <= make(work, calibrated(), nodes=2).accelerator_seconds
+
+
+def test_what_does_not_fit_is_told_with_the_nearest_misses() -> None:
+    with pytest.raises(PlanError, match="fits into memory") as caught:
+        make(workload(LLAMA_8B), LEONARDO, nodes=1)
+    assert len(caught.value.history) == 3
+    assert all("GB a rank of" in line for line in caught.value.history)
+
+
+def test_a_wall_time_or_a_cap_too_tight_is_told_with_what_is_needed() -> None:
+    work = workload(SMALL, batch=16, tokens=10**8, precision="fp32")
+    with pytest.raises(PlanError, match="wall time") as caught:
+        make(work, calibrated(), max_wall_time_s=60)
+    assert "takes" in caught.value.history[0]
+    with pytest.raises(PlanError, match="cap on GPU-hours") as caught:
+        make(work, calibrated(), max_accelerator_seconds=3600)
+    assert "of 1.00\N{NO-BREAK SPACE}GPU-hours" in caught.value.history[0]
+
+
+def test_a_batch_that_cannot_be_shared_evenly_names_the_next_ones_that_can() -> None:
+    with pytest.raises(PlanError, match="30 sequences cannot be shared evenly by the 8 ranks") as caught:
+        make(workload(LLAMA_8B, batch=30), LEONARDO, nodes=2)
+    assert caught.value.fix == "Set batch: 24 or 32."
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (Layout(nodes=2, dp=4, micro_batch=16), "make 4 ranks and 2 nodes of leonardo-booster hold 8"),
+        (Layout(nodes=2, dp=8, micro_batch=1), "works through 8 sequences a step and batch is 64"),
+        (Layout(nodes=2, fsdp=4, tp=2, micro_batch=16), "does not split a model by tp yet"),
+        (Layout(nodes=2, fsdp=4, cp=2, micro_batch=16), "context and expert parallelism"),
+        (Layout(nodes=2, fsdp=8, micro_batch=8, recompute="selective"), "recomputes none or full"),
+    ],
+)
+def test_a_layout_of_the_users_that_cannot_be_is_refused_in_words(layout: Layout, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        make(workload(LLAMA_8B), LEONARDO, layout=layout)
+
+
+def test_a_layout_of_the_users_is_weighed_as_it_is() -> None:
+    layout = Layout(nodes=32, dp=4, fsdp=32, micro_batch=1, recompute="full")
+    plan = make(workload(LLAMA_8B, batch=128), LEONARDO, layout=layout)
+    assert plan.layout == layout
+    assert plan.searched == 1
+
+
+def test_a_layout_beyond_the_trainer_is_planned_when_asked_and_says_so() -> None:
+    layout = Layout(nodes=2, dp=2, tp=4, micro_batch=1, accumulate=32, recompute="full")
+    plan = make(workload(LLAMA_8B), LEONARDO, layout=layout, executable_only=False)
+    assert any("does not split a model by tp yet" in sentence for sentence in plan.estimates)
+
+
+def test_a_precision_the_machine_lacks_names_those_it_has() -> None:
+    with pytest.raises(PlanError, match="no bf16 rate") as caught:
+        make(workload(SMALL), calibrated())
+    assert caught.value.fix == "Set precision: fp32."
+
+
+def test_partitions_bound_the_nodes_and_the_length_of_one_job() -> None:
+    with pytest.raises(PlanError, match="no partition") as caught:
+        make(workload(LLAMA_8B), LEONARDO, partition="lrd_all")
+    assert "boost_usr_prod" in caught.value.fix
+
+
+def test_more_nodes_than_the_first_queue_gives_take_the_next_one_that_does() -> None:
+    work = workload(LLAMA_8B, batch=1024, tokens=10**12)
+    assert make(work, LEONARDO, nodes=128).partition == "boost_usr_prod"
+    with pytest.raises(PlanError, match="3000 nodes are more than lumi-g gives one job"):
+        make(work, catalogue.load("lumi-g"), nodes=3000)
+    plan = make(work, LEONARDO, nodes=64)
+    assert any("jobs one after another" in sentence for sentence in plan.why)
+    assert any("core-hour" in sentence for sentence in plan.why)
+
+
+def test_estimates_name_what_nobody_measured_or_published() -> None:
+    uncalibrated = make(workload(SMALL, batch=16, precision="fp32"), local_machine(), nodes=2)
+    assert any("not calibrated" in each for each in uncalibrated.estimates)
+    assert any("bandwidth between ranks" in each for each in uncalibrated.estimates)
+    measured = make(workload(SMALL, batch=16, precision="fp32"), calibrated(), nodes=2)
+    assert not any("calibrated" in each for each in measured.estimates)
+    wide = uncalibrated.step_time.total_s
+    narrow = measured.step_time.total_s
+    assert narrow.high / narrow.low < wide.high / wide.low
+
+
+def test_a_module_of_the_users_is_planned_by_its_parameter_count() -> None:
+    entry = Workload(
+        name="mine", context=256, vocab=4096, global_batch=16, total_tokens=10**6, precision="fp32",
+        parameters=5_000_000, flops_per_token=6 * 5e6,
+    )  # fmt: skip
+    plan = make(entry, calibrated(), nodes=2)
+    assert any("module's shape is not known" in each for each in plan.estimates)
+    assert plan.memory.parameters == 4 * 5_000_000 // plan.layout.fsdp
+
+
+def test_a_hundred_thousand_layouts_are_weighed_well_within_a_second() -> None:
+    shape = ModelShape(layers=96, hidden=12288, heads=96, kv_heads=96, ffn=32768, vocab=51200, context=2048)
+    counts = [2**power for power in range(3, 11)]
+    layouts = space.enumerate_layouts(counts, 8, 9216 * 4, shape, executable_only=False)
+    repeated = layouts.take(np.arange(100_000) % len(layouts))
+    began = time.process_time()
+    search.weigh(workload(shape, batch=9216 * 4), shape, catalogue.load("dgx-h100"), repeated, Limits())
+    assert time.process_time() - began < 1.0
