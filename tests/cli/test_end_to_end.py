@@ -77,9 +77,9 @@ def allocation(cli: Cli, home: Path) -> str:
 
 
 def answers() -> list[str]:
-    from hanse.cli.compute import ANSWERS
+    from hanse.cli import compute
 
-    return [part for key, value in ANSWERS.items() for part in ("--answer", f"{key}={str(value).lower()}")]
+    return [part for key, value in compute.answers().items() for part in ("--answer", f"{key}={value}")]
 
 
 def test_without_hours_a_launch_says_how_to_apply(cli: Cli) -> None:

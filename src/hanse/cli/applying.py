@@ -88,17 +88,22 @@ def form(given: Mapping[str, Any], answers: Sequence[str], source: Path | None) 
         fields[key] = typer.prompt(QUESTIONS[key])
     fields["answers"] = _answers(answers)
     made = _checked(fields)
-    return made.model_copy(update={"answers": {**_asked(made), **made.answers}}) if interactive() else made
+    return made.model_copy(update={"answers": _asked(made)}) if interactive() else made
 
 
 def _asked(made: ApplicationForm) -> dict[str, bool | str | int | float]:
     """The gate's questions, put to whoever sits there; those answered by option are not asked again."""
     from hanse.rules import gate
 
-    answers: dict[str, bool | str | int | float] = {}
+    answers: dict[str, bool | str | int | float] = dict(made.answers)
+    group = ""
     for question in gate.questions(now().date()):
-        if question.id not in made.answers:
-            answers[question.id] = _value(typer.prompt(question.text))
+        if question.id in answers or (question.follows and not answers.get(question.follows)):
+            continue
+        if question.group != group:
+            group = question.group
+            typer.secho(f"\n{group}", bold=True)
+        answers[question.id] = typer.confirm(question.text)
     return answers
 
 

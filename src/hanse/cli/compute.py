@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CALL = "playground"
 ORGANISATION = "Kontor 17"
+YES = frozenset({"civilian-purpose", "data-rights", "generates-content"})
+"""What the demo's project does: it writes Python-like text, after code under an open licence."""
 REASON = "A first training on one machine, public data, and hours the call is made for."
 
 
@@ -45,11 +47,15 @@ def _form(terms: CallTerms) -> ApplicationForm:
         gpu_hours=terms.min_gpu_hours or terms.max_gpu_hours,
         duration_months=min(terms.durations_months),
         contact_email="ada@kontor17.example",
-        answers=ANSWERS,
+        answers=answers(),
     )
 
 
-ANSWERS: dict[str, bool | str | int | float] = {}
+def answers() -> dict[str, bool | str | int | float]:
+    """The demo's truthful answers to the gate's questions as they stand today: no, but for those in YES."""
+    from hanse.rules import gate
+
+    return {question.id: question.id in YES for question in gate.questions(now().date())}
 
 
 def hours_for(client: Client, story: Story, needed_accelerator_seconds: int) -> Allocation:

@@ -41,8 +41,8 @@ def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
         return tuple(
             (
                 " ".join(step.argv),
-                f"step {step.name}: by a launcher on each of {step.nodes} nodes of this machine, "
-                f"{job.accelerators_per_node} ranks a node",
+                f"step {step.name}, by {step.nodes} of this machine's node launchers at once, "
+                f"each with {job.accelerators_per_node} of its ranks",
             )
             for step in job.steps
         )

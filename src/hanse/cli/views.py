@@ -140,7 +140,7 @@ def decision(made: Decision) -> RenderableType:
         if finding.condition:
             text.append(f"\nCondition: {finding.condition}")
         if finding.what_would_change_it and finding.verdict != "allow":
-            text.append(f"\n{finding.what_would_change_it}", style="dim")
+            text.append(f"\nWhat would change it: {finding.what_would_change_it}", style="dim")
         grid.add_row(state(finding.verdict), text)
     return Padding(grid, (0, 0, 0, 2))
 
