@@ -153,8 +153,7 @@ def down(root: Path) -> None:
             process = psutil.Process(pid)
             if name.split("-")[0] in " ".join(process.cmdline()):
                 daemons.append(process)
-    mark = environment["SLURM_CONF"]
-    ours = [process for process in psutil.process_iter() if _carries(process, mark)]
+    ours = [process for process in psutil.process_iter() if _belongs(process, root)]
     for process in daemons:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGTERM if "mariadbd" in process.name() else signal.SIGKILL)
@@ -332,9 +331,12 @@ def _pids(root: Path) -> dict[str, int]:
     return {}
 
 
-def _carries(process: psutil.Process, configuration: str) -> bool:
+def _belongs(process: psutil.Process, root: Path) -> bool:
+    """Jobs know their configuration; slurmstepd, which outlives slurmd, wrote its title over its environment."""
     try:
-        return process.pid != os.getpid() and process.environ().get("SLURM_CONF") == configuration
+        if process.name() == "slurmstepd":
+            return any(file.path.startswith(f"{root}/") for file in process.open_files())
+        return process.pid != os.getpid() and process.environ().get("SLURM_CONF") == str(root / "slurm.conf")
     except (psutil.Error, OSError):
         return False
 

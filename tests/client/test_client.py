@@ -104,6 +104,16 @@ def test_a_wrong_token_and_a_dead_address_are_service_errors(live_server: Any, t
         Client("http://127.0.0.1:9", "x", timeout_s=2).me()
 
 
+def test_a_service_on_this_machine_is_reached_past_any_proxy(
+    shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    token = shared_world.token(shared_world.founder)
+    assert Client(live_server.url, token).me().username == "founder"
+    with pytest.raises(ServiceError, match="does not answer"):
+        Client("http://hanse.example", token, timeout_s=2).me()
+
+
 def test_an_answer_in_another_form_names_the_version_as_the_thing_to_mend(live_server: Any) -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"unexpected": True})

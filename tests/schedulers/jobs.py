@@ -48,6 +48,7 @@ def ended(scheduler: Scheduler, name: str, job_id: str, *, within_s: float = 30.
         lambda: (found := report(scheduler, name, job_id)).state in FINAL_JOB_STATES and found,
         within_s=within_s,
         what=f"the end of {name}",
+        every_s=0.1,
     )
 
 

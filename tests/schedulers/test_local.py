@@ -321,8 +321,9 @@ def test_a_spool_that_cannot_be_read_is_unknown_and_never_an_empty_answer(
         scheduler.observe({job.name: job_id})
 
 
-def test_an_answer_without_a_job_is_an_empty_one(make: Make, tmp_path: Path) -> None:
+def test_an_answer_without_a_job_is_an_empty_one_even_before_the_first_submission(make: Make, tmp_path: Path) -> None:
     scheduler = make()
+    assert scheduler.observe({"hanse-other": None}) == {"hanse-other": ()}
     job = job_of(shell("true"))
     ended(scheduler, job.name, submit(scheduler, job, run_dir_in(tmp_path / "run")))
     assert scheduler.observe({"hanse-other": None}) == {"hanse-other": ()}
@@ -342,7 +343,7 @@ def test_what_this_machine_can_never_run_is_refused_before_anything_is_queued(
         with pytest.raises(SiteError) as refusal:
             submit(make(), job, run_dir)
         assert not isinstance(refusal.value, SchedulerUnknown)
-    assert not spool.exists()
+    assert not list(Spool(spool).folders())
 
 
 def test_nodes_of_one_machine_share_its_gpus_without_overlap(

@@ -26,10 +26,14 @@ ENVIRONMENT = (
 )
 
 
-class Timed(NamedTuple):
+class Begun(NamedTuple):
     job: JobSpec
-    job_id: str
+    job_ids: list[str]
     run_dir: RunDir
+
+    @property
+    def folder(self) -> Path:
+        return self.run_dir.attempt(1).root
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +44,37 @@ def scheduler(slurm_site: SlurmSite) -> SlurmScheduler:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def timed(
+def begun(
     scheduler: SlurmScheduler, slurm_site: SlurmSite, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Timed]]:
-    """Jobs near and over their time, begun before the other tests: Slurm looks at limits twice a minute only."""
+) -> Iterator[dict[str, Begun]]:
+    """Jobs that take their time, begun together before the other tests.
+
+    Slurm looks at time limits twice a minute only, and its accounting hears of jobs that just began in 5 s.
+    """
     heeds = "trap 'touch saved-$HANSE_NODE_RANK; exit 0' USR1; touch on-$HANSE_NODE_RANK; "
-    warned = slurm_job(
-        shell(heeds + "while :; do sleep 0.2; done", nodes=2), shell("touch never", name="after"),
-        name="hanse-warned", wall_time_s=7200, stop_signal_before_s=3600,
-    )  # fmt: skip
-    over = slurm_job(shell("touch on-0 on-1; sleep 600"), name="hanse-over", stop_signal_before_s=0, wall_time_s=60)
-    begun = {}
-    for job, end in ((warned, "now+3000"), (over, "now+1")):
+    jobs = [
+        slurm_job(
+            shell(heeds + "while :; do sleep 0.2; done", nodes=2), shell("touch never", name="after"),
+            name="hanse-warned", wall_time_s=7200, stop_signal_before_s=3600,
+        ),
+        slurm_job(shell("touch on-0 on-1; sleep 600"), name="hanse-over", stop_signal_before_s=0, wall_time_s=60),
+        slurm_job(shell("echo worked >> worked; sleep 1"), name="hanse-twice"),
+        slurm_job(shell("[ $HANSE_NODE_RANK = 1 ] && kill -9 $$; sleep 600", nodes=2), name="hanse-step-killed"),
+        slurm_job(shell("pwd > here", name="command"), name="hanse-command", uses_code_bundle=True),
+        slurm_job(shell("exit 5"), shell("touch never", name="after"), name="hanse-fails"),
+    ]  # fmt: skip
+    started = {}
+    for job in jobs:
         run_dir = run_dir_in(tmp_path_factory.mktemp(job.name))
-        begun[job.name] = Timed(job, submit(scheduler, job, run_dir), run_dir)
-        folder = run_dir.attempt(1).root
-        until(lambda folder=folder: (folder / "on-0").exists() and (folder / "on-1").exists(), what=job.name)
-        slurm_site.run("scontrol", "update", f"JobId={begun[job.name].job_id}", f"EndTime={end}")
-    yield begun
-    scheduler.cancel([one.job_id for one in begun.values()])
+        run_dir.code.mkdir()
+        times = 2 if job.name == "hanse-twice" else 1
+        started[job.name] = Begun(job, [submit(scheduler, job, run_dir) for _ in range(times)], run_dir)
+    for name, end in (("hanse-warned", "now+3000"), ("hanse-over", "now+1")):
+        one = started[name]
+        until(lambda one=one: all((one.folder / f"on-{rank}").exists() for rank in (0, 1)), what=name)
+        slurm_site.run("scontrol", "update", f"JobId={one.job_ids[0]}", f"EndTime={end}")
+    yield started
+    scheduler.cancel([job_id for one in started.values() for job_id in one.job_ids])
 
 
 def slurm_job(*steps: Step, name: str, **changes: object) -> JobSpec:
@@ -86,7 +102,7 @@ def test_a_job_runs_its_steps_on_both_nodes_with_the_promised_environment(
     for name, value in {
         "HANSE_RUN_DIR": str(run_dir.root), "HANSE_ATTEMPT": "1", "HANSE_JOB_ID": job_id, "HANSE_NODES": "2",
         "HANSE_ACCELERATORS_PER_NODE": "1", "HANSE_RDZV_HOST": "127.0.0.1", "HANSE_RDZV_ID": f"{job_id}-train",
-        "HANSE_RDZV_PORT": str(20000 + int(job_id)), "HANSE_TICKET_KEY": "a2V5", "HANSE_DATA_DIR": "/data",
+        "HANSE_RDZV_PORT": str(20000 + int(job_id) % 10000), "HANSE_TICKET_KEY": "a2V5", "HANSE_DATA_DIR": "/data",
         "MINE": "a 'b' $c\nd", "OMP_NUM_THREADS": "1", "SRUN_CPUS_PER_TASK": "4",
     }.items():  # fmt: skip
         assert first[name] == second[name] == value
@@ -99,11 +115,9 @@ def test_a_job_runs_its_steps_on_both_nodes_with_the_promised_environment(
 
 
 def test_a_job_submitted_twice_works_once_and_both_are_found_by_its_name(
-    scheduler: SlurmScheduler, tmp_path: Path
+    scheduler: SlurmScheduler, begun: dict[str, Begun]
 ) -> None:
-    run_dir = run_dir_in(tmp_path)
-    job = slurm_job(shell("echo worked >> worked; sleep 1"), name="hanse-twice")
-    ids = [submit(scheduler, job, run_dir) for _ in range(2)]
+    job, ids, run_dir = begun["hanse-twice"]
     reports = [ended(scheduler, job.name, job_id) for job_id in ids]
     assert [found.state for found in reports] == ["completed", "completed"]
     attempt = run_dir.attempt(1)
@@ -114,28 +128,24 @@ def test_a_job_submitted_twice_works_once_and_both_are_found_by_its_name(
     assert [found.job_id for found in scheduler.observe({job.name: None})[job.name]] == ids
 
 
-def test_many_jobs_are_observed_at_once_queued_running_failed_and_absent(
-    scheduler: SlurmScheduler, tmp_path: Path
+def test_many_jobs_are_observed_at_once_running_failed_and_absent(
+    scheduler: SlurmScheduler, begun: dict[str, Begun], tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    waits = shell(f"until [ -e {gate} ]; do sleep 0.1; done; exit 7")
-    jobs = [
-        slurm_job(waits, name="hanse-runs"),
-        slurm_job(shell("exit 5"), shell("echo never > never", name="after"), name="hanse-fails"),
-        slurm_job(shell("true"), name="hanse-waits", exclude=("n1",), nodes=1),
-    ]
-    ids = {job.name: submit(scheduler, job, run_dir_in(tmp_path / job.name)) for job in jobs}
-    running(scheduler, "hanse-runs", ids["hanse-runs"])
-    failed = ended(scheduler, "hanse-fails", ids["hanse-fails"])
+    waits = slurm_job(shell(f"until [ -e {gate} ]; do sleep 0.1; done; exit 7"), name="hanse-runs", exclude=("n1",))
+    job_id = submit(scheduler, waits, run_dir_in(tmp_path / "run"))
+    running(scheduler, waits.name, job_id)
+    fails, (failed_id,), _ = begun["hanse-fails"]
+    failed = ended(scheduler, fails.name, failed_id)
     assert (failed.state, failed.exit_code) == ("failed", 5)
-    assert not list((tmp_path / "hanse-fails").rglob("never")), "no step follows a failed one"
-    assert ended(scheduler, "hanse-waits", ids["hanse-waits"]).nodes == ("n2",)
-    answer = scheduler.observe({**ids, "hanse-nobody": None})
+    assert not (begun["hanse-fails"].folder / "never").exists(), "no step follows a failed one"
+    answer = scheduler.observe({waits.name: job_id, fails.name: None, "hanse-nobody": None})
     assert answer["hanse-nobody"] == ()
-    assert [found.state for found in answer["hanse-runs"]] == ["running"]
-    assert answer["hanse-runs"][0].accelerators == 1
+    assert answer[fails.name] == (failed,)
+    (runs,) = answer[waits.name]
+    assert (runs.state, runs.accelerators, runs.nodes) == ("running", 1, ("n2",))
     gate.touch()
-    done = ended(scheduler, "hanse-runs", ids["hanse-runs"])
+    done = ended(scheduler, waits.name, job_id)
     assert (done.state, done.exit_code) == ("failed", 7)
 
 
@@ -173,11 +183,10 @@ def test_a_job_held_in_the_queue_says_why_and_holds_nothing(
         slurm_site.run("scontrol", "update", f"PartitionName={PARTITION}", "State=UP")
 
 
-def test_a_command_finishes_its_run_from_the_code_bundles_folder(scheduler: SlurmScheduler, tmp_path: Path) -> None:
-    run_dir = run_dir_in(tmp_path)
-    run_dir.code.mkdir()
-    job = slurm_job(shell("pwd > here", name="command"), name="hanse-command", uses_code_bundle=True)
-    job_id = submit(scheduler, job, run_dir)
+def test_a_command_finishes_its_run_from_the_code_bundles_folder(
+    scheduler: SlurmScheduler, begun: dict[str, Begun]
+) -> None:
+    job, (job_id,), run_dir = begun["hanse-command"]
     assert ended(scheduler, job.name, job_id).state == "completed"
     assert (run_dir.code / "here").read_text().strip() == str(run_dir.code)
     assert run_dir.finished.read_text().strip() == job_id
@@ -185,28 +194,35 @@ def test_a_command_finishes_its_run_from_the_code_bundles_folder(scheduler: Slur
 
 @pytest.mark.crash
 def test_a_killed_step_and_a_killed_batch_script_fail_the_job(
-    scheduler: SlurmScheduler, slurm_site: SlurmSite, tmp_path: Path
+    scheduler: SlurmScheduler, slurm_site: SlurmSite, begun: dict[str, Begun], tmp_path: Path
 ) -> None:
-    step = slurm_job(shell("[ $HANSE_NODE_RANK = 1 ] && kill -9 $$; sleep 600", nodes=2), name="hanse-step-killed")
     batch = slurm_job(shell("sleep 600"), name="hanse-batch-killed")
-    ids = {job.name: submit(scheduler, job, run_dir_in(tmp_path / job.name)) for job in (step, batch)}
-    running(scheduler, batch.name, ids[batch.name])
-    slurm_site.run("scancel", "--signal=KILL", "--batch", ids[batch.name])
-    done = ended(scheduler, step.name, ids[step.name])
+    batch_id = submit(scheduler, batch, run_dir_in(tmp_path))
+    running(scheduler, batch.name, batch_id)
+    slurm_site.run("scancel", "--signal=KILL", "--batch", batch_id)
+    step, (step_id,), _ = begun["hanse-step-killed"]
+    done = ended(scheduler, step.name, step_id)
     assert done.state == "failed" and done.exit_code, "srun gives the bare number of a signal"
-    killed = ended(scheduler, batch.name, ids[batch.name])
+    killed = ended(scheduler, batch.name, batch_id)
     assert (killed.state, killed.exit_code) == ("failed", 137)
 
 
 def test_slurms_warning_before_the_wall_time_reaches_the_step_on_both_nodes(
-    scheduler: SlurmScheduler, timed: dict[str, Timed]
+    scheduler: SlurmScheduler, begun: dict[str, Begun]
 ) -> None:
-    job, job_id, run_dir = timed["hanse-warned"]
+    job, (job_id,), run_dir = begun["hanse-warned"]
     done = ended(scheduler, job.name, job_id, within_s=70)
-    attempt = run_dir.attempt(1)
-    assert (done.state, done.exit_code) == ("completed", 0), text_of(attempt.log)
-    assert all((attempt.root / f"saved-{rank}").exists() for rank in (0, 1))
-    assert not (attempt.root / "never").exists(), "no step begins after the warning"
+    assert (done.state, done.exit_code) == ("completed", 0), text_of(run_dir.attempt(1).log)
+    assert all((begun[job.name].folder / f"saved-{rank}").exists() for rank in (0, 1))
+    assert not (begun[job.name].folder / "never").exists(), "no step begins after the warning"
+
+
+def test_a_job_over_its_time_is_a_timeout_charged_for_what_it_held(
+    scheduler: SlurmScheduler, begun: dict[str, Begun]
+) -> None:
+    done = ended(scheduler, "hanse-over", begun["hanse-over"].job_ids[0], within_s=70)
+    assert (done.state, done.raw_state) == ("timeout", "TIMEOUT")
+    assert done.elapsed_s > 0 and done.accelerator_seconds == done.elapsed_s
 
 
 def test_what_slurm_surely_refuses_is_an_error_that_quotes_it(scheduler: SlurmScheduler, tmp_path: Path) -> None:
@@ -231,14 +247,6 @@ def test_a_machine_without_slurms_commands_is_told_so(
         submit(scheduler, slurm_job(shell("true"), name="hanse-x"), run_dir_in(tmp_path))
     with pytest.raises(SchedulerUnknown):
         scheduler.observe({"hanse-x": None})
-
-
-def test_a_job_over_its_time_is_a_timeout_charged_for_what_it_held(
-    scheduler: SlurmScheduler, timed: dict[str, Timed]
-) -> None:
-    done = ended(scheduler, "hanse-over", timed["hanse-over"].job_id, within_s=70)
-    assert (done.state, done.raw_state) == ("timeout", "TIMEOUT")
-    assert done.elapsed_s > 0 and done.accelerator_seconds == done.elapsed_s
 
 
 @pytest.mark.crash

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.programme import ApplicationForm
 from hanse.programme import calls
@@ -32,7 +33,9 @@ def published(world: World) -> World:
 
 def a_form(**changes: Any) -> ApplicationForm:
     """Of a start-up with public data, every question answered the harmless way."""
-    harmless = {question.id: question.id in {"civilian-purpose", "data-rights"} for question in gate.questions(date.today())}
+    harmless = {
+        question.id: question.id in {"civilian-purpose", "data-rights"} for question in gate.questions(now().date())
+    }
     return ApplicationForm(
         call="playground",
         organisation="Brick AI",
@@ -57,7 +60,9 @@ def test_an_application_is_screened_sent_granted_and_its_hours_run(published: Wo
     sent = submit(world.founder, a_form())
     assert sent.state == "sent" and sent.decide_by > sent.sent_at
     assert sent.gate and sent.gate.verdict in {"allow", "condition"}, [f.reason for f in sent.gate.findings]
-    allocation = sent.grant(world.officer, reason="Eligible and sound.", account="p200", conditions=("Report in a month.",))
+    allocation = sent.grant(
+        world.officer, reason="Eligible and sound.", account="p200", conditions=("Report in a month.",)
+    )
     granted = sent.contract()
     assert granted.state == "granted" and granted.allocation_id == allocation.public_id
     held = Allocation.objects.get(pk=allocation.pk).contract()

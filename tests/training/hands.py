@@ -109,7 +109,7 @@ class Launchers:
                 [sys.executable, "-c", start, *arguments], env=environment, stdout=log, stderr=log
             )  # fmt: skip
 
-    def wait(self, within_s: float = 60.0) -> list[int]:
+    def wait(self, within_s: float = 180.0) -> list[int]:
         try:
             return [each.wait(within_s) for each in self.processes]
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,13 +162,7 @@ def test_a_tokenizer_of_the_users_is_taken_and_one_too_large_for_the_model_is_re
     shape = large.model.shape.model_copy(update={"vocab": 280})  # type: ignore[union-attr]
     spec = large.spec.model_copy(update={"model": large.model.model_copy(update={"shape": shape})})
     with pytest.raises(TrainingError, match="knows 300 tokens and the model 280"):
-        prepare(make_job_with(large, spec))
-
-
-def make_job_with(job: object, spec: object) -> object:
-    from dataclasses import replace
-
-    return replace(job, spec=spec)  # type: ignore[type-var]
+        prepare(replace(large, spec=spec))
 
 
 def test_the_standard_library_is_python_without_tests_and_installed_packages() -> None:

@@ -42,7 +42,7 @@ def test_a_dataset_the_ticket_does_not_name_is_refused(job: Job) -> None:
 
 
 def test_a_named_dataset_from_another_source_is_refused(job: Job) -> None:
-    with pytest.raises(TicketError, match="allows the dataset lines from .*texts, not from /elsewhere"):
+    with pytest.raises(TicketError, match=r"allows the dataset lines from .*texts, not from /elsewhere"):
         permit.require(with_data(job, source="/elsewhere"), environment=KEY)
 
 

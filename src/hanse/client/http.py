@@ -38,7 +38,7 @@ class Connection:
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}", "User-Agent": f"hanse/{__version__}"},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
-            transport=transport or httpx.HTTPTransport(retries=2),
+            transport=transport or _transport(self.url),
         )
 
     def __enter__(self) -> Self:
@@ -99,6 +99,13 @@ class Connection:
             )
         kind = _BY_STATUS.get(response.status_code, ServiceError)
         return kind(problem.what, where=problem.where or where, fix=problem.fix, history=problem.history)
+
+
+def _transport(url: str) -> httpx.BaseTransport | None:
+    """None lets httpx use the proxies of the environment; a service on this machine is never reached through one."""
+    if httpx.URL(url).host in {"127.0.0.1", "::1", "localhost"}:
+        return httpx.HTTPTransport(retries=2)
+    return None
 
 
 def parsed(kind: type[T], response: httpx.Response) -> T:

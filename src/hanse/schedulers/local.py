@@ -57,6 +57,12 @@ class LocalScheduler:
         self._accelerators_per_node = accelerators_per_node
         self._devices: Devices = devices
         self._grace_s = grace_s
+        try:
+            self._spool.lay()  # now, so that a spool that is missing later is a lost one and not an empty one
+        except OSError as error:
+            raise SiteError(
+                f"the local scheduler cannot make its spool: {error.strerror}", where=str(self._spool.root)
+            ) from error
 
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
         self._refuse_the_impossible(job, run_dir)
@@ -125,7 +131,6 @@ class LocalScheduler:
 
     def _enqueue(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> tuple[JobFolder, int]:
         """Make the job appear in the spool in one rename, its `alive` lock already held by this process."""
-        self._spool.lay()
         with holding(self._spool.submitting):
             number = max((int(folder.number) for folder in self._spool.folders()), default=0) + 1
             order = Order(

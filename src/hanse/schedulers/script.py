@@ -35,6 +35,9 @@ PORTS: Final = 10000
 CANNOT_CREATE: Final = 73
 """The exit code of a job that could not make its claim or enter its folder (sysexits' EX_CANTCREAT)."""
 
+NO_HOST: Final = 68
+"""The exit code of a job whose first node has no address by the machine's rule (EX_NOHOST)."""
+
 OFFLINE: Final = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -215,7 +218,10 @@ def _rendezvous(machine: Machine) -> Lines:
         resolve = """hanse_host=$(getent ahostsv4 "$hanse_host" | awk 'NR == 1 { print $1 }')"""
         lines.append((resolve, "the short name does not lead every process to the same address"))
     lines += [
-        (f'[ -n "$hanse_host" ] || exit {CANNOT_CREATE}', "without a rendezvous nothing can meet"),
+        (
+            f'[ -n "$hanse_host" ] || {{ echo "hanse: the first node has no address" >&2; exit {NO_HOST}; }}',
+            "without a rendezvous nothing can meet",
+        ),
         (f'export {jobenv.RDZV_HOST}="$hanse_host"', "where the launchers meet"),
         (
             f"export {jobenv.RDZV_PORT}=$(({FIRST_PORT} + ${{SLURM_JOB_ID}} % {PORTS}))",

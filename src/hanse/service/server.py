@@ -6,6 +6,7 @@ home, and endpoint.json appears only once the service answers, for those who wai
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -13,10 +14,10 @@ import os
 import socket
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import httpx
 import psutil
 
 from hanse.contracts import jobenv
@@ -68,7 +69,9 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"{host}:{port} cannot be listened on: {error.strerror}", where="--port", fix="choose another port, or 0"
+                f"{host}:{port} cannot be listened on: {error.strerror}",
+                where="--port",
+                fix="choose another port, or 0",
             ) from error
 
 
@@ -174,22 +177,22 @@ class _Server:
 
     def _start_beside(self, worker: Any) -> None:
         """In the worker: the tick, and telling where we are once we answer."""
-        host, port = worker.sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else shown}:{port}"  # noqa: S104 - read, not bound
         threading.Thread(target=_tick_for_ever, name="tick", daemon=True).start()
-        threading.Thread(target=self._announce, args=(url,), name="announce", daemon=True).start()
+        if self.credentials:
+            host, port = worker.sockets[0].getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            threading.Thread(target=self._announce, args=(url, self.credentials), name="announce", daemon=True).start()
 
-    def _announce(self, url: str) -> None:
-        if self.credentials is None or not _answers(url):
+    def _announce(self, url: str, credentials: Credentials) -> None:
+        if not _answers(url):
             return
         document = {
             "url": url,
             "pid": self.master,
             "started_at": psutil.Process(self.master).create_time(),
-            "token": self.credentials.user_token,
-            "agent_token": self.credentials.agent_token,
-            "token_file": str(self.credentials.user_token_file),
+            "token": credentials.user_token,
+            "agent_token": credentials.agent_token,
+            "token_file": str(credentials.user_token_file),
         }
         homes.write_private(self.endpoint, (json.dumps(document, indent=2) + "\n").encode())
 
@@ -200,13 +203,12 @@ class _Server:
 
 def _answers(url: str) -> bool:
     """Whether the service answers; asks until it does or `ANSWER_WITHIN_S` has passed."""
-    tries, pause = int(ANSWER_WITHIN_S / 0.05), threading.Event()
-    for _ in range(tries):
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=5):  # noqa: S310 - our own http address
+    pause, deadline = threading.Event(), time.monotonic() + ANSWER_WITHIN_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/healthz", timeout=5, trust_env=False).is_success:
                 return True
-        except OSError:
-            pause.wait(0.05)
+        pause.wait(0.05)
     logger.error("%s did not answer within %s s of its start", url, ANSWER_WITHIN_S)
     return False
 

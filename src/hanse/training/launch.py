@@ -57,8 +57,18 @@ def _prepare(job: Job, *, no_ticket: bool) -> int:
     return 0
 
 
+def _check(job: Job, *, no_ticket: bool) -> None:
+    """Raise here, at once and once a node, what every rank would raise after loading torch."""
+    from hanse.training import permit
+    from hanse.training.data.samples import open_samples
+
+    permit.require(job, no_ticket=no_ticket)
+    open_samples(job)
+    _ = job.layout
+
+
 def _train(job: Job, passed_on: list[str]) -> int:
-    job.layout  # noqa: B018 - raises here, once a node, what every rank would raise
+    _check(job, no_ticket="--no-ticket" in passed_on)
     command = torchrun_command(job, os.environ) + passed_on
     os.environ.update(rank_environment(job, os.environ))
     started: list[subprocess.Popen[bytes]] = []

@@ -108,5 +108,6 @@ def initial_value(name: str, size: torch.Size, *, layers: int, seed: int) -> Ten
         return torch.ones(size)
     # Projections that add to the residual stream are scaled down by its depth (GPT-2).
     deviation = 0.02 / math.sqrt(2 * layers) if name.endswith(("attention.o.weight", "mlp.down.weight")) else 0.02
-    source = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+    # The CPU's generator takes 32 bits of a seed and ignores the rest.
+    source = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
     return torch.empty(size).normal_(0.0, deviation, generator=source)

@@ -35,7 +35,7 @@ export HANSE_DATA_DIR=/scratch/hanse/data
 export HANSE_JOB_ID="$SLURM_JOB_ID"
 unset SLURM_CPU_BIND SLURM_CPU_BIND_LIST SLURM_CPU_BIND_TYPE SLURM_CPU_BIND_VERBOSE
 hanse_host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-[ -n "$hanse_host" ] || exit 73
+[ -n "$hanse_host" ] || { echo "hanse: the first node has no address" >&2; exit 68; }
 export HANSE_RDZV_HOST="$hanse_host"
 export HANSE_RDZV_PORT=$((20000 + ${SLURM_JOB_ID} % 10000))
 
