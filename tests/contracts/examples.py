@@ -15,7 +15,7 @@ from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
-from hanse.contracts.spec import DatasetSpec, ModelSpec, TrainSpec, WhereSpec
+from hanse.contracts.spec import DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, Spread, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
 from hanse.contracts.usage import UsageEntry
@@ -31,6 +31,7 @@ SPEC = TrainSpec(
     purpose="Complete lines of Python source, to show a whole training from call to report.",
     model=ModelSpec(shape=SHAPE),
     data=(DatasetSpec(name="python-stdlib", source="python-stdlib", licence="PSF-2.0"),),
+    tokenizer=TokenizerSpec(vocab=2048),
     batch=32,
     tokens=1_000_000,
     precision="fp32",
