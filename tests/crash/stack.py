@@ -134,7 +134,7 @@ class Stack:
 
     def grant(self, gpu_hours: int) -> Allocation:
         """Apply, be screened, be granted: over the API, as an applicant and an officer."""
-        answers = {q.id: q.id in ("civilian-use", "data-rights") for q in questions(now().date())}
+        answers = {q.id: q.id in ("civilian-purpose", "data-rights") for q in questions(now().date())}
         form = ApplicationForm(
             call="playground", organisation="Norrlyd", organisation_kind="start-up", country="SE", title="Crash tests",
             purpose="See that nothing is lost.", machine="local", gpu_hours=gpu_hours, duration_months=1,
