@@ -12,7 +12,7 @@ from hanse.contracts.run import Run
 from hanse.contracts.spec import CheckpointSpec, DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.contracts.workload import ModelShape
-from tests.crash.stack import Stack, running
+from tests.stack import Stack, running
 
 STEPS, CHECKPOINT_EVERY = 60, 10
 SHAPE = ModelShape(layers=2, hidden=96, heads=4, kv_heads=2, ffn=256, vocab=512, context=128)

@@ -15,7 +15,7 @@ from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import LedgerEntry, StepSummary, TrainResult
 from hanse.schedulers.local import LocalScheduler
 from tests.crash.conftest import CHECKPOINT_EVERY, STEPS
-from tests.crash.stack import Stack, kill
+from tests.stack import Stack, kill
 from tests.waiting import until
 
 pytestmark = [pytest.mark.crash, pytest.mark.torch, pytest.mark.timeout(180)]

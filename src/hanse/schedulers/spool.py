@@ -133,9 +133,7 @@ class Spool(NamedTuple):
             folder.mkdir(parents=True, exist_ok=True)
 
     def folders(self) -> Iterator[JobFolder]:
-        """Every job ever submitted here, oldest first; none before the first submission has laid the spool."""
-        if not self.root.exists():
-            return
+        """Every job ever submitted here, oldest first."""
         for entry in sorted(self.jobs.iterdir()):
             if entry.name[:1].isdigit():
                 yield JobFolder(entry)

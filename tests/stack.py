@@ -1,16 +1,17 @@
-"""A whole Hanse on this machine, each part a real process that may be killed: service, agent, local scheduler, trainer.
+"""A whole Hanse on this machine, each part a real process that may be killed: service, agent, scheduler, trainer.
 
 The parts are started as a user's would be, except that the agent looks five times a second.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from hanse.rules.gate import questions
 from hanse.workloads.shapes import workload_of
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 MACHINE = Machine(
     id="local",
@@ -53,14 +54,15 @@ serve(Path(sys.argv[1]), port=int(sys.argv[2]), embedded=True)
 """
 
 AGENT = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from hanse.agent.main import run
 from hanse.contracts.machine import Machine
-from hanse.schedulers.local import LocalScheduler
+from hanse.schedulers.make import make
 
-home, url, token, machine, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5]
-scheduler = LocalScheduler(home / "work" / "local", 2, 1, grace_s=3.0)
+home, url, token, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[6]
+machine = Machine.from_json(sys.argv[4])
+scheduler = make(machine, home / "work" / machine.id, json.loads(sys.argv[5]))
 submit = scheduler.submit
 
 def submit_and_die(*args, **kwargs):
@@ -71,19 +73,23 @@ def submit_and_die(*args, **kwargs):
 
 if die != "never":
     scheduler.submit = submit_and_die
-run(url, token, Machine.from_json(machine), scheduler, home, every_s=0.2)
+run(url, token, machine, scheduler, home, every_s=0.2)
 """
 
 
 @dataclass
 class Stack:
-    """`home` is HANSE_HOME. Service and agent can be started, killed and started again."""
+    """`home` is HANSE_HOME. Service and agent can be started, killed and started again.
+
+    `environment` is for the scheduler's commands (SLURM_CONF).
+    """
 
     home: Path
+    machine: Machine = MACHINE
+    environment: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     service: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
-    logs: list[Path] = field(default_factory=list)
 
     def start_service(self) -> None:
         if not self.port:
@@ -102,8 +108,16 @@ class Stack:
 
     def start_agent(self, *, die: str = "never") -> None:
         """`die` 'before' or 'after': it kills itself around handing a job to the scheduler."""
-        token = (self.home / "service" / "agent.token").read_text().strip()
-        self.agent = self._start("agent", AGENT, str(self.home), self.url, token, MACHINE.model_dump_json(), die)
+        token = self.home / "service" / "agent.token"
+        if self.machine.id != "local":
+            token = self.home / f"{self.machine.id}.token"
+            if not token.exists():
+                with self.client() as client:
+                    token.write_text(client.enrol_agent(self.machine.id, "this-machine").token)
+        self.agent = self._start(
+            "agent", AGENT, str(self.home), self.url, token.read_text().strip(), self.machine.model_dump_json(),
+            json.dumps(dict(self.environment)), die,
+        )  # fmt: skip
 
     def kill_service(self) -> None:
         assert self.service is not None
@@ -137,7 +151,7 @@ class Stack:
         answers = {q.id: q.id in ("civilian-purpose", "data-rights") for q in questions(now().date())}
         form = ApplicationForm(
             call="playground", organisation="Norrlyd", organisation_kind="start-up", country="SE", title="Crash tests",
-            purpose="See that nothing is lost.", machine="local", gpu_hours=gpu_hours, duration_months=1,
+            purpose="See that nothing is lost.", machine=self.machine.id, gpu_hours=gpu_hours, duration_months=1,
             contact_email="ada@norrlyd.example", answers=answers,
         )  # fmt: skip
         with self.client() as client:
@@ -149,8 +163,8 @@ class Stack:
 
     def launch(self, spec: TrainSpec, allocation: Allocation) -> Run:
         with self.client() as client:
-            plan = None if spec.command else plan_of(spec)
-            return client.launch(spec, plan, allocation=allocation.id, machine="local")
+            plan = None if spec.command else plan_of(spec, self.machine)
+            return client.launch(spec, plan, allocation=allocation.id, machine=self.machine.id)
 
     def run(self, run_id: str) -> Run:
         with self.client() as client:
@@ -195,19 +209,19 @@ class Stack:
             )  # fmt: skip
 
 
-def plan_of(spec: TrainSpec) -> Plan:
+def plan_of(spec: TrainSpec, machine: Machine) -> Plan:
     """A plan that fixes two ranks on two nodes; what it predicts does not matter here."""
     workload = workload_of(spec)
     assert spec.batch is not None
     step = Interval(low=0.01, expected=0.1, high=1.0)
     return Plan(
-        workload=workload, machine="local", partition="all",
+        workload=workload, machine=machine.id, partition=machine.partitions[0].name,
         layout=Layout(nodes=2, dp=2, micro_batch=spec.batch // 2),
         step_time=StepTime(parts={"matmul": 0.1}, total_s=step),
         memory=Memory(parameters=1, gradients=1, optimiser=1, activations=1, other=1, limit=1_000_000_000),
         tokens_per_s=Interval(low=1, expected=10, high=100), mfu=0.1, steps=workload.steps,
         wall_time_s=Interval(low=1, expected=10, high=100), accelerator_seconds=20, why=("It is a test.",),
-        machine_digest=MACHINE.digest(), made_at=now(),
+        machine_digest=machine.digest(), made_at=now(),
     )  # fmt: skip
 
 
@@ -217,13 +231,14 @@ def kill(victims: Callable[[], list[psutil.Process]], *, within_s: float = 60, w
     os.kill(found[0].pid, signal.SIGKILL)
 
 
-def running(home: Path) -> Iterator[Stack]:
-    stack = Stack(home)
+def running(home: Path, machine: Machine = MACHINE, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A stack that is up, its agent known to the service; everything is ended afterwards."""
+    stack = Stack(home, machine, environment or {})
     try:
         stack.start_service()
         stack.start_agent()
         with stack.client() as client:
-            until(lambda: client.agent_status("local").epoch, what="the agent's hello", every_s=0.2)
+            until(lambda: client.agent_status(machine.id).epoch, what="the agent's hello", every_s=0.2)
         yield stack
     finally:
         stack.stop()
