@@ -25,7 +25,7 @@ def set_up() -> None:
     _ready = True
     home = Path(tempfile.mkdtemp(prefix="hanse-test-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    for name in [name for name in os.environ if name.startswith("HANSE_") and name != "HANSE_TEST_DATABASE"]:
+    for name in [name for name in os.environ if name.startswith("HANSE_") and not name.startswith("HANSE_TEST_")]:
         del os.environ[name]
     os.environ |= {"DJANGO_SETTINGS_MODULE": "hanse.service.settings", "HANSE_HOME": str(home)}
     os.environ.pop("DATABASE_URL", None)
@@ -39,6 +39,8 @@ def set_up() -> None:
 
     settings.ALLOWED_HOSTS.append("testserver")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # The live server's threads end with their test; connections kept for a next request would outlive the database.
+    connections.databases["default"]["CONN_MAX_AGE"] = 0
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A file: threads of one test then wait for each other as processes do, which a database in memory cannot.
         connections.databases["default"]["TEST"]["NAME"] = str(home / "test.sqlite3")
