@@ -11,6 +11,7 @@ from hanse.contracts.job import JobSpec, Step
 from hanse.contracts.programme import CallTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.ticket import SignedTicket, Ticket
+from hanse.rules import gate
 from hanse.service.access.models import Allocation, Application, Award, Call, Membership, Organisation, Person, Project
 from hanse.service.compliance.models import Screening
 from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Machine, Run, Site, StepRow, UsageEntry
@@ -51,17 +52,22 @@ def call() -> Call:
     return Call.objects.get_or_create(call_id="playground", version=1, defaults={"terms": terms})[0]
 
 
-def application(applicant: Person, *, state: str = "sent", gate: Decision | None = None, **changes: Any) -> Application:
-    form = records.application().form.model_copy(
-        update={"answers": {"personal-data": False, "users": "students of Python"}, **changes}
-    )
+def answers() -> dict[str, bool]:
+    """No to every question of the gate."""
+    return {question.id: False for question in gate.questions(now().date())}
+
+
+def application(
+    applicant: Person, *, state: str = "sent", decision: Decision | None = None, **changes: Any
+) -> Application:
+    form = records.application().form.model_copy(update={"answers": answers(), **changes})
     made = Application.objects.create(
         call=call(), organisation=organisation(), applicant=applicant, state=state, form=form, sent_at=now(),
         decide_by=now() + timedelta(days=7),
     )  # fmt: skip
     Event.record("user:application:sent", made.public_id, by=applicant.username, gate="condition")
-    if gate:
-        Screening.objects.create(application=made, decision=gate, answers=form.answers)
+    if decision:
+        Screening.objects.create(application=made, decision=decision, answers=form.answers)
     return made
 
 
@@ -69,7 +75,7 @@ def allocation(project: Project, record: RunRecord, applicant: Person) -> Alloca
     """Granted for the record's application, or elsewhere where there is none; its time has half passed."""
     given, award = record.allocations[0], None
     if record.application:
-        granted = application(applicant, state="granted", gate=record.gate)
+        granted = application(applicant, state="granted", decision=record.gate)
         award = Award.objects.create(
             application=granted, project=project, gpu_hours=10, conditions=list(given.conditions), granted_by=applicant
         )

@@ -14,6 +14,7 @@ from hanse.contracts.base import now
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import RunState
 from hanse.reporting.run_report import stylesheet
+from hanse.rules import gate
 from hanse.service.access.models import Allocation, LoginLink, Person
 from hanse.service.runs.models import Attempt, Event, Machine, Run, StepRow, UsageEntry
 from tests.portal import seed
@@ -132,7 +133,7 @@ def test_home_shows_the_most_pressing_thing_first(page: Client, ida: Person) -> 
 
 
 def test_an_officer_sees_what_waits_for_a_decision_and_until_when(ida: Person) -> None:
-    seed.application(ida, gate=records.gate(), title="Nordic 30B")
+    seed.application(ida, decision=records.gate(), title="Nordic 30B")
     client = Client()
     client.force_login(seed.person("olga", is_superuser=True))
     text = read(client, "/").text
@@ -283,11 +284,61 @@ def test_an_overdrawn_allocation_says_so_and_never_shows_less_than_nothing(page:
 
 
 def test_the_application_page_says_who_acts_next_by_when_and_what_the_gate_found(page: Client, ida: Person) -> None:
-    sent = seed.application(ida, gate=records.gate(), title="Nordic 30B")
+    sent = seed.application(ida, decision=records.gate(), title="Nordic 30B")
     text = read(page, f"/applications/{sent.public_id}/").text
     assert "Next The officer on duty reads it and answers with reasons By" in text
     assert "Regulation (EU) 2024/1689, Article 53(1)(d)" in text
-    assert "Personal data no" in text
+    question = gate.questions(now().date())[0].text
+    assert f"{' '.join(question.split())} no" in text
+
+
+def officer() -> Client:
+    client = Client()
+    client.force_login(seed.person("olga", is_superuser=True))
+    return client
+
+
+def test_an_officer_grants_with_a_reason_and_the_allocation_is_open(page: Client, ida: Person) -> None:
+    sent = seed.application(ida, decision=records.gate(), title="Nordic 30B")
+    seed.machine()
+    path = f"/applications/{sent.public_id}/"
+    judge = officer()
+    assert "Decide on it by" in read(judge, path).text
+    told = judge.post(f"{path}decision/", {"gpu_hours": 8, "reason": "a good plan", "grant": ""}, follow=True)
+    assert "Nordic 30B is granted; its allocation is open." in told.content.decode()
+    text = read(page, path).text
+    assert "The reason given: a good plan" in text
+    assert "Open the allocation" in text
+    assert Allocation.objects.get().granted_accelerator_seconds == 8 * 3600
+
+
+def test_nobody_grants_against_the_gate_without_saying_why(page: Client, ida: Person) -> None:
+    against = records.gate().model_copy(update={"verdict": "review"})
+    sent = seed.application(ida, decision=against, title="Nordic 30B")
+    path, judge = f"/applications/{sent.public_id}/", officer()
+    assert "Why the gate's findings do not stand" in read(judge, path).text
+    told = judge.post(f"{path}decision/", {"reason": "urgent", "grant": ""}, follow=True)
+    assert "the gate says review" in told.content.decode()
+    sent.refresh_from_db()
+    assert sent.state == "sent"
+    judge.post(f"{path}decision/", {"reason": "no machine fits", "decline": ""})
+    assert "Not granted" in read(page, path).text
+
+
+def test_a_decision_without_a_reason_changes_nothing(ida: Person) -> None:
+    sent = seed.application(ida, decision=records.gate())
+    told = officer().post(f"/applications/{sent.public_id}/decision/", {"reason": "", "decline": ""}, follow=True)
+    assert "Give the reason; the applicant reads it." in told.content.decode()
+    sent.refresh_from_db()
+    assert sent.state == "sent"
+
+
+def test_an_applicant_is_never_shown_the_officers_form(page: Client, ida: Person) -> None:
+    sent = seed.application(ida, decision=records.gate())
+    path = f"/applications/{sent.public_id}/"
+    assert "Grant it" not in read(page, path).text
+    told = page.post(f"{path}decision/", {"reason": "me", "grant": ""}, follow=True)
+    assert "only a programme officer decides applications" in told.content.decode()
 
 
 def test_the_list_of_runs_asks_the_database_as_often_for_ten_runs_as_for_two(

@@ -25,7 +25,7 @@ def set_up() -> None:
     _ready = True
     home = Path(tempfile.mkdtemp(prefix="hanse-test-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    for name in [name for name in os.environ if name.startswith("HANSE_") and name != "HANSE_TEST_DATABASE"]:
+    for name in [name for name in os.environ if name.startswith("HANSE_") and not name.startswith("HANSE_TEST_")]:
         del os.environ[name]
     os.environ |= {"DJANGO_SETTINGS_MODULE": "hanse.service.settings", "HANSE_HOME": str(home)}
     os.environ.pop("DATABASE_URL", None)

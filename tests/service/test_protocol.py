@@ -135,7 +135,7 @@ SEEN = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(SEEN, min_size=1, max_size=25))
 def test_hours_are_conserved_and_the_run_stays_sound_whatever_is_observed_repeated_or_delayed(
     db: None, story: list[tuple[str, int, int, int, bool, int]]

@@ -279,6 +279,7 @@ def test_the_record_of_a_run_holds_everything_a_report_needs(world: World) -> No
         (a_spec(where={"max_gpu_hours": 0.1}), a_plan(accelerator_seconds=2 * HOUR), "max_gpu_hours"),
         (a_spec(where={"max_gpu_hours": 1000.0}), a_plan(accelerator_seconds=200 * HOUR), "are free"),
         (a_spec(), a_plan(nodes=8), "at most 4"),
+        (a_spec(where={"machines": ("lumi",)}), a_plan(), "where.machines names lumi"),
     ],
 )
 def test_admission_denies_with_a_reason_and_stores_nothing_but_the_event(

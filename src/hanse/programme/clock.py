@@ -1,7 +1,7 @@
 """Deadlines in working days, on the programme's clock: Europe/Brussels.
 
 The public holidays are those of Luxembourg, the seat of the EuroHPC Joint Undertaking, whose clock is the same. The
-EU's institutions close on a few days more (Good Friday, the days around New Year): an answer may come later, not earlier.
+EU's institutions close on a few days more (Good Friday, around New Year): an answer may come later, not earlier.
 The day of the event is not counted (the EU's own way with periods, Regulation 1182/71).
 """
 

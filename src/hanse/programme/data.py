@@ -16,7 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 def build(model: type[M], text: str, *, where: str) -> M:
     """`text` as a `model`. Raises SpecError naming `where` and the first wrong key."""
     try:
-        return model.model_validate(yaml.load(text, _LOADER))
+        return model.model_validate(_LOADER(text).get_single_data())
     except yaml.YAMLError as error:
         raise SpecError("this is not YAML", where=where, fix=str(error)) from None
     except ValidationError as error:

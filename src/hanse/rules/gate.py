@@ -142,7 +142,7 @@ def _clear(outcomes: list[tuple[Rule, Outcome]], as_of: date) -> Iterator[Findin
             reason=f"{len(silent)} of {len(outcomes)} rules in force on {as_of.isoformat()} do not apply to this.",
             confidence="read" if all(rule.confidence == "read" for rule in known) else "secondary",
         )
-    elif not any(outcome.holds and rule.confidence != "unread" for rule, outcome in outcomes):
+    elif not any(outcome.holds is not False and rule.confidence != "unread" for rule, outcome in outcomes):
         yield Finding(
             rule="gate.no-ground",
             verdict="review",

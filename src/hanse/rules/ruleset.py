@@ -146,7 +146,7 @@ class RuleSet(Contract):
 def parse(text: str, *, where: str) -> RuleSet:
     """The rule set written in `text`. Raises SpecError naming `where`, the rule and the key."""
     try:
-        raw = yaml.load(text, _LOADER)
+        raw = _LOADER(text).get_single_data()
     except yaml.YAMLError as error:
         raise SpecError("this is not YAML", where=where, fix=str(error)) from None
     try:

@@ -42,9 +42,15 @@ def launch(
     return reply(Run.objects.whole().get(pk=started.pk).contract(), status=201)
 
 
-@router.get("runs", response={200: Page[contract.Run], **PROBLEMS}, summary="Your projects' runs, newest first")
+@router.get(
+    "runs",
+    response={200: Page[contract.Run], **PROBLEMS},
+    summary="Runs, newest first; plans without their alternatives",
+)
 def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
-    return page(_runs(request).whole(), paging)
+    rows = _runs(request).whole()
+    part = rows[paging.offset : paging.offset + paging.limit]
+    return page_of((row.brief() for row in part), count=rows.count())
 
 
 @router.get("runs/{id}", response={200: contract.Run, **PROBLEMS}, summary="One run; poll it with If-None-Match")

@@ -16,7 +16,7 @@ from hanse.contracts.units import format_percent
 from hanse.reporting.bars import meter, meter_key
 from hanse.reporting.markup import Child, Html, h, join
 from hanse.reporting.measured import hours
-from hanse.reporting.tables import Column, Happening, facts, table, timeline
+from hanse.reporting.tables import Column, Happening, table, timeline
 from hanse.reporting.words import (
     APPLICATION_LOOKS,
     RUN_LOOKS,
@@ -29,6 +29,7 @@ from hanse.reporting.words import (
     short_time,
     when,
 )
+from hanse.rules import gate
 from hanse.service.portal import standing
 
 _GONE_WRONG = {
@@ -72,19 +73,15 @@ def applications_table(applications: Iterable[Any]) -> Html:
 
 
 def answers(application: Any) -> Html | None:
-    """What the applicant answered to the gate's questions."""
+    """What the applicant answered, under the gate's questions as they read on the day it was sent."""
     given = application.form.answers
     if not given:
         return None
-    shown = {True: "yes", False: "no"}
-    rows = [
-        (
-            key.replace("-", " ").replace(".", ": ").capitalize(),
-            shown.get(value, str(value)) if isinstance(value, bool) else str(value),
-        )
-        for key, value in given.items()
-    ]
-    return facts(*rows)
+    asked = {one.id: one.text for one in gate.questions((application.sent_at or now()).date())}
+    spoken = {True: "yes", False: "no"}
+    shown = {key: spoken[value] if isinstance(value, bool) else str(value) for key, value in given.items()}
+    rows = [(asked.get(key, key.replace("-", " ").capitalize()), value) for key, value in shown.items()]
+    return table(("Question", "Answer"), rows, keep=True)
 
 
 def usage_table(entries: Sequence[Any]) -> Html:
@@ -106,8 +103,8 @@ def usage_table(entries: Sequence[Any]) -> Html:
 
 
 def allocation_card(allocation: Any) -> tuple[Any, Html, Html]:
-    """An allocation with its figure and the state of its machine's agent."""
-    return allocation, allocation_figure(allocation.contract()), agent_badge(allocation.machine)
+    """An allocation with its figure and whether a run can start on it now. Needs `with_balance`."""
+    return allocation, allocation_figure(allocation.contract()), allocation_badge(allocation)
 
 
 def allocation_figure(allocation: Allocation) -> Html:
@@ -193,7 +190,15 @@ def events(happened: Sequence[Event], *, numbers: Mapping[str, int] | None = Non
     return timeline(lines, seconds=True)
 
 
-def agent_badge(machine: Any) -> Html:
+def allocation_badge(allocation: Any) -> Html:
+    """Whether something can start on it now, and if not, why."""
+    today, machine = now().date(), allocation.machine
+    if allocation.ends < today:
+        return badge(Look("is-cancelled", "Ended"))
+    if allocation.starts > today:
+        return badge(Look("is-draft", "Not begun"))
+    if allocation.used >= allocation.granted_accelerator_seconds:
+        return badge(Look("is-declined", "Used up"))
     if machine.status().away:
         return badge(Look("is-away", "Agent away"))
     return badge(Look("is-queued", "Draining")) if machine.draining else badge(Look("is-done", "Open"))

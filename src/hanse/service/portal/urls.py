@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hanse.service.portal import entry, runs, views
+from hanse.service.portal import decide, entry, runs, views
 
 app_name = "portal"
 
@@ -24,4 +24,5 @@ urlpatterns = [
     path("allocations/<str:allocation_id>/", views.allocation, name="allocation"),
     path("applications/", views.applications, name="applications"),
     path("applications/<str:application_id>/", views.application, name="application"),
+    path("applications/<str:application_id>/decision/", decide.decision, name="decision"),
 ]

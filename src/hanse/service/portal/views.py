@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from hanse.contracts.base import now
 from hanse.reporting.sections import decision_block
 from hanse.service.access.models import Allocation, Application, Project
-from hanse.service.portal import blocks, standing
+from hanse.service.portal import blocks, decide, standing
 from hanse.service.runs.models import Event, Run, UsageEntry
 
 
@@ -40,7 +40,7 @@ def allocation(request: HttpRequest, allocation_id: str) -> HttpResponse:
         "allocation": found,
         "open": found.open_on(now().date()),
         "figure": blocks.allocation_figure(found.contract()),
-        "agent": blocks.agent_badge(found.machine),
+        "agent": blocks.allocation_badge(found),
         "heard": blocks.heard(found.machine),
         "lasts": blocks.lasting(found.starts, found.ends),
         "usage": blocks.usage_table(entries) if entries else None,
@@ -66,6 +66,7 @@ def application(request: HttpRequest, application_id: str) -> HttpResponse:
         "form": found.form,
         "answers": blocks.answers(found),
         "gate": decision_block(found.gate, "What the gate found") if found.gate else None,
+        "decide": decide.form_for(found) if decide.may_decide(request.user, found) else None,
         "who": who,
         "by": by,
         "allocation": Allocation.objects.filter(award__application=found).first(),

@@ -77,6 +77,17 @@ def allocation(request: Request) -> Iterator[Finding]:
         )
 
 
+def where(request: Request) -> Iterator[Finding]:
+    """The user's own word on where it may run."""
+    allowed = request.spec.where.machines
+    if request.machine_id not in allowed:
+        yield _deny(
+            "where",
+            f"where.machines names {', '.join(allowed)}, not {request.machine_id}.",
+            f"add {request.machine_id} to where.machines, or launch on one of those",
+        )
+
+
 def hours(request: Request) -> Iterator[Finding]:
     """The expectation has to fit into what is free and under the user's own cap; the job is cut to both."""
     granted, shape = request.allocation, request.shape
@@ -173,7 +184,7 @@ def permits(request: Request) -> Iterator[Finding]:
             )
 
 
-CHECKS: tuple[Check, ...] = (allocation, hours, gate, site_policy, permits)
+CHECKS: tuple[Check, ...] = (allocation, where, hours, gate, site_policy, permits)
 
 
 def _allow(rule: str, reason: str) -> Finding:

@@ -209,6 +209,13 @@ class Run(models.Model):
             used_accelerator_seconds=max(0, debited + held),
         )
 
+    def brief(self) -> contract.Run:
+        """For lists: without the layouts its plan weighed and did not take."""
+        whole = self.contract()
+        if whole.plan is None:
+            return whole
+        return whole.model_copy(update={"plan": whole.plan.model_copy(update={"considered": ()})})
+
 
 class Leg(models.Model):
     """A run's part on one machine, charged to one allocation."""
