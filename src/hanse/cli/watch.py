@@ -157,7 +157,8 @@ class Picture:
             bar.add_column(width=30)
             bar.add_column()
             left = self.time_left_s
-            ahead = f", about {format_seconds(left)} left" if left and self.run.state not in FINAL_RUN_STATES else ""
+            word = "left" if self.rows else "of training ahead"
+            ahead = f", about {format_seconds(left)} {word}" if left and self.run.state not in FINAL_RUN_STATES else ""
             bar.add_row(
                 ProgressBar(
                     total=self.steps, completed=self.step, complete_style="dark_orange3", finished_style="green"
