@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 TYPED := contracts files workloads machines programme rules client tickets planning schedulers reporting agent cli
 ARGS ?=
 
-.PHONY: help setup setup-dev demo test lint docs bench schemas clean
+.PHONY: help setup setup-dev demo test lint docs bench schemas reference clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: setup-dev  ## what is too slow for tests; its figures go into benchmarks/
 
 schemas: setup-dev  ## freeze the contracts' JSON Schemas, after a change you decided on
 	$(BIN)/python tools/freeze_schemas.py
+
+reference:  ## the pages of docs/reference/ that follow from the code
+	$(BIN)/python tools/reference.py
 
 clean:  ## everything made here
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
