@@ -137,7 +137,8 @@ def contracts() -> str:
         rows.append(f"| `{contract.__name__}` | {doc} | `{name}.schema.json` | `examples/{name}.json` |")
     head = (
         "The objects that rooms exchange. Each is frozen, refuses unknown keys, and can be saved as a file; its JSON\n"
-        "Schema and an example lie in `schemas/`. A change of one is a [decision](../decisions/0001-contracts-first.md).\n"
+        "Schema and an example lie in `schemas/`. A change of one is a\n"
+        "[decision](../decisions/0001-contracts-first.md).\n"
     )
     return f"{MADE}# Contracts\n\n{head}\n" + "\n".join(rows) + "\n"
 
