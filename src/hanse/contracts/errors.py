@@ -15,6 +15,11 @@ HanseError                 exit code 1: the work failed
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hanse.contracts.decision import Finding
+
 
 class HanseError(Exception):
     """`what` is one sentence, `where` a file, key or machine, `fix` the next thing to do."""
@@ -47,7 +52,19 @@ class PlanError(HanseError):
 
 
 class PolicyError(HanseError):
-    pass
+    """A refusal; `findings` are the answers of the checks it rests on, where there were any."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        history: tuple[str, ...] = (),
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
+        super().__init__(what, where=where, fix=fix, history=history)
+        self.findings = findings
 
 
 class SiteError(HanseError):

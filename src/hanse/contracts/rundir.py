@@ -5,6 +5,7 @@
   plan.json                    absent for `command:`
   machine.json                 the machine as planned for
   code/                        the unpacked code bundle, where there is one
+  data.json                    which prepared data the run reads; written once, the same for every attempt
   checkpoints/step-00000040/   Distributed Checkpoint; complete only with its COMPLETE file
   export/                      model.safetensors, config.json, tokenizer.json of the finished model
   ledger.jsonl                 LedgerEntry rows: what was really read
@@ -17,6 +18,7 @@
     job.sh  job.log            the batch script where there is one; stdout and stderr of the job
     steps.jsonl                StepSummary rows (rank 0)
     rank-00000.jsonl           RankRow rows, one file a rank
+    stop                       made by a node's launcher: finish the step, write a checkpoint, end with 0
 """
 
 from __future__ import annotations
@@ -52,6 +54,10 @@ class AttemptDir(NamedTuple):
     def steps(self) -> Path:
         return self.root / "steps.jsonl"
 
+    @property
+    def stop(self) -> Path:
+        return self.root / "stop"
+
     def rank_rows(self, rank: int) -> Path:
         return self.root / f"rank-{rank:05d}.jsonl"
 
@@ -77,6 +83,10 @@ class RunDir(NamedTuple):
     @property
     def code(self) -> Path:
         return self.root / "code"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data.json"
 
     @property
     def checkpoints(self) -> Path:

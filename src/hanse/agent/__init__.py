@@ -1,0 +1,1 @@
+"""Beside a scheduler: do what the service wants of this machine, exactly once, and tell what was seen."""

@@ -1,0 +1,137 @@
+"""What to do about one attempt, given what is wanted, what was written down and what the scheduler says. Pure.
+
+The rules that keep a job from being lost or doubled: nothing is done on an answer that did not come; a job that may
+exist is looked for by its unique name and adopted; one that was surely queued and is not mentioned is unknown, and is
+never submitted again; the claim file says which of several jobs of one attempt is the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hanse.agent.store import Record
+from hanse.contracts.job import FINAL_JOB_STATES, JobReport
+from hanse.contracts.run import AttemptState
+
+RESUBMIT_AFTER = timedelta(seconds=10)
+"""An sbatch that outlived a killed agent has come to its end by then; the fence catches one that has not."""
+UNKNOWN_AFTER = timedelta(seconds=30)
+"""Accounting may lag behind the queue by this much."""
+CANCEL_AGAIN_AFTER = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """What the attempt's and the run's folders show."""
+
+    claimed: bool = False
+    claim_holder: str = ""
+    """Id of the job that made the claim; empty if it died before writing it."""
+    finished: bool = False
+    """The run's FINISHED file is there."""
+    last_step: int | None = None
+    progressed: bool = False
+    """This attempt has done at least one step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing can be known or done now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Write the intent down, then submit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
+    """It was cancelled before it was ever submitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The scheduler answers, and does not mention a job that it was given."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """`job` is the attempt's; adopt it if it was not known, tell its state, end `end` if there are any."""
+
+    job: JobReport
+    state: AttemptState
+    reason: str
+    doubled: tuple[JobReport, ...] = ()
+    end: tuple[str, ...] = ()
+
+
+Move = Wait | Submit | Withdraw | Lost | Follow
+
+
+def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, *, at: datetime) -> Move:
+    """The next move. `reports` are all jobs that carry the attempt's name, oldest first; None: no usable answer."""
+    if reports is None:
+        return Wait(reason="the scheduler gives no answer")
+    if reports:
+        return _follow(record, reports, traces, at=at)
+    if record.job_id is not None or traces.claimed:
+        job = record.job_id or traces.claim_holder or "of this attempt"
+        if record.submitted_at is not None and at - record.submitted_at < UNKNOWN_AFTER:
+            return Wait(reason=f"the scheduler does not mention job {job} yet")
+        return Lost(reason=f"The scheduler does not mention job {job}.")
+    if record.intent_at is not None and at - record.intent_at < RESUBMIT_AFTER:
+        return Wait(reason="it may have been submitted a moment ago")
+    return Submit() if record.assignment.desired == "run" else Withdraw()
+
+
+def _follow(record: Record, reports: Sequence[JobReport], traces: Traces, *, at: datetime) -> Move:
+    job = _the_job(record, reports, traces)
+    if job is None:
+        return Lost(reason=f"The scheduler does not mention job {traces.claim_holder}, which holds the claim.")
+    doubled = tuple(report for report in reports if report.job_id != job.job_id)
+    end: tuple[str, ...] = ()
+    if record.assignment.desired == "cancel":
+        asked = record.cancel_at is not None and at - record.cancel_at < CANCEL_AGAIN_AFTER
+        end = () if asked else tuple(r.job_id for r in reports if r.state not in FINAL_JOB_STATES)
+    state, reason = outcome(job, traces, wanted_cancelled=record.assignment.desired == "cancel")
+    return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end)
+
+
+def _the_job(record: Record, reports: Sequence[JobReport], traces: Traces) -> JobReport | None:
+    by_id = {report.job_id: report for report in reports}
+    if traces.claim_holder:
+        return by_id.get(traces.claim_holder)
+    if record.job_id in by_id:
+        return by_id[record.job_id]
+    return next((r for r in reports if r.state not in FINAL_JOB_STATES), reports[0])
+
+
+def outcome(job: JobReport, traces: Traces, *, wanted_cancelled: bool) -> tuple[AttemptState, str]:
+    """The attempt's state for its job's, and why. A finished run is finished however its job ended."""
+    if job.state == "queued":
+        return AttemptState.QUEUED, job.reason
+    if job.state == "running":
+        return AttemptState.RUNNING, ""
+    if traces.finished:
+        return AttemptState.FINISHED, ""
+    if job.state == "cancelled":
+        return AttemptState.CANCELLED, "" if wanted_cancelled else job.reason
+    if job.state == "completed":
+        return AttemptState.STOPPED, "The job ended before the run was finished."
+    if job.state == "timeout" and traces.progressed:
+        return AttemptState.STOPPED, "The wall time was over."
+    return AttemptState.FAILED, _WHY_FAILED[job.state].format(code=job.exit_code, reason=job.reason or job.raw_state)
+
+
+_WHY_FAILED = {
+    "timeout": "The wall time was over before a single step was done.",
+    "failed": "The job ended with exit code {code}.",
+    "node-failed": "The job's node was lost: {reason}.",
+    "out-of-memory": "The job ran out of memory.",
+}

@@ -1,0 +1,113 @@
+"""`hanse launch --dry-run`: the spec with its defaults, the plan, and the job it becomes, each line with its reason.
+
+Needs no service: ids that only a launch gives read 'dry-run'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hanse.cli import planning
+from hanse.cli.machine import resolve
+
+if TYPE_CHECKING:
+    from hanse.contracts.job import JobSpec
+    from hanse.contracts.machine import Machine
+    from hanse.contracts.plan import Plan
+    from hanse.contracts.spec import TrainSpec
+
+TRAINING_KEYS = {"data", "tokenizer", "optimizer", "schedule", "precision", "seed", "checkpoint"}
+"""What a `command:` does not look at."""
+ID = "dry-run"
+ACCOUNT = "YOUR-ALLOCATIONS-ACCOUNT"
+
+
+def job_for(spec: TrainSpec, plan: Plan | None, machine: Machine) -> JobSpec:
+    """The job of a first attempt, made by the code that makes the real one."""
+    from hanse.service.runs.jobs import job_of, shape_of
+
+    shape = shape_of(spec, plan, machine)
+    account = spec.where.account or (ACCOUNT if machine.scheduler.account_required else "")
+    return job_of(
+        spec, machine, shape, run_id=ID, attempt_id=ID, number=1, wall_time_s=shape.wall_time_s, account=account
+    )
+
+
+def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
+    """What is handed to the scheduler, line by line with its reason; for this machine, what its launchers execute."""
+    if machine.scheduler.kind == "local":
+        return tuple(
+            (
+                " ".join(step.argv),
+                f"step {step.name}, by {step.nodes} of this machine's node launchers at once, "
+                f"each with {job.accelerators_per_node} of its ranks",
+            )
+            for step in job.steps
+        )
+    from hanse.schedulers.script import explain
+
+    return explain(job, machine)
+
+
+def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
+    """Print it all; nothing is sent anywhere."""
+    machine = resolve(machine_name or spec.where.machines[0])
+    plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
+    job = job_for(spec, plan, machine)
+    lines = script_lines(job, machine)
+    if as_json:
+        from hanse.cli.output import print_json
+
+        print_json(
+            {
+                "spec": spec.model_dump(mode="json"),
+                "plan": plan.model_dump(mode="json") if plan else None,
+                "job": job.model_dump(mode="json"),
+                "script": [{"line": line, "reason": reason} for line, reason in lines],
+            }
+        )
+        return
+    _print(spec, spec_path, plan, machine, lines)
+
+
+def _print(
+    spec: TrainSpec, spec_path: Path, plan: Plan | None, machine: Machine, lines: tuple[tuple[str, str], ...]
+) -> None:
+    import yaml
+    from rich.text import Text
+
+    from hanse.cli import views
+    from hanse.cli.output import console, note, tell
+
+    left_out = TRAINING_KEYS if spec.command is not None else set()
+    facts = spec.model_dump(mode="json", exclude_none=True, exclude=left_out)
+    resolved = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    tell(Text(f"# {spec_path} with its defaults", style="bold"), resolved)
+    if plan is not None:
+        tell(Text("# The plan", style="bold"), views.plan(plan, machine), "")
+    tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
+    out = console()
+    for is_reason, line in annotated(lines):
+        out.print(Text(line, style="dim" if is_reason else ""), soft_wrap=True)
+    note("Nothing was run. Without --dry-run this is launched.")
+
+
+def annotated(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[bool, str]]:
+    """The script with its reasons as comments above the lines they explain; it is still the same script to bash.
+
+    A comment may not stand inside a command that goes on over several lines, so those reasons come before it.
+    """
+    said, held, command = "", [], []
+    for line, reason in lines:
+        if reason and reason != said:
+            held.append(reason)
+        said = reason
+        command.append(line)
+        if line.endswith("\\"):
+            continue
+        indent = " " * (len(command[0]) - len(command[0].lstrip()))
+        yield from ((True, f"{indent}# {each}") for each in held)
+        yield from ((False, each) for each in command)
+        held, command = [], []

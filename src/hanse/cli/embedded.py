@@ -1,0 +1,170 @@
+"""The embedded service and this machine's agent: started in the background when needed, restarted if they died.
+
+Never on a node of a cluster (SLURM_* set) and never with state on a network file system: both say what to do instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from hanse.cli import background
+from hanse.cli.home import Home, home, on_network, short
+from hanse.cli.machine import LOCAL
+from hanse.contracts import jobenv
+from hanse.contracts.errors import HanseError, UsageError
+
+SERVICE_WITHIN_S = 90.0
+AGENT_WITHIN_S = 30.0
+SERVICE_LOG, AGENT_LOG = "service.log", "agent-local.log"
+
+
+class Service(NamedTuple):
+    """The embedded service as it describes itself in endpoint.json."""
+
+    pid: int
+    url: str
+    token: str
+    since: datetime | None
+
+    def describe(self) -> str:
+        return f"running at {self.url} (process {self.pid}{_since(self.since)})"
+
+
+class Agent(NamedTuple):
+    pid: int
+    url: str
+    machine: str
+    since: datetime | None
+
+    def describe(self) -> str:
+        return f"running for {self.machine} (process {self.pid}{_since(self.since)}), reporting to {self.url}"
+
+
+def _since(moment: datetime | None) -> str:
+    return f", since {moment.astimezone():%-d %b, %H:%M}" if moment else ""
+
+
+def _moment(facts: Mapping[str, object]) -> datetime | None:
+    started = facts.get("started_at")
+    if isinstance(started, str):
+        return datetime.fromisoformat(started)
+    return datetime.fromtimestamp(started, UTC) if isinstance(started, int | float) else None
+
+
+def slurm_variable(environment: Mapping[str, str] | None = None) -> str | None:
+    """A variable that shows this is a node of a cluster, the telling one first; None elsewhere."""
+    present = sorted(name for name in (environment or os.environ) if name.startswith("SLURM_"))
+    return "SLURM_JOB_ID" if "SLURM_JOB_ID" in present else (present[0] if present else None)
+
+
+def refuse_here(here: Home) -> None:
+    """Nothing where the embedded service may run.
+
+    Raises:
+        UsageError: it must not run here; the way out stands in it.
+    """
+    variable = slurm_variable()
+    if variable:
+        raise UsageError(
+            f"{variable} is set: this is a node of a cluster, and Hanse starts no service there.",
+            where="environment",
+            fix=f"Run 'hanse serve' on a machine of yours that stays up, and set {jobenv.URL} and {jobenv.TOKEN} here.",
+        )
+    network = on_network(here.root)
+    if network:
+        raise UsageError(
+            f"It lies on a network file system ({network}), where the service's database is not safe.",
+            where=f"{jobenv.HOME} {short(here.root)}",
+            fix=f"Set {jobenv.HOME} to a folder on a local disk, "
+            f"or set {jobenv.URL} and {jobenv.TOKEN} to use a service elsewhere.",
+        )
+
+
+def service_status() -> Service | None:
+    """The embedded service, if its process lives."""
+    facts = background.read_json(home().endpoint)
+    if not background.alive(facts):
+        return None
+    return Service(int(facts["pid"]), str(facts.get("url", "")), str(facts.get("token", "")), _moment(facts))
+
+
+def agent_status(machine: str = LOCAL) -> Agent | None:
+    """The agent of `machine`, if its process lives."""
+    facts = background.read_json(home().agent(machine) / "agent.json")
+    if not background.alive(facts):
+        return None
+    return Agent(int(facts["pid"]), str(facts.get("url", "")), machine, _moment(facts))
+
+
+def answers(service: Service) -> bool:
+    """Whether it takes its own token: it is up, and it is ours."""
+    from hanse.client.api import Client
+
+    try:
+        with Client(service.url, service.token, timeout_s=5.0) as client:
+            client.me()
+    except HanseError:
+        return False
+    return True
+
+
+def ensure() -> Service:
+    """The embedded service and the local agent, running; what died is started again."""
+    here = home()
+    refuse_here(here)
+    with background.only_one(here.service / "start.lock"):
+        service = service_status()
+        if service is None or not answers(service):
+            if service is not None:
+                background.stop({"pid": service.pid})
+            service = _start_service(here)
+        agent = agent_status()
+        if agent is None or agent.url != service.url:
+            if agent is not None:
+                background.stop({"pid": agent.pid})
+            _start_agent(here)
+    return service
+
+
+def restart_agent() -> None:
+    """Let the agent describe its machine anew (after a calibration). Its jobs go on; it finds them again."""
+    here = home()
+    with background.only_one(here.service / "start.lock"):
+        background.stop(background.read_json(here.agent(LOCAL) / "agent.json"))
+        _start_agent(here)
+
+
+def _start_service(here: Home) -> Service:
+    log = here.logs / SERVICE_LOG
+    background.wait_unlocked(here.service / "serve.lock", within_s=15.0)
+    child = background.start(["serve", "--embedded"], log, {jobenv.HOME: str(here.root), "HANSE_EMBEDDED": "1"})
+
+    def ready() -> bool:
+        found = service_status()
+        return found is not None and answers(found)
+
+    background.wait_for(child, ready, what="The embedded service", log=log, within_s=SERVICE_WITHIN_S)
+    found = service_status()
+    assert found is not None
+    return found
+
+
+def _start_agent(here: Home) -> None:
+    log = here.logs / AGENT_LOG
+    child = background.start(["agent", "--embedded"], log, {jobenv.HOME: str(here.root)})
+    background.wait_for(
+        child, lambda: agent_status() is not None, what="The agent of this machine", log=log, within_s=AGENT_WITHIN_S
+    )
+
+
+def stop_all() -> list[str]:
+    """Stop agent and service; say what was stopped. Jobs go on and are adopted at the next start."""
+    here, stopped = home(), []
+    for name, path in (("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
+        if background.stop(background.read_json(path)):
+            stopped.append(name)
+        path.unlink(missing_ok=True)
+    return stopped

@@ -1,0 +1,131 @@
+"""From a spec to a run: machine, plan, allocation, code bundle, and the request, as `launch` and `demo` need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hanse.cli import bundle, pick, planning
+from hanse.cli.machine import unknown
+from hanse.cli.output import ProgramError
+from hanse.contracts.errors import UsageError
+from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes
+
+if TYPE_CHECKING:
+    from hanse.client.api import Client
+    from hanse.contracts.plan import Plan
+    from hanse.contracts.programme import Allocation
+    from hanse.contracts.run import Run
+    from hanse.contracts.spec import TrainSpec
+
+SMOKE_STEPS = 10
+SMOKE_WALL_TIME_S = 900
+LOG_LINES = 6
+
+
+def ten_steps(spec: TrainSpec) -> TrainSpec:
+    """The same training cut to ten steps and a quarter of an hour; its own name, so that nobody mistakes it.
+
+    Raises:
+        UsageError: a `command:` has no steps to be cut.
+    """
+    if spec.command is not None or spec.model is None or spec.batch is None or spec.tokens is None:
+        raise UsageError(
+            "--smoke runs ten steps of a training; a command: has none Hanse could count.",
+            fix="Try it with a small where.wall_time_s instead.",
+        )
+    from hanse.workloads.shapes import model_shape
+
+    shape = model_shape(spec)
+    context = shape.context if shape is not None else (spec.model.context or 1)
+    tokens = min(spec.tokens, SMOKE_STEPS * spec.batch * context)
+    where = spec.where.model_copy(update={"wall_time_s": min(spec.where.wall_time_s, SMOKE_WALL_TIME_S)})
+    return spec.model_copy(update={"name": f"{spec.name[:56]}-smoke", "tokens": tokens, "where": where})
+
+
+def _allowed(spec: TrainSpec, machine: str | None, spec_path: Path) -> Sequence[str]:
+    allowed = spec.where.machines
+    if machine is None:
+        return allowed
+    if machine not in allowed:
+        raise UsageError(
+            f"{spec_path.name} does not allow {machine!r}; it allows {', '.join(allowed)}.",
+            where=f"{spec_path}, key where.machines",
+            fix=f"Add {machine} there if it may run on it.",
+        )
+    return (machine,)
+
+
+def _reserved(spec: TrainSpec) -> int:
+    return round(spec.where.max_gpu_hours * SECONDS_PER_HOUR)
+
+
+def launch(
+    client: Client,
+    spec: TrainSpec,
+    spec_path: Path,
+    *,
+    machine: str | None = None,
+    allocation: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Choose what to charge, plan, pack and start. Whatever the service refuses is raised with its findings."""
+    machines = _allowed(spec, machine, spec_path)
+    charged = pick.allocation(client.allocations(), machines, _reserved(spec), allocation)
+    known = {one.id: one for one in client.machines()}
+    if charged.machine not in known:
+        raise unknown(charged.machine, tuple(known))
+    plan = None
+    if spec.command is None:
+        plan = planning.plan_for(spec, spec_path, known[charged.machine], partition=charged.partition)
+    return start(client, spec, spec_path, charged, plan, say=say)
+
+
+def start(
+    client: Client,
+    spec: TrainSpec,
+    spec_path: Path,
+    charged: Allocation,
+    plan: Plan | None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Send the code, if there is some, and start the run."""
+    sha256 = None
+    if bundle.needs_bundle(spec):
+        packed = bundle.make(spec, spec_path)
+        for name, size in packed.too_big:
+            say(f"Left out of the code as over {format_bytes(bundle.MAX_FILE_BYTES)}: {name} ({format_bytes(size)}).")
+        for name, size in packed.data_left:
+            say(f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path.")
+        sha256 = client.upload_code(packed.data).sha256
+        say(f"Sent {len(packed.files)} files of code, {format_bytes(len(packed.data))} packed.")
+    return client.launch(spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256)
+
+
+def require_finished(client: Client, run: Run) -> None:
+    """Nothing if the run finished.
+
+    Raises:
+        ProgramError: it did not; its reason, and the end of its log, stand in it.
+    """
+    if run.state == "finished":
+        return
+    raise ProgramError(
+        f"{run.id} {'was cancelled' if run.state == 'cancelled' else f'is {run.state}'}"
+        + (f": {run.reason}" if run.reason else "."),
+        fix=f"'hanse logs {run.id}' prints all it wrote.",
+        history=log_end(client, run.id),
+    )
+
+
+def log_end(client: Client, run_id: str, lines: int = LOG_LINES) -> tuple[str, ...]:
+    """The last lines a run's job wrote."""
+    offset, text = 0, ""
+    while True:
+        part = client.log(run_id, offset=offset)
+        if not part.text:
+            break
+        text, offset = (text + part.text)[-20_000:], part.next_offset
+    return tuple(line for line in text.splitlines() if line.strip())[-lines:]

@@ -1,0 +1,66 @@
+"""From a spec to a plan, as `plan`, `launch` and `demo` all need it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hanse.contracts.errors import HanseError, UsageError
+from hanse.contracts.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from hanse.contracts.machine import Machine
+    from hanse.contracts.plan import Plan
+    from hanse.contracts.spec import TrainSpec
+
+
+def count_parameters(spec_path: Path) -> int:
+    """Build the user's module in a process of its own (it needs torch) and count its parameters."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hanse.training.count", str(spec_path)], capture_output=True, text=True, check=False
+    )
+    last = done.stdout.strip().splitlines()[-1:] or [""]
+    if done.returncode or not last[0].isdigit():
+        said = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:] or ["it said nothing"]
+        raise HanseError(
+            f"The module named by model.entry could not be built here: {said[0].strip()}",
+            where=str(spec_path),
+            fix="Mend the module, or write its parameter count as model.parameters to plan without building it.",
+        )
+    return int(last[0])
+
+
+def plan_for(
+    spec: TrainSpec, spec_path: Path, machine: Machine, *, nodes: int | None = None, partition: str | None = None
+) -> Plan:
+    """The plan of a training (not of a `command:`) within the spec's own limits.
+
+    Raises:
+        UsageError: a `command:` has nothing to be planned.
+        PlanError: no layout fits.
+    """
+    if spec.command is not None:
+        raise UsageError(
+            "A command: runs a program of yours, so there is no layout to plan.",
+            where=str(spec_path),
+            fix=f"'hanse launch {spec_path} --dry-run' shows the job it becomes.",
+        )
+    from hanse.planning.plan import make
+    from hanse.workloads.shapes import workload_of
+
+    model = spec.model
+    counted = None
+    if model is not None and model.entry is not None and model.parameters is None:
+        counted = count_parameters(spec_path)
+    where = spec.where
+    return make(
+        workload_of(spec, counted),
+        machine,
+        nodes=nodes or where.nodes,
+        partition=partition or where.partition,
+        layout=spec.layout,
+        max_wall_time_s=where.wall_time_s,
+        max_accelerator_seconds=round(where.max_gpu_hours * SECONDS_PER_HOUR),
+    )

@@ -1,0 +1,165 @@
+"""Every verb with its one-line help and its examples, as data: `hanse --help` lists them without importing any.
+
+A verb's module is `hanse.cli.verbs.<name>`; adding a verb here makes it public (tests/cli holds the frozen list).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Example(NamedTuple):
+    command: str
+    why: str
+
+
+class Verb(NamedTuple):
+    name: str
+    group: str
+    help: str
+    examples: tuple[Example, ...] = ()
+    hidden: bool = False
+    passes_through: bool = False
+    """All arguments, --help too where it stands behind others, go to another program."""
+
+
+START, TRAIN, COMPUTE, RUN_IT = "Start here", "Train", "Get compute", "Keep it running"
+GROUPS = (START, TRAIN, COMPUTE, RUN_IT)
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "demo",
+        START,
+        "The whole journey on this machine, in one command.",
+        (
+            Example("hanse demo", "a small language model, start to report, in under four minutes"),
+            Example("hanse demo --out /tmp/report.html", "the report elsewhere than in this folder"),
+        ),
+    ),
+    Verb(
+        "doctor",
+        START,
+        "What this machine has, what is missing, how to get it.",
+        (
+            Example("hanse doctor", "before the first demo, or when something does not start"),
+            Example("hanse doctor --json", "the same facts for a program or a support ticket"),
+        ),
+    ),
+    Verb(
+        "version", START, "Print Hanse's version and those of what it runs on.", (Example("hanse version --json", ""),)
+    ),
+    Verb(
+        "plan",
+        TRAIN,
+        "How to lay a training out, and what it will take.",
+        (
+            Example("hanse plan train.yaml", "on the first machine train.yaml allows"),
+            Example("hanse plan train.yaml --machine leonardo --nodes 8", "on another machine, at a size of yours"),
+            Example(
+                "hanse plan train.yaml --candidates", "with the layouts that came next, and those that did not fit"
+            ),
+            Example("hanse plan train.yaml --json > plan.json", "the plan as a file"),
+        ),
+    ),
+    Verb(
+        "launch",
+        TRAIN,
+        "Run train.yaml against one of your allocations.",
+        (
+            Example("hanse launch train.yaml --watch", "launch and look on"),
+            Example("hanse launch train.yaml --dry-run", "what would be run, line by line, without running it"),
+            Example("hanse launch train.yaml --smoke", "ten steps first; the real run only if they go well"),
+        ),
+    ),
+    Verb(
+        "status",
+        TRAIN,
+        "List your runs, or look at one.",
+        (
+            Example("hanse status", "all runs, latest first"),
+            Example("hanse status --watch", "the latest run, live"),
+            Example("hanse status stdlib-lm --json", "one run as facts"),
+        ),
+    ),
+    Verb(
+        "logs",
+        TRAIN,
+        "Print what a run's job has written.",
+        (Example("hanse logs", "of the latest run"), Example("hanse logs stdlib-lm -f", "and keep following")),
+    ),
+    Verb(
+        "cancel",
+        TRAIN,
+        "Stop a run; what it checkpointed stays.",
+        (Example('hanse cancel stdlib-lm --reason "wrong data"', ""),),
+    ),
+    Verb(
+        "report",
+        TRAIN,
+        "Write a run's report: one HTML file that stands alone.",
+        (
+            Example("hanse report", "of the latest run, to report.html"),
+            Example("hanse report stdlib-lm --out monday.html", "another run, another file"),
+            Example("hanse report stdlib-lm --json > run.json", "the record the report is made from"),
+        ),
+    ),
+    Verb(
+        "apply",
+        COMPUTE,
+        "Apply to a call for compute; hear at once what the gate says.",
+        (
+            Example("hanse apply --call playground", "asks for what it needs to know"),
+            Example("hanse apply --from application.yaml", "from a file, without questions"),
+            Example("hanse apply --from application.yaml --check", "only what the gate would say; nothing is sent"),
+        ),
+    ),
+    Verb(
+        "machines",
+        COMPUTE,
+        "The machines Hanse knows; describe or calibrate your own.",
+        (
+            Example("hanse machines list", "all of them, with what they have"),
+            Example("hanse machines show leonardo", "one of them, with where each value was read"),
+            Example("hanse machines check my-cluster.yaml", "a description of your own"),
+            Example("hanse machines calibrate", "measure this machine, so that plans for it are good"),
+        ),
+    ),
+    Verb(
+        "serve",
+        RUN_IT,
+        "Run the service; see or stop the one in the background.",
+        (
+            Example("hanse serve", "in the foreground, on 127.0.0.1"),
+            Example("hanse serve --status", "what runs in the background on this machine"),
+            Example("hanse serve --stop", "stop it; runs go on and are picked up again"),
+        ),
+    ),
+    Verb(
+        "agent",
+        RUN_IT,
+        "Run a machine's agent: it submits jobs and reports on them.",
+        (
+            Example("hanse agent --machine local", "for this machine's own cores"),
+            Example(
+                "HANSE_TOKEN=… hanse agent --machine my-cluster.yaml --url https://hanse.example.eu", "beside a Slurm"
+            ),
+        ),
+    ),
+    Verb(
+        "train",
+        RUN_IT,
+        "What a job executes on each node; not started by hand.",
+        (Example("hanse train --prepare", "inside a job: tokenise and pack the data"),),
+        passes_through=True,
+    ),
+    Verb(
+        "manage",
+        RUN_IT,
+        "Django's management commands, on this installation's database.",
+        (Example("hanse manage createsuperuser", ""), Example("hanse manage migrate", "")),
+        hidden=True,
+        passes_through=True,
+    ),
+)
+
+BY_NAME: dict[str, Verb] = {verb.name: verb for verb in VERBS}

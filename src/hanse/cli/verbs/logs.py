@@ -1,0 +1,41 @@
+"""`hanse logs`: what a run's job wrote, as it is; attempts follow one another."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+POLL_S = 1.0
+
+
+def run(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the latest if left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")] = False,
+) -> None:
+    from hanse.cli import pick
+    from hanse.cli.connect import client as connect
+    from hanse.cli.output import note
+    from hanse.cli.watch import keeps_going
+    from hanse.contracts.run import FINAL_RUN_STATES
+
+    client = connect()
+    found = pick.run(client, run_id)
+    offset, printed = 0, False
+    try:
+        while True:
+            ended = client.run(found.id).state in FINAL_RUN_STATES
+            part = client.log(found.id, offset=offset)
+            while part.text:
+                typer.echo(part.text, nl=False)
+                offset, printed = part.next_offset, True
+                part = client.log(found.id, offset=offset)
+            if not follow or ended:
+                break
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        typer.echo(keeps_going(found), err=True)
+        return
+    if not printed:
+        note(f"{found.id} is {found.state} and has written nothing yet.")

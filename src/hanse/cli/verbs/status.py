@@ -1,0 +1,44 @@
+"""`hanse status`: all runs, or one of them, once or live."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def run(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Stay and look on; the latest run if none is named.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The run, or the list of runs, as JSON.")] = False,
+) -> None:
+    from hanse.cli import pick, views
+    from hanse.cli.connect import client as connect
+    from hanse.cli.output import console, print_json, tell
+
+    client = connect()
+    if run_id is None and not watch:
+        listed = pick.latest_first(client.runs())
+        if as_json:
+            print_json(listed)
+        elif listed:
+            tell(views.runs(listed))
+        else:
+            tell("No runs yet. 'hanse launch train.yaml' starts one; 'hanse demo' shows the whole journey.")
+        return
+    found = pick.run(client, run_id)
+    if watch and not as_json:
+        from hanse.cli.watch import follow, keeps_going
+
+        try:
+            found = follow(client, found, console(), connect)
+        except KeyboardInterrupt:
+            typer.echo(keeps_going(found))
+            return
+    if as_json:
+        print_json(found)
+    elif not watch:
+        tell(views.run(found))
+    raise typer.Exit(1 if found.state == "failed" and watch else 0)

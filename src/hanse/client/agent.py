@@ -1,0 +1,28 @@
+"""The agent's side of the API: hello once a start, then sync. A refused epoch arrives as Conflict: stop at once."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hanse.client.http import Connection, parsed
+from hanse.contracts.agentapi import Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.errors import ServiceError
+
+
+class AgentClient(Connection):
+    """Speaks to `/api/agent/v1/` for one machine."""
+
+    def hello(self, hello: Hello) -> Welcome:
+        return parsed(Welcome, self.exchange("POST", "/api/agent/v1/hello", body=hello))
+
+    def sync(self, request: SyncRequest) -> SyncResponse:
+        return parsed(SyncResponse, self.exchange("POST", "/api/agent/v1/sync", body=request))
+
+    def code(self, sha256: str) -> bytes:
+        """A code bundle, checked against its name."""
+        archive = self.exchange("GET", f"/api/agent/v1/code/{sha256}").content
+        if hashlib.sha256(archive).hexdigest() != sha256:
+            raise ServiceError(
+                f"the code bundle {sha256[:12]} arrived altered or cut", where=self.url, fix="it will be fetched again"
+            )
+        return archive

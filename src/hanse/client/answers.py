@@ -1,0 +1,129 @@
+"""What the API asks and answers beyond the contracts: who I am, pages of a list, pieces of a log, tokens.
+
+The service builds its answers from these same classes, so that the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
+from hanse.contracts.decision import Finding
+from hanse.contracts.plan import Plan
+from hanse.contracts.spec import TrainSpec
+
+Item = TypeVar("Item")
+
+
+class Page(Contract, Generic[Item]):
+    """Part of a list, newest first; `count` is the length of the whole."""
+
+    items: tuple[Item, ...]
+    count: Count
+
+
+class Standing(Contract):
+    """A person's place in one organisation."""
+
+    organisation: Identifier
+    name: str
+    kind: str
+    country: str
+    role: Literal["owner", "member", "operator"]
+
+
+class ProjectRef(Contract):
+    id: Identifier
+    name: str
+    organisation: Identifier
+
+
+class Me(Contract):
+    username: str
+    name: str
+    email: str
+    officer: bool
+    """May decide applications."""
+    organisations: tuple[Standing, ...] = ()
+    projects: tuple[ProjectRef, ...] = ()
+
+
+class AgentStatus(Contract):
+    """How an agent was last heard of. Away is a normal state: queued work keeps its place."""
+
+    machine: Identifier
+    site: str
+    epoch: Count
+    software: str
+    last_heard_at: Timestamp | None
+    away: bool
+    draining: bool
+    open_attempts: Count
+
+
+class LaunchRequest(Contract):
+    spec: TrainSpec
+    plan: Plan | None = None
+    allocation: Identifier
+    machine: Identifier
+    code_sha256: Sha256 | None = None
+
+
+class CancelRequest(Contract):
+    reason: str = Field(default="", max_length=500)
+
+
+class DecisionRequest(Contract):
+    """An officer's decision. Against the gate's verdict it needs `override_reason`."""
+
+    decision: Literal["grant", "decline"]
+    reason: str = Field(min_length=1, max_length=2000)
+    gpu_hours: Positive | None = None
+    """None grants what was asked."""
+    partition: str | None = None
+    account: str | None = None
+    conditions: tuple[str, ...] = ()
+    override_reason: str = ""
+
+
+class LogText(Contract):
+    """Log from `offset` on. Offsets are the API's own: begin at 0 and go on with `next_offset`."""
+
+    offset: Count
+    next_offset: Count
+    text: str
+    attempt: Count
+    """Number of the attempt the text is of; 0 while there is none."""
+
+
+class EnrolRequest(Contract):
+    machine: Identifier
+    site: Identifier
+    name: str = Field(default="agent", max_length=100)
+
+
+class NewToken(Contract):
+    """A token, shown once: the service keeps its hash only."""
+
+    token: str
+    name: str
+    expires_at: Timestamp | None
+
+
+class NewLoginLink(Contract):
+    """An address that signs its person in, once."""
+
+    url: str
+    expires_at: Timestamp
+
+
+class Problem(Contract):
+    """The body of every error."""
+
+    what: str
+    where: str = ""
+    fix: str = ""
+    history: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,164 @@
+"""Awards and the allocations they open; the balance of an allocation is always a sum.
+
+used = the usage entries; reserved = what the open attempts may still come to cost at most; free = granted - both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from hanse.contracts import programme as contract
+from hanse.contracts.base import now
+from hanse.contracts.errors import UsageError
+from hanse.contracts.run import FINAL_ATTEMPT_STATES
+from hanse.contracts.units import SECONDS_PER_HOUR
+from hanse.service.access.calls import Application
+from hanse.service.access.people import Person, Project
+from hanse.service.records import PublicIdField
+from hanse.service.runs.events import Event
+
+
+class Award(models.Model):
+    """What an officer granted, with the conditions that go with it into every ticket."""
+
+    public_id = PublicIdField(prefix="awd")
+    application = models.OneToOneField(Application, on_delete=models.PROTECT, related_name="award")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="awards")
+    gpu_hours = models.PositiveBigIntegerField()
+    conditions = models.JSONField(default=list)
+    granted_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    granted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "access"
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def open_allocation(self, *, partition: str | None, account: str | None, by: Person) -> Allocation:
+        """From today, for as long as was asked."""
+        from hanse.service.runs.machines import Machine
+
+        form, today = self.application.form, now().date()
+        machine = Machine.objects.filter(public_id=form.machine).first()
+        if machine is None:
+            raise UsageError(
+                f"no machine {form.machine} is joined to this service",
+                where="machine",
+                fix="enrol its agent first: POST /api/v1/agents/enrol",
+            )
+        return Allocation.open(
+            award=self, project=self.project, machine=machine, partition=partition or "", account=account or "",
+            granted_accelerator_seconds=self.gpu_hours * SECONDS_PER_HOUR, starts=today,
+            ends=months_later(today, form.duration_months), by=by.username,
+        )  # fmt: skip
+
+
+class AllocationQuerySet(models.QuerySet):
+    def seen_by(self, person: Person) -> Any:
+        return self.filter(project__organisation__memberships__person=person).distinct()
+
+    def with_balance(self) -> Any:
+        """Adds `used` and `reserved`, in accelerator-seconds."""
+        from hanse.service.runs.attempts import Attempt
+        from hanse.service.runs.usage import UsageEntry
+
+        entries = UsageEntry.objects.filter(allocation=OuterRef("pk"))
+        attempts = Attempt.objects.filter(leg__allocation=OuterRef("pk")).exclude(state__in=FINAL_ATTEMPT_STATES)
+        return self.annotate(
+            used=_total(entries, "allocation", "accelerator_seconds"),
+            reserved=_total(attempts, "leg__allocation", "reserved_accelerator_seconds"),
+        )
+
+
+class Allocation(models.Model):
+    """Compute on one machine for one project. Without an award it was granted elsewhere and is only metered here."""
+
+    public_id = PublicIdField(prefix="alc")
+    award = models.OneToOneField(Award, on_delete=models.PROTECT, null=True, blank=True, related_name="allocation")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="allocations")
+    machine = models.ForeignKey("runs.Machine", on_delete=models.PROTECT, related_name="allocations")
+    partition = models.CharField(max_length=63, blank=True)
+    account = models.CharField(max_length=63, blank=True)
+    unit = models.CharField(max_length=30, default="GPU-hour")
+    granted_accelerator_seconds = models.PositiveBigIntegerField()
+    starts = models.DateField()
+    ends = models.DateField()
+    ended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """When the tick noted its end."""
+
+    objects = AllocationQuerySet.as_manager()
+
+    class Meta:
+        app_label = "access"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @classmethod
+    def open(cls, *, by: str, **fields: Any) -> Allocation:
+        with transaction.atomic():
+            allocation = cls.objects.create(**fields)
+            Event.record(
+                "service:allocation:opened", allocation.public_id, by=by, machine=allocation.machine.public_id,
+                accelerator_seconds=allocation.granted_accelerator_seconds,
+            )  # fmt: skip
+        return allocation
+
+    @classmethod
+    def locked(cls, public_id: str) -> Allocation:
+        """The allocation with its balance, held against other launches until the transaction ends."""
+        cls.objects.select_for_update().get(public_id=public_id)
+        found: Allocation = cls.objects.with_balance().select_related("machine", "project").get(public_id=public_id)
+        return found
+
+    @property
+    def free_accelerator_seconds(self) -> int:
+        """Needs `with_balance`."""
+        return int(self.granted_accelerator_seconds - self.used - self.reserved)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return tuple(self.award.conditions) if self.award else ()
+
+    def open_on(self, day: date) -> bool:
+        return self.starts <= day <= self.ends
+
+    def contract(self) -> contract.Allocation:
+        balanced: Any = self if hasattr(self, "used") else type(self).objects.with_balance().get(pk=self.pk)
+        return contract.Allocation(
+            id=self.public_id,
+            project=self.project.public_id,
+            machine=self.machine.public_id,
+            partition=self.partition or None,
+            account=self.account or None,
+            granted_accelerator_seconds=self.granted_accelerator_seconds,
+            used_accelerator_seconds=balanced.used,
+            reserved_accelerator_seconds=balanced.reserved,
+            starts=self.starts,
+            ends=self.ends,
+            conditions=self.conditions,
+        )
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day of a later month, or that month's last day."""
+    index = day.year * 12 + day.month - 1 + months
+    for last in range(day.day, 27, -1):
+        try:
+            return date(index // 12, index % 12 + 1, last)
+        except ValueError:
+            continue
+    return date(index // 12, index % 12 + 1, min(day.day, 28))
+
+
+def _total(rows: Any, group: str, amount: str) -> Any:
+    sums: Iterable[Any] = rows.order_by().values(group).annotate(total=Sum(amount)).values("total")
+    return Coalesce(Subquery(sums), 0, output_field=models.BigIntegerField())

@@ -1,0 +1,228 @@
+"""Published calls, and applications to them from sending to decision.
+
+An application is screened once, when it is sent; an officer decides it once, against the screening's verdict only with
+a reason of their own. Nobody decides for an organisation they stand in, except on a service embedded for one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+
+from hanse.contracts import programme as contract
+from hanse.contracts.base import now
+from hanse.contracts.decision import Decision
+from hanse.contracts.errors import PolicyError, UsageError
+from hanse.service.access.people import Organisation, Person, Project
+from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.runs.events import Event
+
+_DECIDED: frozenset[str] = frozenset({"granted", "declined"})
+APPLICATION_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "draft": frozenset({"sent", "withdrawn"}),
+    "sent": frozenset({"in-review", "withdrawn"}) | _DECIDED,
+    "in-review": frozenset({"withdrawn"}) | _DECIDED,
+    "granted": frozenset(),
+    "declined": frozenset(),
+    "withdrawn": frozenset(),
+}
+
+
+class Call(models.Model):
+    """One published version of a call. It is never changed: an amendment is a new version."""
+
+    call_id = models.CharField(max_length=63)
+    version = models.PositiveIntegerField()
+    terms = ContractField(contract="hanse.contracts.programme.CallTerms")
+    published_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "access"
+        ordering = ["call_id", "-version"]
+        constraints = [models.UniqueConstraint(fields=["call_id", "version"], name="call_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.call_id} v{self.version}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if self.pk is not None:
+            raise TypeError("a published call is frozen; publish a new version")
+        super().save(*args, **options)
+
+    @classmethod
+    def publish(cls, terms: contract.CallTerms, *, by: str) -> Call:
+        """Publish a version; publishing the same again changes nothing."""
+        published = cls.objects.filter(call_id=terms.id, version=terms.version).first()
+        if published is None:
+            with transaction.atomic():
+                published = cls.objects.create(call_id=terms.id, version=terms.version, terms=terms)
+                Event.record("service:call:published", terms.id, by=by, version=terms.version)
+        elif published.terms != terms:
+            raise UsageError(
+                f"version {terms.version} is already published with other terms",
+                where=f"call {terms.id}",
+                fix="raise its version",
+            )
+        return published
+
+    @classmethod
+    def current(cls) -> tuple[Call, ...]:
+        """The latest version of each call."""
+        latest = {call.call_id: call for call in cls.objects.order_by("call_id", "version")}
+        return tuple(latest.values())
+
+    @classmethod
+    def latest(cls, call_id: str) -> Call:
+        found = cls.objects.filter(call_id=call_id).order_by("-version").first()
+        if found is None:
+            raise UsageError(f"there is no call {call_id}", where="call", fix="choose one of the calls published here")
+        return found
+
+
+class ApplicationQuerySet(models.QuerySet):
+    def seen_by(self, person: Person) -> Any:
+        if person.is_officer:
+            return self.all()
+        return self.filter(organisation__memberships__person=person).distinct()
+
+
+class Application(models.Model):
+    STATES = [(state, state) for state in APPLICATION_TRANSITIONS]
+
+    public_id = PublicIdField(prefix="app")
+    call = models.ForeignKey(Call, on_delete=models.PROTECT, related_name="applications")
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="applications")
+    applicant = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="applications")
+    state = models.CharField(max_length=12, choices=STATES, default="draft")
+    form = ContractField(contract="hanse.contracts.programme.ApplicationForm")
+    sent_at = models.DateTimeField(null=True, blank=True)
+    decide_by = models.DateTimeField(null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+
+    objects = ApplicationQuerySet.as_manager()
+
+    class Meta:
+        app_label = "access"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} {self.form.title}"
+
+    def grant(
+        self,
+        by: Person,
+        *,
+        reason: str,
+        gpu_hours: int | None = None,
+        partition: str | None = None,
+        account: str | None = None,
+        conditions: tuple[str, ...] = (),
+        override_reason: str = "",
+    ) -> Any:
+        """Grant what was asked, or less, and open its allocation from today.
+
+        Raises:
+            PolicyError: not an officer, one of the applicants, or against the gate without `override_reason`.
+            Conflict: it was decided already.
+        """
+        from hanse.service.access.awards import Award
+
+        self._require_judge(by)
+        hours = self.form.gpu_hours if gpu_hours is None else gpu_hours
+        if hours > self.call.terms.max_gpu_hours:
+            raise UsageError(
+                f"the call grants at most {self.call.terms.max_gpu_hours:,} GPU-hours, not {hours:,}",
+                where="gpu_hours",
+                fix="grant less",
+            )
+        with transaction.atomic():
+            screening = self.screening.passed(by, override_reason=override_reason)
+            self._decide("granted", by, reason, gpu_hours=hours)
+            project = Project.objects.create(organisation=self.organisation, name=self.form.title)
+            award = Award.objects.create(
+                application=self,
+                project=project,
+                gpu_hours=hours,
+                conditions=[*dict.fromkeys((*screening.conditions, *conditions))],
+                granted_by=by,
+            )
+            return award.open_allocation(partition=partition, account=account, by=by)
+
+    def decline(self, by: Person, *, reason: str) -> None:
+        self._require_judge(by)
+        with transaction.atomic():
+            self._decide("declined", by, reason)
+
+    def withdraw(self, by: Person, *, reason: str = "") -> None:
+        transition(
+            self,
+            "withdrawn",
+            APPLICATION_TRANSITIONS,
+            event="user:application:withdrawn",
+            by=by.username,
+            reason=reason,
+        )
+
+    def _require_judge(self, by: Person) -> None:
+        by.require_officer()
+        if by.belongs_to(self.organisation) and not settings.HANSE_EMBEDDED:
+            raise PolicyError(
+                f"you stand in {self.organisation}, which applied",
+                where=self.public_id,
+                fix="another officer has to decide this one",
+            )
+
+    def _decide(self, to: str, by: Person, reason: str, **data: int) -> None:
+        transition(
+            self,
+            to,
+            APPLICATION_TRANSITIONS,
+            event=f"officer:application:{to}",
+            by=by.username,
+            reason=reason,
+            keep_reason=True,
+            data=data,
+            decided_at=now(),
+        )
+        Review.objects.create(application=self, officer=by, verdict=to, reason=reason)
+
+    def contract(self) -> contract.Application:
+        from hanse.service.access.awards import Allocation
+
+        allocation = Allocation.objects.filter(award__application=self).only("public_id").first()
+        return contract.Application(
+            id=self.public_id,
+            state=self.state,
+            form=self.form,
+            sent_at=self.sent_at,
+            decide_by=self.decide_by,
+            decided_at=self.decided_at,
+            reason=self.reason,
+            allocation_id=allocation.public_id if allocation else None,
+        )
+
+    @property
+    def gate(self) -> Decision | None:
+        screening = getattr(self, "screening", None)
+        return screening.decision if screening else None
+
+
+class Review(models.Model):
+    """An officer's decision with its reason, as it was given."""
+
+    application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="reviews")
+    officer = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="reviews")
+    verdict = models.CharField(max_length=12)
+    reason = models.TextField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "access"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.application.public_id} {self.verdict}"

@@ -1,0 +1,50 @@
+"""Machines of the federation, how their agents fare, and enrolling an agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from ninja.throttling import AuthRateThrottle
+
+from hanse.client.answers import AgentStatus, EnrolRequest, NewToken, Page
+from hanse.contracts import machine as contract
+from hanse.service.access.enrol import enrol_agent
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page_of, reply
+from hanse.service.runs.models import Machine
+
+router = Router(tags=["machines"])
+
+
+def _joined() -> Any:
+    return Machine.objects.exclude(facts__isnull=True)
+
+
+@router.get(
+    "machines", response={200: Page[contract.Machine], **PROBLEMS}, summary="Machines whose agent has said hello"
+)
+def machines(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: ARG001
+    rows = _joined()
+    part = rows[paging.offset : paging.offset + paging.limit]
+    return page_of((row.facts for row in part), count=rows.count())
+
+
+@router.get("machines/{id}", response={200: contract.Machine, **PROBLEMS}, summary="One machine")
+def machine(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
+    return reply(find(_joined(), id).facts)
+
+
+@router.get("machines/{id}/agent", response={200: AgentStatus, **PROBLEMS}, summary="When its agent was last heard")
+def agent_status(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
+    return reply(find(Machine.objects.select_related("site"), id).status())
+
+
+@router.post(
+    "agents/enrol",
+    response={201: NewToken, **PROBLEMS},
+    throttle=[AuthRateThrottle("20/m")],
+    summary="A token for the agent of one machine, as an operator of its site",
+)
+def enrol(request: HttpRequest, body: EnrolRequest) -> HttpResponse:
+    return reply(enrol_agent(request.auth, body), status=201)

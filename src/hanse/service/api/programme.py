@@ -1,0 +1,74 @@
+"""Calls, applications and allocations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from hanse.client.answers import DecisionRequest, Page
+from hanse.contracts import programme as contract
+from hanse.service.access.models import Allocation, Application, Call
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
+
+router = Router(tags=["programme"])
+
+
+@router.get("calls", response={200: Page[contract.CallTerms], **PROBLEMS}, summary="Published calls, latest versions")
+def calls(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: ARG001
+    current = Call.current()
+    part = current[paging.offset : paging.offset + paging.limit]
+    return page_of((call.terms for call in part), count=len(current))
+
+
+@router.post(
+    "applications", response={201: contract.Application, **PROBLEMS}, summary="Apply; the gate screens at once"
+)
+def apply(request: HttpRequest, body: contract.ApplicationForm) -> HttpResponse:
+    from hanse.service.access.apply import submit
+
+    return reply(submit(request.auth, body).contract(), status=201)
+
+
+def _applications(request: HttpRequest) -> Any:
+    return Application.objects.seen_by(request.auth).select_related("call")
+
+
+@router.get("applications", response={200: Page[contract.Application], **PROBLEMS}, summary="Applications you may see")
+def applications(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
+    return page(_applications(request), paging)
+
+
+@router.get("applications/{id}", response={200: contract.Application, **PROBLEMS}, summary="One application")
+def application(request: HttpRequest, id: str) -> HttpResponse:
+    return reply(find(_applications(request), id).contract())
+
+
+@router.post(
+    "applications/{id}/decide",
+    response={200: contract.Application, **PROBLEMS},
+    summary="Grant or decline, as an officer; a grant opens the allocation",
+)
+def decide(request: HttpRequest, id: str, body: DecisionRequest) -> HttpResponse:
+    found = find(_applications(request).select_related("screening", "organisation"), id)
+    if body.decision == "decline":
+        found.decline(request.auth, reason=body.reason)
+    else:
+        found.grant(request.auth, **body.model_dump(exclude={"decision"}))
+    return reply(found.contract())
+
+
+def _allocations(request: HttpRequest) -> Any:
+    rows = Allocation.objects.seen_by(request.auth).with_balance()
+    return rows.select_related("project", "machine", "award")
+
+
+@router.get("allocations", response={200: Page[contract.Allocation], **PROBLEMS}, summary="Your allocations")
+def allocations(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
+    return page(_allocations(request), paging)
+
+
+@router.get("allocations/{id}", response={200: contract.Allocation, **PROBLEMS}, summary="One allocation")
+def allocation(request: HttpRequest, id: str) -> HttpResponse:
+    return reply(find(_allocations(request), id).contract())

@@ -1,0 +1,87 @@
+"""Runs: launch, watch, cancel, and the record of one. Code bundles are sent before the launch that needs them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Header, Router
+
+from hanse.client.answers import CancelRequest, LaunchRequest, LogText, Page
+from hanse.contracts import event
+from hanse.contracts import run as contract
+from hanse.contracts.errors import UsageError
+from hanse.contracts.record import RunRecord
+from hanse.contracts.telemetry import StepSummary
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
+from hanse.service.runs import launch as launching
+from hanse.service.runs import record as recording
+from hanse.service.runs.models import CodeBundle, LogChunk, Run, StepRow
+
+router = Router(tags=["runs"])
+TELEMETRY_PAGE = 1000
+
+
+def _runs(request: HttpRequest) -> Any:
+    return Run.objects.seen_by(request.auth)
+
+
+@router.put("code/{sha256}", response={200: contract.CodeBundle, **PROBLEMS}, summary="Store a code bundle (tar.gz)")
+def put_code(request: HttpRequest, sha256: str) -> HttpResponse:
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise UsageError("a bundle is named by its SHA-256 in hexadecimal", where="sha256")
+    return reply(CodeBundle.receive(request, sha256, by=request.auth).contract())
+
+
+@router.post("runs", response={201: contract.Run, **PROBLEMS}, summary="Launch a run; 403 carries admission's findings")
+def launch(
+    request: HttpRequest, body: LaunchRequest, key: str | None = Header(None, alias="Idempotency-Key", max_length=100)
+) -> HttpResponse:
+    started = launching.launch(request.auth, body, key=key)
+    return reply(Run.objects.whole().get(pk=started.pk).contract(), status=201)
+
+
+@router.get(
+    "runs",
+    response={200: Page[contract.Run], **PROBLEMS},
+    summary="Runs, newest first; plans without their alternatives",
+)
+def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
+    rows = _runs(request).whole()
+    part = rows[paging.offset : paging.offset + paging.limit]
+    return page_of((row.brief() for row in part), count=rows.count())
+
+
+@router.get("runs/{id}", response={200: contract.Run, **PROBLEMS}, summary="One run; poll it with If-None-Match")
+def run(request: HttpRequest, id: str) -> HttpResponse:
+    return reply(find(_runs(request).whole(), id).contract())
+
+
+@router.post("runs/{id}/cancel", response={200: contract.Run, **PROBLEMS}, summary="Ask for a run's end")
+def cancel(request: HttpRequest, id: str, body: CancelRequest) -> HttpResponse:
+    find(_runs(request), id).cancel(by=request.auth.username, reason=body.reason)
+    return reply(find(_runs(request).whole(), id).contract())
+
+
+@router.get(
+    "runs/{id}/telemetry", response={200: Page[StepSummary], **PROBLEMS}, summary="Steps after a step, in order"
+)
+def telemetry(request: HttpRequest, id: str, after_step: int = 0) -> HttpResponse:
+    rows = StepRow.of_run(find(_runs(request), id), after_step=after_step)
+    return page_of((row.row for row in rows[:TELEMETRY_PAGE]), count=rows.count())
+
+
+@router.get("runs/{id}/log", response={200: LogText, **PROBLEMS}, summary="The log from an offset on")
+def log(request: HttpRequest, id: str, offset: int = 0) -> HttpResponse:
+    return reply(LogChunk.read(find(_runs(request), id), max(0, offset)))
+
+
+@router.get("runs/{id}/events", response={200: Page[event.Event], **PROBLEMS}, summary="What happened, in order")
+def events(request: HttpRequest, id: str, paging: PagingQuery) -> HttpResponse:
+    return page(recording.events_of(find(_runs(request).whole(), id)), paging)
+
+
+@router.get("runs/{id}/record", response={200: RunRecord, **PROBLEMS}, summary="All that is known of a run")
+def record(request: HttpRequest, id: str) -> HttpResponse:
+    return reply(recording.record_of(find(_runs(request).whole(), id)))

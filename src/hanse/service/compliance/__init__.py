@@ -1,0 +1,1 @@
+"""What the gate said of an application, kept as it was said."""

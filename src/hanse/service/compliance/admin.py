@@ -1,0 +1,13 @@
+"""Admin of screenings."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from hanse.service.compliance.models import Screening
+from hanse.service.readonly import ReadOnlyAdmin
+
+
+@admin.register(Screening)
+class ScreeningAdmin(ReadOnlyAdmin):
+    list_display = ["application", "made_at"]

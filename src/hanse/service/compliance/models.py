@@ -1,0 +1,59 @@
+"""The gate's screening of one application, kept with the answers it was made from."""
+
+from __future__ import annotations
+
+from django.db import models, transaction
+
+from hanse.contracts.decision import Decision
+from hanse.contracts.errors import PolicyError
+from hanse.service.access.calls import Application
+from hanse.service.access.people import Person
+from hanse.service.records import ContractField
+from hanse.service.runs.events import Event
+
+
+class Screening(models.Model):
+    application = models.OneToOneField(Application, on_delete=models.PROTECT, related_name="screening")
+    decision = ContractField(contract="hanse.contracts.decision.Decision")
+    answers = models.JSONField(default=dict)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "compliance"
+
+    def __str__(self) -> str:
+        return f"{self.application.public_id} {self.decision.verdict}"
+
+    def passed(self, by: Person, *, override_reason: str = "") -> Decision:
+        """The decision to grant under. Where the gate did not allow it, an officer's own reason is kept beside it.
+
+        Raises:
+            PolicyError: the gate says review or deny and no reason to overrule it was given.
+        """
+        decision: Decision = self.decision
+        if decision.verdict in {"allow", "condition"}:
+            return decision
+        against = tuple(f for f in decision.findings if f.verdict in {"review", "deny"})
+        if not override_reason.strip():
+            raise PolicyError(
+                f"the gate says {decision.verdict}",
+                where=self.application.public_id,
+                fix="decline it, or grant it with override_reason: why these findings do not stand",
+                history=tuple(f.reason for f in against),
+                findings=against,
+            )
+        verdict = "condition" if decision.conditions else "allow"
+        overruled = decision.model_copy(
+            update={
+                "verdict": verdict, "overridden_from": decision.verdict, "override_reason": override_reason,
+                "decided_by": by.username,
+            }
+        )  # fmt: skip
+        with transaction.atomic():
+            type(self).objects.filter(pk=self.pk).update(decision=overruled)
+            Event.record(
+                "officer:screening:overruled", self.application.public_id, by=by.username, reason=override_reason,
+                was=decision.verdict,
+            )  # fmt: skip
+        self.decision = overruled
+        return overruled

@@ -1,0 +1,115 @@
+"""What the pages of a run show, gathered from its rows, its log and its events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.db.models import F, Max
+
+from hanse.contracts.base import now
+from hanse.contracts.run import FINAL_RUN_STATES
+from hanse.reporting import run_report
+from hanse.reporting.run_charts import attempts_figure, loss_figure, throughput_figure
+from hanse.reporting.sections import attempts_table
+from hanse.reporting.sentences import opening
+from hanse.service.portal import blocks, standing
+from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow
+from hanse.service.runs.record import events_of, record_of
+
+CHART_ROWS = 400
+TAIL_CHARACTERS, TAIL_LINES = 16_000, 12
+PAGE_CHARACTERS = 200_000
+_REDRAW_S = 15
+
+
+def head(run: Any) -> dict[str, Any]:
+    """What every page of the run has on top."""
+    return {"run": run, "final": run.state in FINAL_RUN_STATES, "state": run.state, **_standing(run, ())}
+
+
+def overview(run: Any) -> dict[str, Any]:
+    """Everything of the overview; the live fragment is made of the same."""
+    contract, rows, at = run.contract(), StepRow.thinned(run, CHART_ROWS), now()
+    legs = list(run.legs.all())
+    names = {leg.machine.public_id: leg.machine.facts.name for leg in legs if leg.machine.facts}
+    final = run.state in FINAL_RUN_STATES
+    failed = Attempt.objects.filter(leg__run=run).exclude(error="").order_by("-number").first()
+    machine = legs[0].machine if legs else None
+    numbers = {attempt.id: attempt.number for leg in contract.legs for attempt in leg.attempts}
+    happened = [event.contract() for event in events_of(run)]
+    ends = standing.expected_end(contract, rows)
+    unigram = run.result.unigram_entropy if run.result else None
+    return {
+        **head(run),
+        **_standing(run, rows),
+        "poll_headers": json.dumps({"If-None-Match": entity_tag(run)}),
+        "note": standing.callout(contract, error=failed.error if failed else "", machine=machine),
+        "loss": loss_figure(rows, plan=run.plan, unigram=unigram, running=not final),
+        "throughput": throughput_figure(rows, plan=run.plan, running=not final),
+        "attempts_chart": attempts_figure(contract, names=names, made_at=at),
+        "attempts": attempts_table(contract, names=names, at=at, newest_first=True),
+        "allowance": blocks.allowance(contract, names),
+        "allocations": [leg.allocation for leg in legs],
+        "events": blocks.events(happened, numbers=numbers, expected=(ends, "About here it ends, at this pace.")),
+        "tail": _tail(run),
+    }  # fmt: skip
+
+
+def entity_tag(run: Any) -> str:
+    """Changes whenever the live fragment would; a running attempt's length is redrawn every quarter of a minute."""
+    attempts = Attempt.objects.filter(leg__run=run)
+    seen = list(attempts.values_list("pk", "state", "epoch", "sequence", "last_step").order_by("pk"))
+    log_end = LogChunk.objects.filter(attempt__in=attempts).aggregate(end=Max("pk"))["end"]
+    row_end = StepRow.objects.filter(attempt__in=attempts).aggregate(end=Max("pk"))["end"]
+    away = [machine.status().away for machine in Machine.objects.filter(legs__run=run).distinct()]
+    clock = 0 if run.state in FINAL_RUN_STATES else int(now().timestamp()) // _REDRAW_S
+    told = repr((run.state, run.reason, seen, log_end, row_end, away, clock))
+    return f'"{hashlib.sha256(told.encode()).hexdigest()[:24]}"'
+
+
+def report(run: Any) -> dict[str, Any]:
+    record = record_of(run)
+    return {"opening": opening(record), "body": run_report.body(record)}
+
+
+def log(run: Any, wanted: str | None) -> dict[str, Any]:
+    """The end of one attempt's log: the one asked for, else the latest that wrote something."""
+    attempts = list(Attempt.objects.filter(leg__run=run).order_by("number"))
+    written = set(LogChunk.objects.filter(attempt__in=attempts).values_list("attempt_id", flat=True))
+    shown = next((a for a in attempts if str(a.number) == wanted), None)
+    shown = shown or next((a for a in reversed(attempts) if a.pk in written), attempts[-1] if attempts else None)
+    text = _end_of_log(shown, PAGE_CHARACTERS) if shown else ""
+    return {"attempts": attempts, "shown": shown, "text": text, "cut": len(text) >= PAGE_CHARACTERS}
+
+
+def whole_log(run: Any) -> str:
+    """Every attempt's log, one after another, each under its heading."""
+    parts = []
+    for attempt in Attempt.objects.filter(leg__run=run).order_by("number"):
+        text = "".join(LogChunk.objects.filter(attempt=attempt).order_by("offset").values_list("text", flat=True))
+        parts.append(f"=== attempt {attempt.number} ===\n{text}")
+    return "\n".join(parts)
+
+
+def _standing(run: Any, rows: Any) -> dict[str, Any]:
+    contract = run.contract()
+    return {"lede": standing.progress(contract, rows), "meter": blocks.progress_meter(contract)}
+
+
+def _tail(run: Any) -> str:
+    last = Attempt.objects.filter(leg__run=run, log__isnull=False).order_by("-number").first()
+    return "\n".join(_end_of_log(last, TAIL_CHARACTERS).splitlines()[-TAIL_LINES:]) if last else ""
+
+
+def _end_of_log(attempt: Any, characters: int) -> str:
+    """The last so many characters, beginning with a whole line."""
+    parts: list[str] = []
+    chunks = LogChunk.objects.filter(attempt=attempt).order_by(F("offset").desc())
+    for text in chunks.values_list("text", flat=True).iterator(chunk_size=16):
+        parts.append(text)
+        if sum(map(len, parts)) >= characters:
+            break
+    whole = "".join(reversed(parts))
+    return whole if len(whole) <= characters else whole[-characters:].split("\n", 1)[-1]

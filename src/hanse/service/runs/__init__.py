@@ -1,0 +1,1 @@
+"""Machines, runs, legs, attempts, usage, telemetry and the events of everything."""

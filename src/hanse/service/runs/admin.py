@@ -1,0 +1,74 @@
+"""Admin of machines and runs."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from hanse.service.readonly import KeptAdmin, ReadOnlyAdmin
+from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Machine, Run, Site, StepRow, UsageEntry
+
+
+@admin.register(Site)
+class SiteAdmin(KeptAdmin):
+    list_display = ["public_id", "name", "organisation"]
+
+
+@admin.register(Machine)
+class MachineAdmin(KeptAdmin):
+    """Only draining is switched here; everything else the agent says."""
+
+    list_display = ["public_id", "site", "agent_epoch", "last_heard_at", "draining"]
+    readonly_fields = [
+        "public_id", "site", "facts", "agent_epoch", "acknowledged", "software", "last_heard_at", "away_since",
+    ]  # fmt: skip
+    fields = [*readonly_fields, "draining"]
+
+    def has_add_permission(self, _request: object) -> bool:
+        return False
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "name", "project", "state", "created_at", "ended_at"]
+    list_filter = ["state"]
+    search_fields = ["public_id", "name"]
+
+
+@admin.register(Leg)
+class LegAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "run", "machine", "allocation"]
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "leg", "number", "state", "job_id", "last_heard_at"]
+    list_filter = ["state"]
+    search_fields = ["public_id", "job_id"]
+
+
+@admin.register(UsageEntry)
+class UsageEntryAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "allocation", "attempt", "kind", "accelerator_seconds", "recorded_at"]
+    list_filter = ["kind"]
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    list_display = ["at", "name", "subject_id", "actor", "reason"]
+    search_fields = ["name", "subject_id", "actor"]
+
+
+@admin.register(CodeBundle)
+class CodeBundleAdmin(ReadOnlyAdmin):
+    list_display = ["sha256", "size_bytes", "uploaded_by", "uploaded_at"]
+
+
+@admin.register(StepRow)
+class StepRowAdmin(ReadOnlyAdmin):
+    list_display = ["attempt", "step"]
+    list_select_related = ["attempt"]
+
+
+@admin.register(LogChunk)
+class LogChunkAdmin(ReadOnlyAdmin):
+    list_display = ["attempt", "offset", "size_bytes"]

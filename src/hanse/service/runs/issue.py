@@ -1,0 +1,50 @@
+"""Signing tickets with the service's key: what an attempt may do, however long it waits in a queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+from django.conf import settings
+
+from hanse.contracts.base import now
+from hanse.contracts.job import JobSpec
+from hanse.contracts.spec import TrainSpec
+from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
+from hanse.service.homes import kept_secret
+from hanse.tickets import keys, signing
+
+QUEUE_TIME = timedelta(days=30)
+"""Attempts wait that long in busy queues, and behind an agent that is away."""
+
+
+@cache
+def _private_key() -> bytes:
+    return kept_secret(settings.SERVICE_FOLDER / "ticket.key", keys.new_private_key)
+
+
+def public_key() -> str:
+    """What agents and jobs check tickets against."""
+    return keys.public_key_b64(_private_key())
+
+
+def ticket_for(
+    job: JobSpec, spec: TrainSpec, *, code_sha256: str | None, max_accelerator_seconds: int, conditions: tuple[str, ...]
+) -> SignedTicket:
+    """The ticket of one attempt, for what its job asks and no more."""
+    at = now()
+    ticket = Ticket(
+        run_id=job.run_id,
+        attempt_id=job.attempt_id,
+        machine=job.machine,
+        spec_hash=spec.digest(),
+        code_sha256=code_sha256,
+        max_nodes=job.nodes,
+        max_wall_time_s=job.wall_time_s,
+        max_accelerator_seconds=max_accelerator_seconds,
+        datasets=tuple(TicketDataset(name=d.name, source=d.source, licence=d.licence) for d in spec.data),
+        conditions=conditions,
+        issued_at=at,
+        expires_at=at + QUEUE_TIME + timedelta(seconds=job.wall_time_s),
+    )
+    return signing.sign(ticket, _private_key())

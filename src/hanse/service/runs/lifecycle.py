@@ -1,0 +1,249 @@
+"""Runs and their legs: what a person launches, and how it goes on from attempt to attempt.
+
+A run ends when its training is finished, when it is cancelled, or when another attempt cannot help: no attempts or no
+hours left, or three in a row that failed without a step of progress. An unknown attempt is kept, never resubmitted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models, transaction
+
+from hanse.contracts import run as contract
+from hanse.contracts.base import now
+from hanse.contracts.errors import Conflict
+from hanse.contracts.run import FINAL_ATTEMPT_STATES, FINAL_RUN_STATES, RUN_TRANSITIONS, AttemptState, RunState
+from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
+from hanse.service.access.awards import Allocation
+from hanse.service.access.people import Person, Project
+from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.runs import jobs
+from hanse.service.runs.attempts import Attempt
+from hanse.service.runs.machines import Machine
+from hanse.service.runs.usage import UsageEntry
+
+RAPID_FAILURES = 3
+
+
+class RunQuerySet(models.QuerySet):
+    def seen_by(self, person: Person) -> Any:
+        return self.filter(project__organisation__memberships__person=person).distinct()
+
+    def whole(self) -> Any:
+        """With all that `contract()` reads, in a fixed number of queries."""
+        return self.select_related("project", "created_by", "code").prefetch_related(
+            "legs__machine", "legs__allocation", "legs__attempts__usage"
+        )
+
+
+class Run(models.Model):
+    STATES = [(state.value, state.value) for state in RunState]
+
+    public_id = PublicIdField(prefix="run")
+    name = models.CharField(max_length=63)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    state = models.CharField(max_length=12, choices=STATES, default=RunState.QUEUED)
+    reason = models.TextField(blank=True)
+    spec = ContractField(contract="hanse.contracts.spec.TrainSpec")
+    spec_hash = models.CharField(max_length=64)
+    code = models.ForeignKey("runs.CodeBundle", on_delete=models.PROTECT, null=True, blank=True, related_name="runs")
+    plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
+    admission = ContractField(contract="hanse.contracts.decision.Decision")
+    result = ContractField(contract="hanse.contracts.telemetry.TrainResult", null=True, blank=True)
+    launch_key = models.CharField(max_length=100, null=True, blank=True, editable=False)
+    """The launcher's idempotency key: one key starts one run."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="runs")
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["created_by", "launch_key"], name="launch_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} {self.name}"
+
+    def locked(self) -> Run:
+        """This run as it stands now, held against other changes until the transaction ends."""
+        found: Run = type(self).objects.select_for_update().get(pk=self.pk)
+        return found
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_RUN_STATES
+
+    def cancel(self, *, by: str, reason: str = "") -> None:
+        """Ask for its end. What no agent was told of ends at once; cancelling twice is once.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        with transaction.atomic():
+            run = self.locked()
+            if run.is_final:
+                raise Conflict(f"the run is already {run.state}", where=run.public_id)
+            if run.state != RunState.CANCELLING:
+                transition(
+                    run, RunState.CANCELLING, RUN_TRANSITIONS, event="user:run:cancelling", by=by, reason=reason,
+                )  # fmt: skip
+                open_attempts = [
+                    attempt
+                    for attempt in Attempt.objects.filter(leg__run=run).exclude(state__in=FINAL_ATTEMPT_STATES)
+                    if not attempt.withdraw(by=by, reason=reason or "the run was cancelled")
+                ]
+                if not open_attempts:
+                    run._end(RunState.CANCELLED, reason or f"Cancelled by {by}.", by=by)
+        self.refresh_from_db()
+
+    def follow(self, attempt: Attempt, *, by: str) -> None:
+        """Draw what follows for the run from a changed attempt. Needs the run locked."""
+        if self.is_final:
+            return
+        state = AttemptState(attempt.state)
+        if state is AttemptState.FINISHED:
+            self._end(RunState.FINISHED, "", by=by)
+        elif state in FINAL_ATTEMPT_STATES and (self.state == RunState.CANCELLING or state is AttemptState.CANCELLED):
+            asked = self.state == RunState.CANCELLING
+            self._end(RunState.CANCELLED, "" if asked else _cancelled_elsewhere(attempt), by=by)
+        elif state in FINAL_ATTEMPT_STATES:
+            self._go_on(attempt, by=by)
+        elif self.state != RunState.CANCELLING and state in {AttemptState.QUEUED, AttemptState.RUNNING}:
+            self._become(RunState(state.value), by=by)
+
+    def _go_on(self, ended: Attempt, *, by: str) -> None:
+        allocation = Allocation.locked(ended.leg.allocation.public_id)
+        if why_not := self._why_no_further_attempt(ended, allocation):
+            self._end(RunState.FAILED, why_not, by=by)
+            return
+        ended.leg.run = self
+        Attempt.plan(ended.leg, ended.number + 1, allocation, by=by)
+        self._become(RunState.QUEUED, by=by, reason=ended.reason)
+
+    def _why_no_further_attempt(self, ended: Attempt, allocation: Any) -> str:
+        where = self.spec.where
+        last = ended.error.strip().splitlines()[-1] if ended.error.strip() else ended.reason
+        told = f" It said: {last}" if last else ""
+        if self.spec.command is not None and ended.exit_code:
+            return f"The command ended with exit code {ended.exit_code}.{told}"
+        if self._failed_without_progress(ended.leg):
+            return f"{RAPID_FAILURES} attempts in a row failed without a step of progress.{told}"
+        if ended.number >= where.max_attempts:
+            return f"All {where.max_attempts} attempts that where.max_attempts allows are used.{told}"
+        if not allocation.open_on(now().date()):
+            return f"The allocation ended on {allocation.ends:%d %B %Y}."
+        if self.affordable_wall_time_s(self.shape(ended.leg), allocation) < jobs.MIN_WALL_TIME_S:
+            left = self.spendable_accelerator_seconds(allocation)
+            return f"The hours are used up: {format_gpu_hours(max(left, 0))} are left, too few for another attempt."
+        return ""
+
+    def _failed_without_progress(self, leg: Any) -> bool:
+        attempts = list(leg.attempts.order_by("number"))
+        latest, before = attempts[-RAPID_FAILURES:], attempts[:-RAPID_FAILURES]
+        reached = max((a.last_step or 0 for a in before), default=0)
+        return (
+            len(latest) == RAPID_FAILURES
+            and all(a.state == AttemptState.FAILED for a in latest)
+            and all((a.last_step or 0) <= reached for a in latest)
+        )
+
+    def shape(self, leg: Any) -> jobs.Shape:
+        return jobs.shape_of(self.spec, self.plan, leg.machine.facts, granted_partition=leg.allocation.partition)
+
+    def spendable_accelerator_seconds(self, allocation: Any) -> int:
+        """What is left under the run's own cap and free in its allocation (which carries its balance)."""
+        cap = int(self.spec.where.max_gpu_hours * SECONDS_PER_HOUR)
+        return min(cap - self._debited(), allocation.free_accelerator_seconds)
+
+    def affordable_wall_time_s(self, shape: jobs.Shape, allocation: Any) -> int:
+        return min(shape.wall_time_s, self.spendable_accelerator_seconds(allocation) // shape.held)
+
+    def conditions(self, allocation: Any) -> tuple[str, ...]:
+        """Of the award and of admission, for the ticket."""
+        return tuple(dict.fromkeys((*allocation.conditions, *self.admission.conditions)))
+
+    def _debited(self) -> int:
+        total = UsageEntry.objects.filter(attempt__leg__run=self).aggregate(sum=models.Sum("accelerator_seconds"))
+        return int(total["sum"] or 0)
+
+    def _become(self, to: RunState, *, by: str, reason: str = "") -> None:
+        if self.state != to:
+            transition(self, to, RUN_TRANSITIONS, event=f"service:run:{to}", by=by, reason=reason)
+
+    def _end(self, to: RunState, reason: str, *, by: str) -> None:
+        transition(
+            self,
+            to,
+            RUN_TRANSITIONS,
+            event=f"service:run:{to}",
+            by=by,
+            reason=reason,
+            keep_reason=True,
+            ended_at=now(),
+        )
+
+    def contract(self) -> contract.Run:
+        legs = tuple(leg.contract() for leg in self.legs.all())
+        attempts = [attempt for leg in self.legs.all() for attempt in leg.attempts.all()]
+        debited = sum(entry.accelerator_seconds for attempt in attempts for entry in attempt.usage.all())
+        held = sum(a.accelerator_seconds for a in attempts if a.state not in FINAL_ATTEMPT_STATES)
+        return contract.Run(
+            id=self.public_id,
+            name=self.name,
+            project=self.project.public_id,
+            state=RunState(self.state),
+            reason=self.reason,
+            spec=self.spec,
+            spec_hash=self.spec_hash,
+            code_sha256=self.code.sha256 if self.code else None,
+            plan=self.plan,
+            legs=legs,
+            created_at=self.created_at,
+            created_by=self.created_by.display_name,
+            ended_at=self.ended_at,
+            step=max((a.last_step or 0 for a in attempts), default=0),
+            steps=self.plan.steps if self.plan else 0,
+            used_accelerator_seconds=max(0, debited + held),
+        )
+
+    def brief(self) -> contract.Run:
+        """For lists: without the layouts its plan weighed and did not take."""
+        whole = self.contract()
+        if whole.plan is None:
+            return whole
+        return whole.model_copy(update={"plan": whole.plan.model_copy(update={"considered": ()})})
+
+
+class Leg(models.Model):
+    """A run's part on one machine, charged to one allocation."""
+
+    public_id = PublicIdField(prefix="leg")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="legs")
+    number = models.PositiveIntegerField(default=1)
+    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="legs")
+    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, related_name="legs")
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="leg_number_once_a_run")]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def contract(self) -> contract.Leg:
+        return contract.Leg(
+            id=self.public_id,
+            run_id=self.run.public_id,
+            machine=self.machine.public_id,
+            allocation_id=self.allocation.public_id,
+            attempts=tuple(attempt.contract() for attempt in self.attempts.all()),
+        )
+
+
+def _cancelled_elsewhere(attempt: Attempt) -> str:
+    said = f" ({attempt.raw_state})" if attempt.raw_state else ""
+    return f"The job was cancelled at the machine, not through Hanse{said}."

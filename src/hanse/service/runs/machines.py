@@ -1,0 +1,143 @@
+"""Sites and their machines, and the agents that speak for them.
+
+An agent's hello raises the machine's epoch; whoever speaks with an older one is refused. Away is a normal state.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models, transaction
+
+from hanse.client.answers import AgentStatus
+from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, PROTOCOL, Hello, Welcome
+from hanse.contracts.base import now
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.contracts.run import FINAL_ATTEMPT_STATES
+from hanse.service.records import ContractField
+from hanse.service.runs.events import Event
+
+AWAY_AFTER = timedelta(seconds=120)
+
+
+class Site(models.Model):
+    """The organisation that hosts machines, under the name users know."""
+
+    public_id = models.CharField(max_length=63, unique=True)
+    name = models.CharField(max_length=200)
+    organisation = models.ForeignKey("access.Organisation", on_delete=models.PROTECT, related_name="sites")
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Machine(models.Model):
+    """One supercomputer of a site. `facts` arrive with its agent's first hello."""
+
+    public_id = models.CharField(max_length=63, unique=True)
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="machines")
+    facts = ContractField(contract="hanse.contracts.machine.Machine", null=True, blank=True)
+    agent_epoch = models.PositiveBigIntegerField(default=0)
+    acknowledged = models.PositiveBigIntegerField(default=0)
+    """Highest sequence of the present epoch that is stored."""
+    software = models.CharField(max_length=200, blank=True)
+    last_heard_at = models.DateTimeField(null=True, blank=True)
+    away_since = models.DateTimeField(null=True, blank=True)
+    draining = models.BooleanField(default=False)
+    """Set by the site's operator: nothing new is submitted."""
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["public_id"]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def actor(self) -> str:
+        return f"agent@{self.public_id}"
+
+    def greet(self, hello: Hello, *, ticket_key: str) -> Welcome:
+        """Take up the machine's facts and begin a new epoch.
+
+        Raises:
+            UsageError: another protocol.
+            PolicyError: an agent of this machine speaks for another.
+            Conflict: two agents said hello at the same moment; this one lost.
+        """
+        if hello.protocol not in ACCEPTED_PROTOCOLS:
+            raise UsageError(
+                f"the agent speaks protocol {hello.protocol}, this service {sorted(ACCEPTED_PROTOCOLS)}",
+                where=self.public_id,
+                fix="install the version of hanse that the service runs",
+            )
+        if hello.machine.id != self.public_id:
+            raise PolicyError(
+                f"this token is for machine {self.public_id}, not {hello.machine.id}",
+                where=hello.machine.id,
+                fix="enrol an agent for that machine",
+            )
+        with transaction.atomic():
+            epoch, at = self.agent_epoch + 1, now()
+            won = Machine.objects.filter(pk=self.pk, agent_epoch=self.agent_epoch).update(
+                agent_epoch=epoch, acknowledged=0, facts=hello.machine, software=hello.software[:200],
+                last_heard_at=at, away_since=None,
+            )  # fmt: skip
+            if not won:
+                raise Conflict("another agent said hello at the same moment", where=self.public_id, fix="say it again")
+            Event.record("agent:machine:hello", self.public_id, by=self.actor, epoch=epoch, software=hello.software)
+        self.refresh_from_db()
+        return Welcome(protocol=PROTOCOL, epoch=epoch, ticket_key=ticket_key)
+
+    def require_epoch(self, epoch: int) -> None:
+        if epoch != self.agent_epoch:
+            raise Conflict(
+                f"epoch {epoch} is over, {self.agent_epoch} speaks for this machine now",
+                where=self.public_id,
+                fix="stop this agent: another one was started after it",
+            )
+
+    def heard(self, *, acknowledged: int) -> None:
+        """An agent spoke. Needs the row locked."""
+        if self.away_since is not None:
+            Event.record("agent:machine:back", self.public_id, by=self.actor)
+        self.last_heard_at, self.away_since = now(), None
+        self.acknowledged = max(self.acknowledged, acknowledged)
+        self.save(update_fields=["last_heard_at", "away_since", "acknowledged"])
+
+    @classmethod
+    def note_the_away(cls, at: datetime) -> int:
+        """Mark, once, every machine whose agent has not been heard of for a while."""
+        silent = cls.objects.filter(away_since=None, last_heard_at__lt=at - AWAY_AFTER)
+        noted = 0
+        for machine in silent:
+            with transaction.atomic():
+                if silent.filter(pk=machine.pk).update(away_since=at):
+                    Event.record(
+                        "service:machine:away", machine.public_id, by="tick",
+                        last_heard_at=machine.last_heard_at.isoformat(),
+                    )  # fmt: skip
+                    noted += 1
+        return noted
+
+    def status(self) -> AgentStatus:
+        return AgentStatus(
+            machine=self.public_id,
+            site=self.site.name,
+            epoch=self.agent_epoch,
+            software=self.software,
+            last_heard_at=self.last_heard_at,
+            away=self.last_heard_at is None or now() - self.last_heard_at > AWAY_AFTER,
+            draining=self.draining,
+            open_attempts=self.open_attempts().count(),
+        )
+
+    def open_attempts(self) -> Any:
+        from hanse.service.runs.attempts import Attempt
+
+        return Attempt.objects.filter(leg__machine=self).exclude(state__in=FINAL_ATTEMPT_STATES)

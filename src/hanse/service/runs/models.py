@@ -1,0 +1,22 @@
+"""The app's models, by the module each lives in."""
+
+from hanse.service.runs.attempts import Attempt
+from hanse.service.runs.code import CodeBundle
+from hanse.service.runs.events import Event
+from hanse.service.runs.lifecycle import Leg, Run
+from hanse.service.runs.machines import Machine, Site
+from hanse.service.runs.telemetry import LogChunk, StepRow
+from hanse.service.runs.usage import UsageEntry
+
+__all__ = [
+    "Attempt",
+    "CodeBundle",
+    "Event",
+    "Leg",
+    "LogChunk",
+    "Machine",
+    "Run",
+    "Site",
+    "StepRow",
+    "UsageEntry",
+]

@@ -1,0 +1,90 @@
+"""One sync of an agent: what it saw is stored, what is wanted of it is answered. Repeating one changes nothing.
+
+Everything of a sync happens in one transaction under the machine's lock, so that a hello of a newer agent comes either
+before it, and refuses it, or after it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import transaction
+
+from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, SyncRequest, SyncResponse
+from hanse.contracts.errors import UsageError
+from hanse.service.runs.attempts import Attempt
+from hanse.service.runs.events import Event
+from hanse.service.runs.lifecycle import Run
+from hanse.service.runs.machines import Machine
+from hanse.service.runs.telemetry import LogChunk, StepRow
+
+logger = logging.getLogger(__name__)
+
+
+def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
+    """Take in an agent's report and answer every attempt the service wants something of.
+
+    Raises:
+        UsageError: another protocol.
+        Conflict: a newer agent speaks for this machine.
+    """
+    if request.protocol not in ACCEPTED_PROTOCOLS:
+        raise UsageError(
+            f"protocol {request.protocol} is not spoken here", fix="install the service's version of hanse"
+        )
+    with transaction.atomic():
+        machine = Machine.objects.select_for_update().get(pk=machine.pk)
+        machine.require_epoch(request.epoch)
+        attempts = _attempts(machine, request)
+        _take_rows(attempts, request)
+        _take_results(machine, request)
+        acknowledged = _take_observations(machine, attempts, request)
+        machine.heard(acknowledged=acknowledged)
+        assignments = Attempt.offer(machine)
+    return SyncResponse(acknowledged=machine.acknowledged, assignments=assignments, drain=machine.draining)
+
+
+def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
+    """The attempts spoken of that are this machine's own; others are not its to report."""
+    named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs)}
+    own = Attempt.objects.filter(public_id__in=named, leg__machine=machine)
+    found = {a.public_id: a for a in own.select_related("leg__run", "leg__machine", "leg__allocation")}
+    for stranger in named - set(found):
+        logger.warning("%s reports attempt %s, which is not its own", machine.public_id, stranger)
+    return found
+
+
+def _take_rows(attempts: dict[str, Attempt], request: SyncRequest) -> None:
+    for batch in request.telemetry:
+        if (attempt := attempts.get(batch.attempt_id)) and batch.rows:
+            StepRow.store(attempt, batch.rows)
+            attempt.advance_to(max(row.step for row in batch.rows))
+    for chunk in request.logs:
+        if attempt := attempts.get(chunk.attempt_id):
+            LogChunk.store(attempt, chunk.offset, chunk.text)
+
+
+def _take_results(machine: Machine, request: SyncRequest) -> None:
+    for report in request.results:
+        own = Run.objects.filter(public_id=report.run_id, legs__machine=machine, result__isnull=True)
+        pks = list(own.values_list("pk", flat=True))
+        if Run.objects.filter(pk__in=pks, result__isnull=True).update(result=report.result):
+            Event.record("agent:run:result", report.run_id, by=machine.actor, steps=report.result.steps)
+
+
+def _take_observations(machine: Machine, attempts: dict[str, Attempt], request: SyncRequest) -> int:
+    """Apply observations in order; the answer is the highest sequence of this epoch that is stored.
+
+    An agent sends its outbox from the front, so a number that is missing was superseded, not lost.
+    """
+    acknowledged = machine.acknowledged
+    for seen in sorted(request.observations, key=lambda o: (o.epoch, o.sequence)):
+        if seen.epoch > request.epoch:
+            raise UsageError(
+                f"an observation of epoch {seen.epoch} came in epoch {request.epoch}", where=seen.attempt_id
+            )
+        if attempt := attempts.get(seen.attempt_id):
+            attempt.observe(seen, by=machine.actor)
+        if seen.epoch == request.epoch:
+            acknowledged = max(acknowledged, seen.sequence)
+    return acknowledged

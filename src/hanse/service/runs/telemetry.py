@@ -1,0 +1,108 @@
+"""Rows and log text that agents send: stored once, however often they come."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Max
+
+from hanse.client.answers import LogText
+from hanse.contracts.telemetry import StepSummary
+from hanse.service.records import ContractField
+
+LOG_LIMIT_BYTES = 20 * 1024 * 1024
+"""Of one attempt; what comes beyond stays with the run's files."""
+LOG_PAGE_CHUNKS = 64
+ATTEMPT_SPAN = 2**40
+"""Offsets of the log API: (attempt's number - 1) times this, plus the byte in its log."""
+
+logger = logging.getLogger(__name__)
+
+
+class StepRow(models.Model):
+    attempt = models.ForeignKey("runs.Attempt", on_delete=models.CASCADE, related_name="rows")
+    step = models.PositiveBigIntegerField()
+    row = ContractField(contract="hanse.contracts.telemetry.StepSummary")
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["step", "attempt__number"]
+        constraints = [models.UniqueConstraint(fields=["attempt", "step"], name="step_once_an_attempt")]
+
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
+    @classmethod
+    def store(cls, attempt: Any, rows: Sequence[StepSummary]) -> None:
+        sound = [row for row in rows if math.isfinite(row.loss) and math.isfinite(row.grad_norm)]
+        if len(sound) < len(rows):
+            logger.warning("%s: %d rows without a finite loss dropped", attempt.public_id, len(rows) - len(sound))
+        cls.objects.bulk_create(
+            [cls(attempt=attempt, step=row.step, row=row) for row in sound], ignore_conflicts=True, batch_size=500
+        )
+
+    @classmethod
+    def of_run(cls, run: Any, *, after_step: int = 0) -> Any:
+        return cls.objects.filter(attempt__leg__run=run, step__gt=after_step)
+
+    @classmethod
+    def thinned(cls, run: Any, limit: int = 2000) -> tuple[StepSummary, ...]:
+        """A run's rows in order of step, the latest attempt's where one was repeated, evenly thinned to `limit`."""
+        by_step = dict(cls.of_run(run).values_list("step", "pk"))
+        steps = sorted(by_step)
+        if len(steps) > limit:
+            stride = (len(steps) - 1) / (limit - 1)
+            steps = [steps[round(i * stride)] for i in range(limit)]
+        rows = cls.of_run(run).filter(pk__in=[by_step[step] for step in steps])
+        return tuple(row.row for row in rows)
+
+
+class LogChunk(models.Model):
+    attempt = models.ForeignKey("runs.Attempt", on_delete=models.CASCADE, related_name="log")
+    offset = models.PositiveBigIntegerField()
+    size_bytes = models.PositiveIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        app_label = "runs"
+        ordering = ["attempt__number", "offset"]
+        constraints = [models.UniqueConstraint(fields=["attempt", "offset"], name="log_offset_once")]
+
+    def __str__(self) -> str:
+        return f"{self.offset}+{self.size_bytes}"
+
+    @classmethod
+    def store(cls, attempt: Any, offset: int, text: str) -> None:
+        """Keep what is new of a chunk: agents may send any part again, cut otherwise."""
+        data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
+        end = cls.objects.filter(attempt=attempt).aggregate(end=Max(F("offset") + F("size_bytes")))["end"] or 0
+        known = max(0, end - offset)
+        fresh = data[known:]
+        if not fresh or offset + known + len(fresh) > LOG_LIMIT_BYTES:
+            return
+        cls.objects.create(
+            attempt=attempt, offset=offset + known, size_bytes=len(fresh), text=fresh.decode(errors="replace")
+        )
+
+    @classmethod
+    def read(cls, run: Any, offset: int) -> LogText:
+        """What stands from an API offset on: of one attempt, and of the next where that one has no more."""
+        number, byte = offset // ATTEMPT_SPAN + 1, offset % ATTEMPT_SPAN
+        chunks = cls.objects.filter(attempt__leg__run=run).select_related("attempt")
+        page = list(chunks.filter(attempt__number=number, offset__gte=byte).order_by("offset")[:LOG_PAGE_CHUNKS])
+        if not page:
+            later = chunks.filter(attempt__number__gt=number).order_by("attempt__number").first()
+            if later is None:
+                return LogText(offset=offset, next_offset=offset, text="", attempt=number if byte else 0)
+            return cls.read(run, (later.attempt.number - 1) * ATTEMPT_SPAN)
+        last = page[-1]
+        return LogText(
+            offset=(number - 1) * ATTEMPT_SPAN + page[0].offset,
+            next_offset=(number - 1) * ATTEMPT_SPAN + last.offset + last.size_bytes,
+            text="".join(chunk.text for chunk in page),
+            attempt=number,
+        )

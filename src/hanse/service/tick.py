@@ -1,0 +1,54 @@
+"""All timed work, in one idempotent pass: run it as often as you like, from as many places as you like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import import_module
+
+from django.conf import settings
+from django.db import transaction
+
+from hanse.contracts.base import now
+from hanse.service.access.models import Allocation, ApiToken, LoginLink
+from hanse.service.runs.models import Event, Machine
+
+KEEP_DEAD_TOKENS = timedelta(days=30)
+"""So that «who used this?» can still be answered for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """How much each chore found to do."""
+
+    agents_away: int
+    allocations_ended: int
+    purged: int
+
+
+def tick(at: datetime | None = None) -> Ticked:
+    moment = at or now()
+    return Ticked(
+        agents_away=Machine.note_the_away(moment),
+        allocations_ended=_note_ended_allocations(moment),
+        purged=_purge(moment),
+    )
+
+
+def _note_ended_allocations(at: datetime) -> int:
+    ended = Allocation.objects.filter(ends__lt=at.date(), ended_at=None)
+    noted = 0
+    for allocation in ended:
+        with transaction.atomic():
+            if Allocation.objects.filter(pk=allocation.pk, ended_at=None).update(ended_at=at):
+                Event.record("service:allocation:ended", allocation.public_id, by="tick")
+                noted += 1
+    return noted
+
+
+def _purge(at: datetime) -> int:
+    links, _ = LoginLink.objects.filter(expires_at__lt=at - timedelta(days=1)).delete()
+    expired, _ = ApiToken.objects.filter(expires_at__lt=at - KEEP_DEAD_TOKENS).delete()
+    revoked, _ = ApiToken.objects.filter(revoked_at__lt=at - KEEP_DEAD_TOKENS).delete()
+    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    return links + expired + revoked

@@ -1,0 +1,77 @@
+"""The finished model as files others open: model.safetensors, config.json, tokenizer.json.
+
+A known shape is written under the names and with the configuration of Hugging Face's Llama.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hanse.contracts.workload import ModelShape
+from hanse.training.data.manifest import TOKENIZER, Manifest
+from hanse.training.durable import move_folder, sync_folder
+from hanse.training.job import Job
+from hanse.training.model import NORM_EPSILON, ROTARY_BASE
+
+_LLAMA_NAMES = {
+    "embed.": "model.embed_tokens.", "blocks.": "model.layers.", "head.": "lm_head.", "norm.": "model.norm.",
+    "attention_norm.": "input_layernorm.", "mlp_norm.": "post_attention_layernorm.",
+    **{f"attention.{part}.": f"self_attn.{part}_proj." for part in "qkvo"},
+    **{f"mlp.{part}.": f"mlp.{part}_proj." for part in ("gate", "up", "down")},
+}  # fmt: skip
+
+
+def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepared: Path) -> None:
+    """Write the export folder beside and give it its name when it is whole; an older one is replaced."""
+    beside = job.run.export.with_name("export.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    dtype = torch.bfloat16 if job.spec.precision == "bf16" else torch.float32
+    # Cloned, because a module of the user's may share one tensor under two names and the format has no such thing.
+    tensors = {_name(job, name): value.to(dtype, copy=True).contiguous() for name, value in weights.items()}
+    save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
+    (beside / "config.json").write_text(json.dumps(_config(job, manifest, dtype), indent=2) + "\n")
+    shutil.copyfile(prepared / TOKENIZER, beside / "tokenizer.json")
+    sync_folder(beside)
+    shutil.rmtree(job.run.export, ignore_errors=True)
+    move_folder(beside, job.run.export)
+
+
+def _name(job: Job, name: str) -> str:
+    return llama_name(name) if job.shape is not None else name
+
+
+def llama_name(name: str) -> str:
+    """'blocks.0.attention.q.weight' → 'model.layers.0.self_attn.q_proj.weight'."""
+    head, dot, rest = name.partition(".")
+    top = _LLAMA_NAMES[head + dot]
+    if head != "blocks":
+        return top + rest
+    number, _, inner = rest.partition(".")
+    prefix, _, kind = inner.rpartition(".")
+    return f"{top}{number}.{_LLAMA_NAMES[prefix + '.']}{kind}"
+
+
+def _config(job: Job, manifest: Manifest, dtype: torch.dtype) -> dict[str, Any]:
+    tokens = {"bos_token_id": manifest.end_token, "eos_token_id": manifest.end_token}
+    kind = {"torch_dtype": str(dtype).removeprefix("torch.")}
+    if job.shape is None:
+        return {"entry": job.model.entry, "vocab": job.vocab, "context": job.context} | tokens | kind
+    return _llama_config(job.shape) | tokens | kind
+
+
+def _llama_config(shape: ModelShape) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "vocab_size": shape.vocab, "hidden_size": shape.hidden, "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.kv_heads,
+        "max_position_embeddings": shape.context, "rms_norm_eps": NORM_EPSILON, "rope_theta": ROTARY_BASE,
+        "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": shape.tied_head,
+    }  # fmt: skip

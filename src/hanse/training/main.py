@@ -1,0 +1,111 @@
+"""One rank of a training: `torchrun … -m hanse.training.main [--no-ticket]`. `launch` starts it on every node.
+
+Ends with 0 when the run is finished, and also when it was asked to stop and has written its checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import torch
+import torch.distributed as dist
+
+from hanse.contracts.errors import HanseError, TrainingError
+from hanse.training import compat, permit
+from hanse.training.checkpoints import Checkpoints
+from hanse.training.data.samples import open_samples
+from hanse.training.ending import finish
+from hanse.training.job import Job
+from hanse.training.loop import train
+from hanse.training.meter import Meter
+from hanse.training.optimizer import make_optimizer
+from hanse.training.parallelize import parallelize
+from hanse.training.parent import die_with_parent
+from hanse.training.say import say
+
+COLLECTIVE_TIMEOUT: Final = timedelta(seconds=300)
+"""A rank that waits longer than this for the others gives up. A rank that died is noticed at once, by its sockets."""
+
+
+def run(*, no_ticket: bool = False) -> None:
+    """Everything a rank does, in order."""
+    job = Job.from_environment()
+    if job.run.finished.exists():
+        return
+    compat.require_release()
+    stop_asked = _listen(job)
+    permit.require(job, no_ticket=no_ticket)
+    device = compat.device_of(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group(compat.backend_of(device), timeout=COLLECTIVE_TIMEOUT)
+    work(job, device, stop_asked)
+    dist.destroy_process_group()
+
+
+def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
+    """The job from its last checkpoint on, by the ranks of a process group that has come together."""
+    samples, prepared = open_samples(job)
+    parallel = parallelize(job, device)
+    optimizer = make_optimizer(parallel, job.spec.optimizer)
+    checkpoints = Checkpoints(job, parallel, optimizer, samples)
+    if dist.get_rank() == 0:
+        _introduce(job, device)
+    start = checkpoints.resume()
+    meter = Meter(job, device, stop_asked)
+    position = train(job, parallel, optimizer, samples, checkpoints, meter, start)
+    meter.close()
+    if position.step == job.steps:
+        finish(job, parallel, samples, prepared, position)
+    elif dist.get_rank() == 0:
+        say(f"stopped as asked at step {position.step} of {job.steps}; the next attempt goes on from there")
+
+
+def main(arguments: Sequence[str]) -> int:
+    die_with_parent(os.environ.get("HANSE_TORCHRUN_PID"))
+    try:
+        run(no_ticket="--no-ticket" in arguments)
+    except HanseError as error:
+        _fail(" — ".join(str(error).splitlines()))
+    except Exception as error:  # whatever it was, it is said on one line with rank and host, then in full
+        traceback.print_exc()
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        lost = isinstance(error, RuntimeError) and any(word in str(error) for word in ("onnection", "peer", "imed out"))
+        _fail(f"{'lost contact with another rank: ' if lost else ''}{type(error).__name__}: {first}")
+    return 0
+
+
+def _fail(what: str) -> None:
+    rank = os.environ.get("RANK", "?")
+    say(f"FAILED rank {rank} on {socket.gethostname()}: {what}")
+    sys.stderr.flush()
+    # Not sys.exit: closing a process group whose peers are stuck can hang, and they wait for these sockets to close.
+    os._exit(1)
+
+
+def _listen(job: Job) -> Callable[[], bool]:
+    """Two ways to ask a rank to stop: its launcher's `stop` file, and (without a launcher) USR1 or TERM."""
+    heard: list[int] = []
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: heard.append(received))
+    stop = job.attempt.stop
+    look = int(os.environ["RANK"]) == 0
+    return lambda: bool(heard) or (look and stop.exists())
+
+
+def _introduce(job: Job, device: torch.device) -> None:
+    if job.world_size != dist.get_world_size():
+        raise TrainingError(f"{dist.get_world_size()} ranks came; the job is for {job.world_size}")
+    say(
+        f"{job.spec.name}: {job.layout.describe()} on {device.type}, {job.steps} steps of "
+        f"{job.tokens_per_step} tokens, {compat.threads_of_this_rank()} threads a rank, torch {torch.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""Telemetry of a step: a clock for its parts, one small all-gather, a row a rank, a summary by rank 0.
+
+A step's time runs from the end of the step before, checkpoints left out, so that steps × step time is the time spent.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+import torch
+import torch.distributed as dist
+
+from hanse.contracts.base import now
+from hanse.contracts.telemetry import RankRow, Spread, StepSummary
+from hanse.contracts.units import format_count, format_seconds
+from hanse.training import compat
+from hanse.training.job import Job
+from hanse.training.say import say
+
+LOG_EVERY_S: Final = 2.0
+_FIELDS: Final = ("loss", "step_s", "data_s", "compute_s", "optimiser_s", "memory_bytes", "stop")
+
+
+class Meter:
+    """`begin`, then `mark` each part, then `report`, then `end`."""
+
+    def __init__(self, job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
+        self.job, self.device, self.stop_asked = job, device, stop_asked
+        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        job.attempt.root.mkdir(parents=True, exist_ok=True)
+        self._rows = _append(job.attempt.root / job.attempt.rank_rows(self.rank).name)
+        self._steps = _append(job.attempt.steps) if self.rank == 0 else None
+        self._parts: dict[str, float] = {}
+        self._from: float | None = None
+        self._logged_at = float("-inf")
+
+    def begin(self) -> None:
+        self._mark = time.perf_counter()
+        self._from = self._mark if self._from is None else self._from
+        self._parts = {}
+
+    def mark(self, part: str) -> None:
+        compat.synchronize(self.device)
+        instant = time.perf_counter()
+        self._parts[part] = instant - self._mark
+        self._mark = instant
+
+    def report(self, step: int, *, loss: float, grad_norm: float, lr: float) -> tuple[float, bool]:
+        """Share this step with all ranks; return the mean loss, and whether any rank was asked to stop."""
+        self._step_s = self._mark - (self._from or 0.0)
+        self._from = self._mark
+        self._memory = compat.peak_memory_bytes(self.device)
+        mine = [loss, self._step_s, *self._parts.values(), self._memory, float(self.stop_asked())]
+        sent = torch.tensor(mine, dtype=torch.float64, device=self.device)
+        received = torch.empty(self.world * len(mine), dtype=torch.float64, device=self.device)
+        compat.all_gather(received, sent)
+        columns = dict(zip(_FIELDS, received.view(self.world, -1).T.tolist(), strict=True))
+        mean_loss = statistics.fmean(columns["loss"])
+        if self._steps is not None:
+            self._summarise(step, columns, loss=mean_loss, grad_norm=grad_norm, lr=lr)
+        return mean_loss, any(columns["stop"])
+
+    def end(self, step: int, *, checkpoint_s: float) -> None:
+        """Write this rank's row."""
+        self._from = (self._from or 0.0) + checkpoint_s
+        row = RankRow(
+            step=step, rank=self.rank, step_s=self._step_s, **self._parts, checkpoint_s=checkpoint_s,
+            memory_bytes=self._memory,
+        )  # fmt: skip
+        self._rows.write(row.model_dump_json() + "\n")
+
+    def close(self) -> None:
+        self._rows.close()
+        if self._steps is not None:
+            self._steps.close()
+
+    def _summarise(
+        self, step: int, columns: dict[str, list[float]], *, loss: float, grad_norm: float, lr: float
+    ) -> None:
+        job = self.job
+        step_s = _spread(columns["step_s"])
+        summary = StepSummary(
+            attempt=job.attempt_number, step=step, at=now(), tokens=step * job.tokens_per_step, loss=loss,
+            grad_norm=grad_norm, lr=lr, step_s=step_s, data_s=_spread(columns["data_s"]),
+            compute_s=_spread(columns["compute_s"]), optimiser_s=_spread(columns["optimiser_s"]),
+            memory_bytes=_spread(columns["memory_bytes"]), tokens_per_s=job.tokens_per_step / step_s.max,
+        )  # fmt: skip
+        assert self._steps is not None
+        self._steps.write(summary.model_dump_json() + "\n")
+        if time.monotonic() - self._logged_at >= LOG_EVERY_S or step == job.steps:
+            self._logged_at = time.monotonic()
+            say(
+                f"step {step}/{job.steps}  loss {loss:.3f}  {format_seconds(step_s.median)}/step  "
+                f"{format_count(round(summary.tokens_per_s))} tokens/s"
+            )
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(min=min(values), median=statistics.median(values), max=max(values))
+
+
+def _append(path: object) -> TextIO:
+    # Line by line, so that whoever follows the file, or finds it after a crash, sees whole rows.
+    return open(str(path), "a", buffering=1, encoding="utf-8")  # noqa: PTH123 - closed by Meter.close

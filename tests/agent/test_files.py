@@ -1,0 +1,202 @@
+"""What the agent writes for a job, what it refuses to, and what it reads of it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanse.agent import place, tails
+from hanse.agent.store import Record, Store
+from hanse.contracts.agentapi import Assignment
+from hanse.contracts.errors import SiteError, TicketError
+from hanse.contracts.rundir import RunDir
+from hanse.tickets.keys import new_private_key, public_key_b64
+from hanse.tickets.signing import sign
+from hanse.workloads.load import load_spec
+from tests.contracts.examples import ASSIGNMENT, AT, RESULT, SPEC, STEP, TICKET
+
+KEY = new_private_key()
+TICKET_OF_SPEC = TICKET.model_copy(update={"spec_hash": SPEC.digest()})
+
+
+def signed(**changes: object) -> Assignment:
+    job = ASSIGNMENT.job.model_copy(update={"wall_time_s": 600})
+    ticket = TICKET_OF_SPEC.model_copy(update=changes)
+    return ASSIGNMENT.model_copy(update={"job": job, "ticket": sign(ticket, KEY)})
+
+
+def check(assignment: Assignment, **changes: object) -> None:
+    given_ = {"machine": "local", "ticket_key": public_key_b64(KEY), "at": AT} | changes
+    place.check(assignment, **given_)  # type: ignore[arg-type]
+
+
+def test_a_ticket_that_covers_the_job_is_accepted() -> None:
+    check(signed())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"max_nodes": 1}, "2 nodes, it allows 1"),
+        ({"max_wall_time_s": 60}, "600 s, it allows 60"),
+        ({"max_accelerator_seconds": 1199}, "1200 accelerator-seconds, it allows 1199"),
+        ({"machine": "leonardo-booster"}, "machine leonardo-booster"),
+        ({"attempt_id": "att-other"}, "attempt att-other"),
+        ({"spec_hash": "0" * 64}, "another train.yaml"),
+        ({"code_sha256": "1" * 64}, "other code"),
+    ],
+)
+def test_a_ticket_that_covers_less_than_the_job_asks_is_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(TicketError, match=complaint):
+        check(signed(**changes))
+
+
+def test_a_ticket_of_another_key_or_out_of_date_is_refused() -> None:
+    with pytest.raises(TicketError, match="signed with key"):
+        check(signed(), ticket_key=public_key_b64(new_private_key()))
+    with pytest.raises(TicketError, match="expired"):
+        check(signed(), at=TICKET.expires_at + timedelta(seconds=1))
+
+
+def test_a_prepared_folder_holds_all_that_a_job_reads(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run-7h3k9q")
+    for _ in range(2):  # an agent killed half-way begins again
+        place.prepare(ASSIGNMENT, run_dir, lambda _: b"")
+    assert load_spec(run_dir.spec) == SPEC
+    assert run_dir.plan.exists() and run_dir.machine.exists()
+    assert run_dir.attempt(1).job.exists() and run_dir.attempt(1).ticket.exists()
+    assert not list(run_dir.root.rglob(".*"))
+
+
+def bundle(**files: str) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name.replace("__", "/"))
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return raw.getvalue()
+
+
+def test_a_code_bundle_is_unpacked_once_and_whole(tmp_path: Path) -> None:
+    assignment = ASSIGNMENT.model_copy(update={"code_sha256": "1" * 64})
+    fetched: list[str] = []
+
+    def fetch(sha256: str) -> bytes:
+        fetched.append(sha256)
+        return bundle(**{"mymodel.py": "x = 1\n"})
+
+    run_dir = RunDir(tmp_path / "run")
+    place.prepare(assignment, run_dir, fetch)
+    place.prepare(assignment, run_dir, fetch)
+    assert (run_dir.code / "mymodel.py").read_text() == "x = 1\n"
+    assert fetched == ["1" * 64]
+
+
+@pytest.mark.parametrize("name", ["..__outside.py", "__etc__passwd"])
+def test_a_bundle_that_points_outside_its_folder_writes_nothing_there(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "run" / "code"
+    try:
+        place.unpack(bundle(**{name: "evil"}), target)
+    except SiteError:
+        assert not target.exists()
+    assert not (tmp_path / "run" / "outside.py").exists()
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"passwd"}, "kept below the folder if at all"
+
+
+def test_a_bundle_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="cannot be unpacked"):
+        place.unpack(gzip.compress(b"no tar"), tmp_path / "code")
+    assert not list(tmp_path.iterdir())
+
+
+def rows(*seconds: float) -> str:
+    return "".join(
+        STEP.model_copy(update={"step": n, "at": AT + timedelta(seconds=s)}).model_dump_json() + "\n"
+        for n, s in enumerate(seconds, 1)
+    )
+
+
+def prepared(tmp_path: Path) -> RunDir:
+    run_dir = RunDir(tmp_path)
+    run_dir.attempt(1).root.mkdir(parents=True)
+    return run_dir
+
+
+def test_of_the_steps_one_in_five_seconds_travels_and_the_last_at_the_end(tmp_path: Path) -> None:
+    run_dir = prepared(tmp_path)
+    run_dir.attempt(1).steps.write_text(rows(0, 1, 2, 5, 6, 7, 10, 11) + '{"cut": ')
+    first = tails.news(Record(assignment=ASSIGNMENT), run_dir, ended=False)
+    assert first.telemetry and [row.step for row in first.telemetry.rows] == [1, 4, 7]
+    further = Record(assignment=ASSIGNMENT, steps_offset=first.steps_offset, steps_sent_at=first.steps_sent_at)
+    assert tails.news(further, run_dir, ended=False).telemetry is None
+    last = tails.news(further, run_dir, ended=True)
+    assert last.telemetry and [row.step for row in last.telemetry.rows] == [8]
+
+
+def test_the_result_travels_once_the_attempt_has_ended(tmp_path: Path) -> None:
+    run_dir = prepared(tmp_path)
+    run_dir.result.write_text(RESULT.to_json())
+    assert tails.news(Record(assignment=ASSIGNMENT), run_dir, ended=False).result is None
+    assert tails.news(Record(assignment=ASSIGNMENT), run_dir, ended=True).result == RESULT
+    assert tails.news(Record(assignment=ASSIGNMENT, result_sent=True), run_dir, ended=True).result is None
+
+
+@given(st.lists(st.binary(max_size=200), max_size=40), st.integers(10, 500))
+def test_the_pieces_of_a_log_join_to_the_log_whatever_bytes_it_holds(tmp_path_factory, lines, size) -> None:
+    run_dir = prepared(tmp_path_factory.mktemp("log"))
+    raw = b"\n".join(lines)
+    run_dir.attempt(1).log.write_bytes(raw)
+    before, tails.CHUNK_BYTES = tails.CHUNK_BYTES, size
+    try:
+        offset, joined = 0, b""
+        while True:
+            chunk, more = tails.log_chunk(Record(assignment=ASSIGNMENT, log_offset=offset), run_dir.attempt(1))
+            if chunk is None:
+                break
+            assert chunk.offset == offset == len(joined)
+            joined += chunk.text.encode()
+            offset = len(joined)
+            assert more == (offset < len(raw))
+    finally:
+        tails.CHUNK_BYTES = before
+    assert len(joined) == len(raw)
+    assert all(got == want or got == ord("?") for got, want in zip(joined, raw, strict=True))
+
+
+def test_of_a_huge_log_the_end_travels(tmp_path: Path) -> None:
+    run_dir = prepared(tmp_path)
+    run_dir.attempt(1).log.write_bytes(b"x" * 99 + b"\n" + b"y" * 99 + b"\n" * tails.BACKLOG_BYTES)
+    chunk, more = tails.log_chunk(Record(assignment=ASSIGNMENT), run_dir.attempt(1))
+    assert chunk and chunk.offset == 199 and more
+
+
+def test_the_telling_lines_of_a_failed_log_are_its_errors_not_the_scaffold(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("step 1\nMemoryError: 12 GB asked\n-----\ntorch.distributed.elastic.multiprocessing: failed\nbye\n")
+    assert tails.telling_lines(log) == "MemoryError: 12 GB asked"
+    log.write_text("one\ntwo\n")
+    assert tails.telling_lines(log) == "one\ntwo"
+
+
+def test_what_was_written_down_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sqlite3"
+    store = Store(path)
+    store.take((ASSIGNMENT,))
+    store.intend(ASSIGNMENT.attempt_id, AT)
+    store.close()
+    again = Store(path)
+    assert again.open()[0].intent_at == AT
+    again.submitted(ASSIGNMENT.attempt_id, "17", AT)
+    again.take((ASSIGNMENT,))
+    assert again.open()[0].job_id == "17"
+    again.take(())
+    assert again.open() == ()
+    again.close()

@@ -1,0 +1,122 @@
+"""The verbs that tell facts: as contract JSON, as plain text in a pipe, with exit codes that a script can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hanse.cli import checks, journey
+from hanse.contracts.machine import Machine
+from hanse.contracts.plan import Plan
+from tests.cli.conftest import Hanse
+from tests.cli.test_errors import GOOD
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def spec_path(tmp_path: Path) -> Path:
+    path = tmp_path / "train.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_plan_is_told_in_figures_and_sentences(hanse: Hanse, spec_path: Path) -> None:
+    answer = hanse("plan", "--candidates")
+    assert answer.code == 0
+    for word in ("Step time", "Throughput", "Memory", "Wall time", "Cost", "Why", "layouts were weighed"):
+        assert word in answer.out
+    assert "not measured yet" in answer.err
+    assert not any(line.endswith(" ") for line in answer.out.splitlines())
+    assert "\x1b" not in answer.out
+
+
+def test_a_plan_as_json_is_the_contract(hanse: Hanse, spec_path: Path) -> None:
+    answer = hanse("plan", str(spec_path), "--machine", "leonardo", "--nodes", "2", "--json")
+    plan = Plan.from_json(answer.out)
+    assert (plan.machine, plan.layout.nodes) == ("leonardo-booster", 2)
+
+
+def test_a_command_has_no_layout_and_the_message_says_what_shows_it(hanse: Hanse, tmp_path: Path) -> None:
+    (tmp_path / "train.yaml").write_text("name: x\ncommand: {run: ls}\nwhere: {max_gpu_hours: 1}\n")
+    answer = hanse("plan")
+    assert answer.code == 2
+    assert "--dry-run" in answer.err
+
+
+def test_machines_are_listed_shown_and_checked(hanse: Hanse, tmp_path: Path) -> None:
+    listed = [Machine.model_validate(one) for one in json.loads(hanse("machines", "list", "--json").out)]
+    assert listed[0].id == "local"
+    assert {"lumi-g", "leonardo-booster"} <= {one.id for one in listed}
+    assert "lumi-g" in hanse("machines", "list").out
+    shown = hanse("machines", "show", "lumi")
+    assert "Sources" in shown.out
+    assert Machine.from_json(hanse("machines", "show", "lumi-g", "--json").out).id == "lumi-g"
+
+
+def test_a_wrong_machine_description_is_named_with_key_and_line(hanse: Hanse, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("id: mine\nname: Mine\nsite: here\nacelerators_per_node: 4\n")
+    answer = hanse("machines", "check", "mine.yaml")
+    assert answer.code == 2
+    assert "acelerators_per_node" in answer.err
+    assert "mine.yaml:4" in answer.err
+
+
+def test_doctor_ends_with_0_where_the_demo_can_run(hanse: Hanse) -> None:
+    answer = hanse("doctor", "--json")
+    facts = json.loads(answer.out)
+    blocking = [check["name"] for check in facts["checks"] if check["state"] == "missing"]
+    assert facts["demo_can_run"] is not bool(blocking)
+    assert answer.code == (1 if blocking else 0)
+    assert {"Python", "PyTorch", "Cores", "Memory", "HANSE_HOME", "Ports", "Slurm", "Service", "Agent"} <= {
+        check["name"] for check in facts["checks"]
+    }
+
+
+def test_doctor_ends_with_1_and_says_what_to_do_where_the_demo_cannot_run(
+    hanse: Hanse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    answer = hanse("doctor")
+    assert answer.code == 1
+    assert "HANSE_URL" in answer.out
+    assert "cannot run here yet: Slurm" in answer.out
+
+
+def test_the_demo_refuses_before_it_starts_anything_where_it_could_not_end(
+    hanse: Hanse, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = checks.Check("PyTorch", "missing", "not installed", "Install it.")
+    monkeypatch.setattr(journey, "examine", lambda: [lacking])
+    answer = hanse("demo")
+    assert answer.code == 1
+    assert "PyTorch: not installed. Install it." in answer.err
+    assert not own_home.exists()
+
+
+def test_the_demo_does_not_play_on_somebody_elses_service(hanse: Hanse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSE_URL", "https://hanse.example")
+    monkeypatch.setenv("HANSE_TOKEN", "x")
+    answer = hanse("demo")
+    assert answer.code == 2
+    assert "env -u HANSE_URL" in answer.err
+
+
+def test_the_example_that_is_shipped_is_the_one_in_the_examples() -> None:
+    shipped = ROOT / "src" / "hanse" / "cli" / "stdlib-lm" / "train.yaml"
+    assert shipped.read_bytes() == (ROOT / "examples" / "stdlib-lm" / "train.yaml").read_bytes()
+
+
+def test_outside_a_clone_the_demo_lays_its_example_into_the_folder_and_keeps_changes(tmp_path: Path) -> None:
+    path = journey.example_spec()
+    assert path == Path("stdlib-lm/train.yaml")
+    (tmp_path / path).write_text("changed")
+    assert journey.example_spec().read_text() == "changed"
+
+
+def test_versions_are_told_without_importing_what_they_are_of(hanse: Hanse) -> None:
+    versions = json.loads(hanse("version", "--json").out)
+    assert versions["python"].startswith("3.")
+    assert versions["hanse"]

@@ -1,0 +1,109 @@
+"""Where the embedded service is refused, and how a configured one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hanse.cli import connect, embedded
+from hanse.cli.home import file_system, home, on_network
+from hanse.contracts.errors import UsageError
+from tests.cli.conftest import Hanse
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+nfs.example:/home /home nfs4 rw,vers=4.2 0 0
+/dev/vdb /home/fast\\040disk xfs rw 0 0
+lustre@tcp:/work /work/lustre lustre rw 0 0
+user@host: /mnt/far fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "network"),
+    [
+        ("/var/lib/hanse", "ext4", None),
+        ("/home/ada/.local/share/hanse", "nfs4", "nfs4"),
+        ("/home/fast disk/hanse", "xfs", None),
+        ("/home/fast", "nfs4", "nfs4"),
+        ("/work/lustre/ada", "lustre", "lustre"),
+        ("/work/lustrous", "ext4", None),
+        ("/mnt/far", "fuse.sshfs", "fuse.sshfs"),
+    ],
+)
+def test_the_file_system_of_a_path_is_that_of_its_nearest_mount(path: str, kind: str, network: str | None) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+    assert on_network(Path(path), MOUNTS) == network
+
+
+@pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "SLURM_CONF"])
+def test_on_a_node_of_a_cluster_no_service_is_started_and_the_way_out_is_told(
+    hanse: Hanse, own_home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    answer = hanse("status")
+    assert answer.code == 2
+    assert variable in answer.err
+    assert "HANSE_URL" in answer.err
+    assert not own_home.exists()
+
+
+def test_state_on_a_network_file_system_is_refused_and_the_way_out_is_told(
+    hanse: Hanse, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "on_network", lambda path: "lustre")
+    answer = hanse("status")
+    assert answer.code == 2
+    assert "lustre" in answer.err
+    assert "local disk" in answer.err
+    assert not own_home.exists()
+
+
+def test_half_a_configuration_is_named(hanse: Hanse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSE_URL", "http://127.0.0.1:9")
+    answer = hanse("status")
+    assert answer.code == 2
+    assert "HANSE_TOKEN is not" in answer.err
+
+
+def test_the_environment_comes_before_the_file_and_the_file_before_the_embedded_service(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_home.mkdir()
+    assert connect.configured() is None
+    home().config.write_text('url = "https://hanse.example/"\ntoken = "from-file"\n')
+    assert connect.configured() == ("https://hanse.example", "from-file", "home/config.toml")
+    monkeypatch.setenv("HANSE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HANSE_TOKEN", "from-environment")
+    assert connect.configured() == ("http://127.0.0.1:9", "from-environment", "environment")
+
+
+@pytest.mark.parametrize("text", ["url = ", 'url = "https://hanse.example"\n', "url = 1\ntoken = 2\n"])
+def test_a_damaged_configuration_is_one_message(own_home: Path, text: str) -> None:
+    own_home.mkdir()
+    home().config.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        connect.configured()
+    assert caught.value.where == "home/config.toml"
+
+
+def test_a_service_that_does_not_answer_is_one_message(hanse: Hanse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HANSE_TOKEN", "x")
+    answer = hanse("status")
+    assert answer.code == 1
+    assert answer.err.startswith("Error: ")
+    assert "http://127.0.0.1:9" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_taken_for_the_service() -> None:
+    import os
+
+    from hanse.cli.background import alive
+
+    assert not alive({"pid": 1, "started_at": 0})
+    assert not alive({"pid": os.getpid(), "started_at": 12345.0})
+    assert not alive({})
+    assert not alive({"pid": "nonsense"})

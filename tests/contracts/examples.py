@@ -1,0 +1,320 @@
+"""One believable object of every public contract: the source of `schemas/examples/` and handy in other rooms' tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
+from hanse.contracts.base import Contract
+from hanse.contracts.decision import Decision, Finding
+from hanse.contracts.event import Event
+from hanse.contracts.job import JobReport, JobSpec, Step
+from hanse.contracts.layout import Layout
+from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
+from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
+from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
+from hanse.contracts.record import RunRecord
+from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
+from hanse.contracts.spec import DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
+from hanse.contracts.telemetry import LedgerEntry, RankRow, Spread, StepSummary, TrainResult
+from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
+from hanse.contracts.usage import UsageEntry
+from hanse.contracts.workload import ModelShape, Workload
+
+AT = datetime(2027, 1, 14, 9, 41, 12, tzinfo=UTC)
+LATER = datetime(2027, 1, 14, 9, 44, 2, tzinfo=UTC)
+HASH = "7c1f09abe4d2" + "0" * 52
+
+SHAPE = ModelShape(layers=4, hidden=256, heads=4, kv_heads=2, ffn=704, vocab=2048, context=256)
+SPEC = TrainSpec(
+    name="stdlib-lm",
+    purpose="Complete lines of Python source, to show a whole training from call to report.",
+    model=ModelSpec(shape=SHAPE),
+    data=(DatasetSpec(name="python-stdlib", source="python-stdlib", licence="PSF-2.0"),),
+    tokenizer=TokenizerSpec(vocab=2048),
+    batch=32,
+    tokens=1_000_000,
+    precision="fp32",
+    where=WhereSpec(max_gpu_hours=0.5, nodes=2),
+)
+LAYOUT = Layout(nodes=2, dp=2, micro_batch=8, accumulate=2)
+MACHINE = Machine(
+    id="local",
+    name="This machine",
+    site="here",
+    nodes=2,
+    accelerators_per_node=1,
+    accelerator=Accelerator(
+        name="one core", kind="cpu", memory_bytes=12_000_000_000, memory_bytes_per_s=8e9, peak_flops={"fp32": 5e10}
+    ),
+    in_node=Link(name="loopback", bytes_per_s=2e9, latency_s=5e-5),
+    between_nodes=Link(name="loopback", bytes_per_s=2e9, latency_s=5e-5),
+    partitions=(Partition(name="all", nodes=2, max_nodes=2, max_wall_time_s=86_400),),
+    scheduler=SchedulerFacts(kind="local", rendezvous_host_rule="loopback"),
+    billing=Billing(units_per_node_hour=1.0, rule="one GPU-hour an accelerator and hour"),
+    internet_on_compute=True,
+    sources=(Source(part="accelerator", url="file:///proc/cpuinfo", confidence="measured", read_on="2027-01-14"),),
+    unknown=("watts of the processor",),
+)
+WORKLOAD = Workload(
+    name="stdlib-lm",
+    shape=SHAPE,
+    context=256,
+    vocab=2048,
+    global_batch=32,
+    total_tokens=1_000_000,
+    precision="fp32",
+    parameters=3_475_712,
+    embedding_parameters=524_288,
+    flops_per_token=2.1e7,
+)
+PLAN = Plan(
+    workload=WORKLOAD,
+    machine="local",
+    partition="all",
+    layout=LAYOUT,
+    step_time=StepTime(
+        parts={"matmul": 0.42, "attention": 0.05, "memory-bound": 0.11, "communication": 0.03, "optimiser": 0.02},
+        total_s=Interval(low=0.5, expected=0.63, high=0.8),
+    ),
+    memory=Memory(
+        parameters=13_902_848,
+        gradients=13_902_848,
+        optimiser=27_805_696,
+        activations=180_000_000,
+        other=60_000_000,
+        limit=12_000_000_000,
+    ),
+    tokens_per_s=Interval(low=10_240, expected=13_003, high=16_384),
+    mfu=0.61,
+    steps=123,
+    wall_time_s=Interval(low=61.5, expected=77.5, high=98.4),
+    accelerator_seconds=155,
+    why=("Two ranks each hold a whole copy; the model is small against 12 GB, so nothing need be sharded.",),
+    estimates=("Bandwidth between the ranks is taken from loopback, not measured.",),
+    considered=(
+        Candidate(
+            layout=LAYOUT, step_time_s=0.63, tokens_per_s=13_003, memory_bytes=295_611_392, fits=True, note="best"
+        ),
+    ),
+    searched=18,
+    machine_digest=HASH,
+    made_at=AT,
+)
+JOB = JobSpec(
+    name="hanse-att-4f7k2m",
+    run_id="run-7h3k9q",
+    attempt_id="att-4f7k2m",
+    attempt_number=1,
+    machine="local",
+    partition="all",
+    nodes=2,
+    accelerators_per_node=1,
+    wall_time_s=600,
+    steps=(
+        Step(name="prepare", argv=("hanse", "train", "--prepare"), nodes=1),
+        Step(name="train", argv=("hanse", "train"), nodes=2),
+    ),
+)
+TICKET = Ticket(
+    run_id="run-7h3k9q",
+    attempt_id="att-4f7k2m",
+    machine="local",
+    spec_hash=HASH,
+    max_nodes=2,
+    max_wall_time_s=600,
+    max_accelerator_seconds=1800,
+    datasets=(TicketDataset(name="python-stdlib", source="python-stdlib", licence="PSF-2.0"),),
+    conditions=("Say that the model's output is made by AI.",),
+    issued_at=AT,
+    expires_at=datetime(2027, 1, 28, 9, 41, 12, tzinfo=UTC),
+)
+SIGNED = SignedTicket(ticket=TICKET, key_id="0f3a5b7c9d1e2f40", signature="c2lnbmF0dXJl")
+ATTEMPT = Attempt(
+    id="att-4f7k2m",
+    leg_id="leg-2c8d4e",
+    number=1,
+    state=AttemptState.RUNNING,
+    job_id="17",
+    planned_at=AT,
+    started_at=AT,
+    last_step=40,
+    accelerator_seconds=52,
+    last_heard_at=LATER,
+)
+LEG = Leg(id="leg-2c8d4e", run_id="run-7h3k9q", machine="local", allocation_id="alc-9p2r6t", attempts=(ATTEMPT,))
+RUN = Run(
+    id="run-7h3k9q",
+    name="stdlib-lm",
+    project="prj-norrlyd",
+    state=RunState.RUNNING,
+    spec=SPEC,
+    spec_hash=SPEC.digest(),
+    plan=PLAN,
+    legs=(LEG,),
+    created_at=AT,
+    created_by="ada",
+    step=40,
+    steps=123,
+    used_accelerator_seconds=52,
+)
+STEP = StepSummary(
+    attempt=1,
+    step=40,
+    at=LATER,
+    tokens=327_680,
+    loss=5.21,
+    grad_norm=0.84,
+    lr=0.0021,
+    step_s=Spread(min=0.61, median=0.62, max=0.63),
+    data_s=Spread(min=0.002, median=0.002, max=0.003),
+    compute_s=Spread(min=0.55, median=0.56, max=0.57),
+    optimiser_s=Spread(min=0.02, median=0.02, max=0.03),
+    memory_bytes=Spread(min=610e6, median=612e6, max=614e6),
+    tokens_per_s=13_212.0,
+)
+RESULT = TrainResult(
+    steps=123,
+    tokens=1_007_616,
+    final_loss=4.02,
+    validation_loss=4.11,
+    unigram_entropy=6.03,
+    vocab=2048,
+    parameters=3_475_712,
+    dataset_tokens=6_120_000,
+    training_s=78.2,
+    sample_prompt="def ",
+    sample_text="def __init__(self, name):\n    self.name = name\n",
+    software={"torch": "2.13.0"},
+    finished_at=LATER,
+)
+OBSERVATION = Observation(
+    attempt_id="att-4f7k2m",
+    epoch=3,
+    sequence=12,
+    at=LATER,
+    state=AttemptState.RUNNING,
+    job_id="17",
+    raw_state="RUNNING",
+    started_at=AT,
+    nodes=("local-0", "local-1"),
+    step=40,
+    accelerator_seconds=52,
+)
+ASSIGNMENT = Assignment(
+    attempt_id="att-4f7k2m",
+    run_id="run-7h3k9q",
+    number=1,
+    desired="run",
+    job=JOB,
+    ticket=SIGNED,
+    spec=SPEC,
+    plan=PLAN,
+    machine=MACHINE,
+)
+DECISION = Decision(
+    subject="app-5d1n8w",
+    verdict="condition",
+    findings=(
+        Finding(
+            rule="transparency-generated-text",
+            verdict="condition",
+            reason="The model writes text.",
+            citation="AI Act, Article 50(2)",
+            confidence="secondary",
+            condition="Say that the model's output is made by AI.",
+            what_would_change_it="A model whose output no person reads.",
+        ),
+    ),
+    decided_at=AT,
+    decided_by="gate rules of 2026-11-22",
+)
+FORM = ApplicationForm(
+    call="playground",
+    organisation="Norrlyd",
+    organisation_kind="start-up",
+    country="SE",
+    title="A small model of Python",
+    purpose="Learn how to spread a training over nodes.",
+    machine="local",
+    gpu_hours=10,
+    duration_months=1,
+    contact_email="ada@norrlyd.example",
+    answers={"civilian-use": True, "writes-text": True},
+)
+APPLICATION = Application(
+    id="app-5d1n8w",
+    state="granted",
+    form=FORM,
+    sent_at=AT,
+    decided_at=LATER,
+    reason="Fits.",
+    allocation_id="alc-9p2r6t",
+)
+ALLOCATION = Allocation(
+    id="alc-9p2r6t",
+    project="prj-norrlyd",
+    machine="local",
+    granted_accelerator_seconds=36_000,
+    used_accelerator_seconds=52,
+    reserved_accelerator_seconds=1148,
+    starts=date(2027, 1, 14),
+    ends=date(2027, 2, 14),
+)
+USAGE = UsageEntry(
+    id="use-3b6m1x", allocation_id="alc-9p2r6t", attempt_id="att-4f7k2m", accelerator_seconds=170, recorded_at=LATER
+)
+EVENT = Event(
+    name="agent:attempt:started", subject_id="att-4f7k2m", actor="agent of local", at=AT, data={"job_id": "17"}
+)
+
+READ_AT = Dated(url="https://example.eu/call", confidence="single-report", checked_on=date(2026, 11, 22))
+
+EXAMPLES: dict[str, Contract] = {
+    "train-spec": SPEC,
+    "workload": WORKLOAD,
+    "machine": MACHINE,
+    "layout": LAYOUT,
+    "plan": PLAN,
+    "job-spec": JOB,
+    "job-report": JobReport(
+        job_id="17", name=JOB.name, state="completed", raw_state="COMPLETED", started_at=AT, ended_at=LATER,
+        elapsed_s=170.0, exit_code=0, nodes=("local-0", "local-1"), accelerators=2,
+    ),
+    "run": RUN,
+    "leg": LEG,
+    "attempt": ATTEMPT,
+    "code-bundle": CodeBundle(sha256=HASH, size_bytes=18_432),
+    "ticket": TICKET,
+    "signed-ticket": SIGNED,
+    "hello": Hello(machine=MACHINE, software="hanse 0.1.0"),
+    "welcome": Welcome(epoch=3, ticket_key="a2V5"),
+    "observation": OBSERVATION,
+    "assignment": ASSIGNMENT,
+    "sync-request": SyncRequest(
+        epoch=3, observations=(OBSERVATION,), telemetry=(TelemetryBatch(attempt_id="att-4f7k2m", rows=(STEP,)),)
+    ),
+    "sync-response": SyncResponse(acknowledged=12, assignments=(ASSIGNMENT,)),
+    "rank-row": RankRow(step=40, rank=1, step_s=0.62, data_s=0.002, compute_s=0.56, optimiser_s=0.02),
+    "step-summary": STEP,
+    "ledger-entry": LedgerEntry(
+        attempt=1, first_step=1, last_step=40, first_sample=0, samples=1280, tokens=327_680, dataset="python-stdlib",
+        source="python-stdlib", licence="PSF-2.0", shards_sha256=HASH,
+    ),
+    "train-result": RESULT,
+    "run-record": RunRecord(
+        run=RUN, machines=(MACHINE,), allocations=(ALLOCATION,), application=APPLICATION, gate=DECISION,
+        telemetry=(STEP,), result=RESULT, usage=(USAGE,), events=(EVENT,), made_at=LATER,
+    ),
+    "usage-entry": USAGE,
+    "decision": DECISION,
+    "event": EVENT,
+    "call-terms": CallTerms(
+        id="playground", mode="playground", title="Playground", summary="A first try on one machine.",
+        opens=date(2026, 1, 1), max_gpu_hours=5000, durations_months=(1, 2, 3), who=("start-up", "sme"),
+        decision_working_days=2,
+        sources={"max_gpu_hours": READ_AT},
+    ),
+    "application": APPLICATION,
+    "allocation": ALLOCATION,
+}  # fmt: skip

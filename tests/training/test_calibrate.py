@@ -1,0 +1,36 @@
+"""The calibration of this machine: complete, plausible and quick."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hanse.contracts.machine import Calibration
+
+pytestmark = pytest.mark.torch
+
+
+def test_two_ranks_measure_all_the_planner_asks_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hanse.training.calibrate", "--ranks", "2", "--out", str(tmp_path / "c.json")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": paths})
+    found = Calibration.from_json((tmp_path / "c.json").read_text())
+    assert found.ranks == 2 and found.all_reduce is not None and found.all_gather is not None
+    assert 1e8 < max(found.matmul.y) < 1e13 and found.matmul.x == tuple(sorted(found.matmul.x))
+    assert 1e8 < found.memory_bytes_per_s < 1e12 and 1e-8 < found.launch_overhead_s < 1e-3
+    assert 0.2 < found.block_scale < 10
+
+
+def test_ranks_that_cannot_measure_are_an_error_that_says_why(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hanse.training.calibrate", "--ranks", "1", "--out", str(tmp_path / "no" / "c")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    # The launcher's own environment decides what ranks may import; without torch they fail at once.
+    hidden = tmp_path / "torch.py"
+    hidden.write_text("raise ImportError('no torch here')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), paths])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 1 and "the calibration failed: ImportError: no torch here" in done.stderr

@@ -1,0 +1,97 @@
+"""Checkpoints: whole or not there, damage is noticed, and what was resumed really trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hanse.contracts.errors import TrainingError
+from hanse.contracts.layout import Layout
+from hanse.training import ledger
+from hanse.training.checkpoints import COMPLETE
+from hanse.training.job import Job
+from hanse.training.optimizer import make_optimizer, movement
+from hanse.training.parallelize import Parallel
+from tests.training.gang import Trained, losses, together, with_layout
+from tests.training.hands import TINY, make_job, make_run, make_spec, write_texts
+from tests.training.test_model import decoder
+
+pytestmark = pytest.mark.torch
+
+
+def kept(job: Job) -> list[str]:
+    return sorted(each.name for each in job.run.checkpoints.iterdir())
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Job:
+    """A run of 12 steps stopped after 10, with checkpoints of steps 8 and 10."""
+    job = make_job(make_run(tmp_path / "run", make_spec(write_texts(tmp_path / "texts"))), tmp_path / "data")
+    job = with_layout(job, Layout(dp=2, micro_batch=4))
+    together(2, Trained(job, stop_after=10))
+    assert kept(job) == ["step-00000008", "step-00000010"]
+    return job
+
+
+def flip_a_byte(checkpoint: Path) -> None:
+    path = next(iter(sorted(checkpoint.glob("__1_*.distcp"))))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def drop_a_file(checkpoint: Path) -> None:
+    next(iter(checkpoint.glob("__0_*.distcp"))).unlink()
+
+
+def drop_complete(checkpoint: Path) -> None:
+    (checkpoint / COMPLETE).unlink()
+
+
+def truncate_complete(checkpoint: Path) -> None:
+    (checkpoint / COMPLETE).write_text('{"position":')
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, drop_a_file, drop_complete, truncate_complete])
+def test_a_damaged_checkpoint_is_said_set_aside_and_the_one_before_used(
+    stopped: Job, damage: Callable[[Path], None]
+) -> None:
+    damage(stopped.run.checkpoints / "step-00000010")
+    again = with_layout(stopped, Layout(dp=2, micro_batch=4), attempt=2)
+    said = together(2, Trained(again))
+    assert "DAMAGED CHECKPOINT step-00000010" in said and "resumed at step 8" in said
+    assert losses(again)[:2] == losses(stopped)[8:10], "the steps after 8 are trained again, to the last bit"
+    assert [(each.first_step, each.last_step) for each in ledger.read(stopped.run.ledger)] == [(1, 4), (5, 8), (9, 12)]
+    assert kept(stopped) == ["step-00000008", "step-00000012"]
+
+
+def test_a_half_written_checkpoint_is_never_looked_at(stopped: Job) -> None:
+    half = stopped.run.checkpoints / "step-00000012.tmp"
+    half.mkdir()
+    (half / "__0_0.distcp").write_bytes(b"half")
+    said = together(2, Trained(with_layout(stopped, Layout(dp=2, micro_batch=4), attempt=2)))
+    assert "resumed at step 10" in said and not half.exists()
+
+
+def test_a_ledger_ahead_of_its_checkpoint_is_cut_back(stopped: Job) -> None:
+    (stopped.run.checkpoints / "step-00000010").rename(stopped.run.checkpoints / "step-00000010.tmp")
+    again = with_layout(stopped, Layout(dp=2, micro_batch=4), attempt=2)
+    together(2, Trained(again, stop_after=1))
+    entries = ledger.read(stopped.run.ledger)
+    assert [(each.attempt, each.first_step, each.last_step) for each in entries] == [(1, 1, 4), (1, 5, 8), (2, 9, 9)]
+
+
+def test_an_optimiser_bound_to_another_model_is_noticed_at_the_first_step() -> None:
+    def parallel_of(seed: int) -> Parallel:
+        return Parallel(model=decoder(TINY, seed), layout=Layout(), device=torch.device("cpu"), precision="fp32")
+
+    model, discarded = parallel_of(1), parallel_of(2)
+    bound_wrong = make_optimizer(discarded, make_spec(Path("texts")).optimizer)
+    model.model(torch.zeros(1, 4, dtype=torch.long)).sum().backward()
+    with pytest.raises(TrainingError, match="moved no parameter"), movement(model, required=True):
+        bound_wrong.step()
+    with movement(model, required=True):
+        make_optimizer(model, make_spec(Path("texts")).optimizer).step()

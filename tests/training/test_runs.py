@@ -1,0 +1,193 @@
+"""Whole runs by launchers and torchrun: killed, stopped, resumed, ended, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors import safe_open
+
+from hanse.contracts.layout import Layout
+from hanse.contracts.rundir import RunDir
+from hanse.contracts.telemetry import RankRow, StepSummary, TrainResult
+from hanse.training import ledger
+from tests.training.gang import Trained, together, with_layout
+from tests.training.hands import Launchers, make_job, make_run, make_spec, write_texts, write_ticket
+from tests.waiting import until
+
+pytestmark = pytest.mark.torch
+
+STEPS = 300
+
+
+def prepared_run(tmp_path: Path, name: str, **changes: object) -> RunDir:
+    texts = tmp_path / "texts"
+    changes = {"tokens": STEPS * 8 * 16, "checkpoint": {"every_steps": 20}} | changes
+    run = make_run(tmp_path / name, make_spec(texts if texts.exists() else write_texts(texts), **changes))
+    start(run, "--prepare").wait()
+    return run
+
+
+def start(run: RunDir, *arguments: str, attempt: int = 1, nodes: int = 1) -> Launchers:
+    from hanse.workloads.load import load_spec
+
+    write_ticket(run, attempt, load_spec(run.spec, check_files=False))
+    return Launchers(run, run.root.parent / "data", *arguments, attempt=attempt, nodes=nodes)
+
+
+def ranks_of(launcher_pid: int) -> list[psutil.Process]:
+    children = psutil.Process(launcher_pid).children(recursive=True)
+    return [each for each in children if each.cmdline()[-1:] == ["hanse.training.main"]]
+
+
+def result_of(run: RunDir) -> TrainResult:
+    return TrainResult.from_json(run.result.read_text())
+
+
+@pytest.mark.crash
+def test_a_rank_killed_mid_run_is_resumed_to_the_very_result_of_an_undisturbed_run(tmp_path: Path) -> None:
+    undisturbed = prepared_run(tmp_path, "undisturbed")
+    two = Layout(nodes=2, dp=2, micro_batch=4)
+    together(2, Trained(with_layout(make_job(undisturbed, tmp_path / "data"), two)))
+    killed = prepared_run(tmp_path, "killed")
+    first = start(killed, nodes=2)
+    until(lambda: list(killed.checkpoints.glob("step-0000004?")), within_s=120, what="a checkpoint", every_s=0.005)
+    (rank,) = ranks_of(first.processes[1].pid)
+    rank.kill()
+    codes = first.wait(within_s=60)
+    assert all(codes), f"both nodes fail, neither hangs: {codes}"
+    assert "FAILED rank 0 on" in first.text and "lost contact with another rank" in first.text
+    assert not killed.finished.exists()
+
+    assert start(killed, attempt=2, nodes=2).wait() == [0, 0]
+    assert killed.finished.exists()
+    assert result_of(killed).final_loss == result_of(undisturbed).final_loss
+    assert result_of(killed).validation_loss == result_of(undisturbed).validation_loss
+    assert result_of(killed).sample_text == result_of(undisturbed).sample_text
+    entries = ledger.read(killed.ledger)
+    assert [each.first_sample for each in entries] == [(each.first_step - 1) * 8 for each in entries]
+    assert sum(each.samples for each in entries) == STEPS * 8 and {each.attempt for each in entries} == {1, 2}
+
+
+@pytest.mark.crash
+def test_a_launcher_killed_takes_torchrun_and_its_ranks_with_it(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, "run", tokens=10**7)
+    launchers = start(run)
+    until(lambda: run.attempt(1).steps.exists(), within_s=120, what="the first step")
+    children = psutil.Process(launchers.processes[0].pid).children(recursive=True)
+    assert len(children) >= 2
+    launchers.kill()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_a_run_asked_to_stop_writes_a_checkpoint_ends_with_0_and_goes_on_later(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, "run", tokens=2 * 10**6, checkpoint={"every_steps": 10**6})
+    launchers = start(run, nodes=2)
+    until(lambda: run.attempt(1).steps.exists(), within_s=120, what="the first step")
+    launchers.processes[1].send_signal(signal.SIGUSR1)
+    assert launchers.wait(within_s=60) == [0, 0]
+    assert not run.finished.exists() and "stopped as asked at step" in launchers.text
+    (checkpoint,) = run.checkpoints.iterdir()
+    summaries = [StepSummary.from_json(line) for line in run.attempt(1).steps.read_text().splitlines()]
+    assert checkpoint.name == f"step-{summaries[-1].step:08d}"
+
+    again = start(run, attempt=2)
+    until(
+        lambda: run.attempt(2).steps.exists() and run.attempt(2).steps.read_text(), within_s=120, what="a step after it"
+    )
+    # A scheduler that ends a job signals every process of it, torchrun and the ranks included.
+    for process in again.processes:
+        for each in psutil.Process(process.pid).children(recursive=True):
+            os.kill(each.pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+    assert again.wait(within_s=60) == [0]
+    assert f"resumed at step {summaries[-1].step} from" in again.text and len(list(run.checkpoints.iterdir())) == 2
+
+
+def test_a_finished_run_leaves_what_others_read_and_is_never_trained_again(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, "run", tokens=8 * 16 * 12)
+    assert start(run, nodes=2).wait() == [0, 0]
+    result = result_of(run)
+    assert (result.steps, result.tokens, result.vocab) == (12, 8 * 16 * 12, 300)
+    assert result.sample_text and result.validation_loss is not None and result.training_s > 0
+    rows = [RankRow.from_json(line) for line in run.attempt(1).rank_rows(1).read_text().splitlines()]
+    assert [each.step for each in rows] == list(range(1, 13)) and {each.rank for each in rows} == {1}
+    assert rows[0].memory_bytes > 1e7 and any(each.checkpoint_s for each in rows)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (run.export / name).is_file()
+    with safe_open(run.export / "model.safetensors", "pt") as file:
+        assert sum(file.get_tensor(name).numel() for name in file.keys()) == result.parameters  # noqa: SIM118
+    assert json.loads((run.export / "config.json").read_text())["num_hidden_layers"] == 2
+    again = start(run, attempt=2, nodes=2)
+    assert again.wait() == [0, 0] and "nothing is left to do" in again.text
+    # Killed after the export and before FINISHED: the ending alone is done again.
+    run.finished.unlink()
+    run.result.unlink()
+    said = together(1, Trained(with_layout(make_job(run, tmp_path / "data"), Layout(micro_batch=8), attempt=3)))
+    assert "resumed at step 12" in said and "step 12/12" not in said
+    redone = result_of(run)
+    assert (redone.final_loss, redone.sample_text) == (result.final_loss, result.sample_text)
+    assert redone.validation_loss == pytest.approx(result.validation_loss, rel=1e-6)
+
+
+MODULE = """
+import torch
+from torch import nn
+
+class Bag(nn.Module):
+    def __init__(self, vocab):
+        super().__init__()
+        self.embed = nn.Embedding(vocab, 16)
+        self.layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(2))
+        self.drop = nn.Dropout(0.2)
+        self.head = nn.Linear(16, vocab)
+
+    def forward(self, ids):
+        x = self.embed(ids)
+        for layer in self.layers:
+            x = x + self.drop(torch.tanh(layer(x)))
+        return self.head(x)
+
+def build(vocab, context):
+    return Bag(vocab)
+"""
+
+
+def test_a_module_of_the_users_is_trained_as_it_is(tmp_path: Path) -> None:
+    model = {"entry": "mine:build", "vocab": 300, "context": 16}
+    run = prepared_run(tmp_path, "run", model=model, tokens=8 * 16 * 60)
+    run.code.mkdir()
+    (run.code / "mine.py").write_text(MODULE)
+    together(2, Trained(with_layout(make_job(run, tmp_path / "data"), Layout(fsdp=2, micro_batch=4))))
+    result = result_of(run)
+    assert result.parameters == 300 * 16 * 2 + 300 + 2 * (16 * 16 + 16)
+    assert result.final_loss < result.unigram_entropy
+    assert json.loads((run.export / "config.json").read_text())["entry"] == "mine:build"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, "run", optimizer={"lr": 1e30, "clip_norm": 1e30})
+    launchers = start(run)
+    assert launchers.wait() == [1]
+    assert "FAILED rank 0 on" in launchers.text and "at step 2 the loss is" in launchers.text
+    assert not list(run.checkpoints.glob("step-*"))
+
+
+def test_without_a_ticket_for_its_data_a_rank_reads_nothing(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, "run")
+    others = make_spec(tmp_path / "elsewhere")
+    write_ticket(run, 1, others)
+    launchers = Launchers(run, tmp_path / "data")
+    assert launchers.wait() == [1]
+    assert "it allows the dataset lines from" in launchers.text and not run.attempt(1).steps.exists()
+
+
+def test_data_that_were_never_prepared_are_asked_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", make_spec(write_texts(tmp_path / "texts")))
+    launchers = start(run)
+    assert launchers.wait() == [1]
+    assert "not prepared on this machine" in launchers.text and "hanse train --prepare" in launchers.text
