@@ -103,12 +103,11 @@ def test_every_state_is_explained() -> None:
 
 
 def test_every_relative_link_leads_to_a_file() -> None:
-    broken = []
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            if not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
-    assert broken == []
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    links = ((page, target) for page in pages for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()))
+    assert [
+        f"{page.relative_to(ROOT)}: {target}" for page, target in links if not (page.parent / target).exists()
+    ] == []
 
 
 def test_every_kind_of_error_is_drawn_in_the_tree() -> None:
