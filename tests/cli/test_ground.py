@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hanse.cli import connect, embedded
-from hanse.cli.home import file_system, home, on_network
+from hanse.cli.home import home
+from hanse.files.places import file_system, on_network
 from hanse.contracts.errors import UsageError
 from tests.cli.conftest import Hanse
 

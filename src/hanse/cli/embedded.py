@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hanse.cli import background
-from hanse.cli.home import Home, home, on_network, short
+from hanse.cli.home import Home, home, short
 from hanse.cli.machine import LOCAL
 from hanse.contracts import jobenv
 from hanse.contracts.errors import HanseError, UsageError
+from hanse.files.places import on_network
 
 SERVICE_WITHIN_S = 90.0
 AGENT_WITHIN_S = 30.0

@@ -18,7 +18,7 @@ from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
 from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
-from hanse.service.runs import jobs
+from hanse.planning import jobs
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.machines import Machine
 from hanse.service.runs.usage import UsageEntry
