@@ -12,6 +12,7 @@ import pytest
 from hanse.training.count import count
 from hanse.workloads import shapes
 from hanse.workloads.load import load_spec
+from hanse.workloads.schema import schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -21,7 +22,8 @@ def test_an_example_is_a_spec_that_teaches(name: str) -> None:
     path = EXAMPLES / name / "train.yaml"
     assert load_spec(path).name == name
     first, *lines = path.read_text().splitlines()
-    assert first.startswith("# yaml-language-server: $schema=")
+    assert first == "# yaml-language-server: $schema=train.schema.json"
+    assert (path.parent / "train.schema.json").read_text() == schema_text(), "run: make schemas"
     assert max(map(len, lines)) <= 120
 
 
