@@ -1,4 +1,4 @@
-"""Write `schemas/`: the JSON Schema and one example of every public contract.
+"""Write `schemas/`: the JSON Schema and one example of every public contract, and the editors' one of train.yaml.
 
 Run it after a change of `hanse.contracts` that you decided on; tests/contracts fails until you did.
 """
@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from hanse.contracts.catalogue import PUBLIC, schema  # noqa: E402
+from hanse.workloads.schema import schema_text  # noqa: E402
 from tests.contracts.examples import EXAMPLES  # noqa: E402
 
 
@@ -22,6 +23,8 @@ def main() -> None:
     for name in PUBLIC:
         (folder / f"{name}.schema.json").write_text(json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n")
         (folder / "examples" / f"{name}.json").write_text(EXAMPLES[name].to_json())
+    for example in sorted((ROOT / "examples").glob("*/train.yaml")):
+        example.with_name("train.schema.json").write_text(schema_text())
     print(f"{len(PUBLIC)} schemas and examples in {folder.relative_to(ROOT)}/")
 
 

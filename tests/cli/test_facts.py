@@ -112,6 +112,8 @@ def test_the_example_that_is_shipped_is_the_one_in_the_examples() -> None:
 def test_outside_a_clone_the_demo_lays_its_example_into_the_folder_and_keeps_changes(tmp_path: Path) -> None:
     path = journey.example_spec()
     assert path == Path("stdlib-lm/train.yaml")
+    assert path.read_text().startswith("# yaml-language-server: $schema=train.schema.json\n")
+    assert json.loads(path.with_name("train.schema.json").read_text())["title"] == "Hanse train.yaml"
     (tmp_path / path).write_text("changed")
     assert journey.example_spec().read_text() == "changed"
 

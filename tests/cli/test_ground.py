@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hanse.cli import connect, embedded
-from hanse.cli.home import file_system, home, on_network
+from hanse.cli.home import home
 from hanse.contracts.errors import UsageError
+from hanse.files.places import file_system, on_network
 from tests.cli.conftest import Hanse
 
 MOUNTS = """\
@@ -101,9 +102,32 @@ def test_a_service_that_does_not_answer_is_one_message(hanse: Hanse, monkeypatch
 def test_a_pid_that_was_given_to_another_process_is_not_taken_for_the_service() -> None:
     import os
 
-    from hanse.cli.background import alive
+    from hanse.cli.background import alive, describe_self
 
-    assert not alive({"pid": 1, "started_at": 0})
-    assert not alive({"pid": os.getpid(), "started_at": 12345.0})
+    mine = describe_self()
+    assert alive(mine)
+    assert not alive({**mine, "pid": os.getppid()})
+    assert not alive({**mine, "birth": "another boot 12345"})
+    assert not alive({"pid": os.getpid(), "started_at": mine["started_at"]})
     assert not alive({})
     assert not alive({"pid": "nonsense"})
+
+
+def test_a_clock_that_was_set_does_not_make_a_live_service_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    from hanse.cli.background import alive, describe_self
+
+    mine = describe_self()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: mine["started_at"] + 18.0)
+    assert alive(mine)
+
+
+def test_what_a_program_said_before_it_was_started_anew_is_not_given_as_its_last_words(tmp_path: Path) -> None:
+    from hanse.cli.background import last_lines
+
+    log = tmp_path / "service.log"
+    log.write_text("old trouble\n")
+    begins = log.stat().st_size
+    log.write_text("old trouble\nnew trouble\n")
+    assert last_lines(log, begins) == ("new trouble",)

@@ -119,21 +119,20 @@ def test_the_tick_command_says_what_it_did(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "refused"),
+    ("path", "refused"),
     [
-        ("/home/ada/.local", "ext4", False),
-        ("/scratch/project/x", "lustre", True),
-        ("/scratch2/x", "ext4", False),
-        ("/mnt/my share/x", "cifs", True),
-        ("/scratch/project/local/x", "xfs", False),
+        ("/home/ada/.local", False),
+        ("/scratch/project/x", True),
+        ("/scratch2/x", False),
+        ("/mnt/my share/x", True),
+        ("/scratch/project/local/x", False),
     ],
 )
-def test_network_file_systems_are_known_by_the_mount_they_are_under(path: str, kind: str, refused: bool) -> None:
+def test_network_file_systems_are_known_by_the_mount_they_are_under(path: str, refused: bool) -> None:
     mounts = (
         "/dev/sda / ext4 rw 0 0\nmds:/x /scratch lustre rw 0 0\n//srv/x /mnt/my\\040share cifs rw 0 0\n"
         "/dev/sdb /scratch/project/local xfs rw 0 0\n"
     )
-    assert homes.file_system(Path(path), mounts) == kind
     if refused:
         with pytest.raises(UsageError, match="network file system"):
             homes.refuse_network_file_system(Path(path), mounts)

@@ -78,7 +78,7 @@ wheres = st.builds(
 )  # fmt: skip
 trainings = st.builds(
     TrainSpec, name=names, purpose=texts, model=models, data=st.lists(datasets, min_size=1, max_size=3).map(tuple),
-    tokenizer=st.builds(TokenizerSpec, vocab=st.integers(1, 4096)), batch=counts, tokens=counts,
+    tokenizer=st.builds(TokenizerSpec, vocab=st.integers(257, 4096)), batch=counts, tokens=counts,
     optimizer=st.builds(OptimizerSpec, lr=positive, betas=st.tuples(fractions, fractions), clip_norm=positive),
     schedule=st.builds(ScheduleSpec, kind=st.sampled_from(["cosine", "constant"]), warmup=fractions),
     precision=st.sampled_from(["fp32", "bf16", "fp8"]), seed=st.integers(0, 2**31),

@@ -83,7 +83,9 @@ def test_text_that_looks_like_a_number_stays_text_where_text_is_wanted(tmp_path:
         ("wall_time_s: 10m", "wall_time_s: 1:30", "wall_time_s", ('must be a whole number, not "1:30"',)),
         ("  max_gpu_hours: 1", "  max_gpu_hours: .nan", "max_gpu", ("must be a number",)),
         ("  max_gpu_hours: 1\n", "", "where:", ('the key "max_gpu_hours" is missing',)),
-        ("vocab: 4096", "vocab: 1000", "vocab", ("knows 1000 tokens", "tokenizer makes 4096", "vocab: 1000")),
+        ("batch: 32", "tokenizer: {vocab: 5000}", "tokenizer", ("makes 5,000 tokens", "model knows 4,096", "out")),
+        ("batch: 32", "tokenizer: {vocab: 256}", "tokenizer", ("more than 256 tokens, one a byte, not 256",)),
+        ("vocab: 4096", "vocab: 99", "vocab", ("model.shape.vocab: a byte-level tokenizer needs more than 256",)),
         ("batch: 32", "batch: &a [*a]", "batch", ("aliases",)),
         ("batch: 32", "batch: !!python/name:os.system 1", "batch", ("tag", "not allowed")),
         ("batch: 32", "\tbatch: 32", "\tbatch", ("not valid YAML", "tabs")),
@@ -100,6 +102,14 @@ def test_several_mistakes_give_one_error_that_tells_the_first_and_counts_the_res
     error = refused(tmp_path, WHOLE.replace("batch: 32", "batch: many").replace("fp32", "fp23"))
     assert error.what.startswith("batch: ")
     assert "1 more after this one." in error.fix
+
+
+def test_a_tokenizer_without_a_vocab_makes_as_many_tokens_as_the_model_knows(tmp_path: Path) -> None:
+    assert parse_spec(WHOLE.replace("4096", "1000"), folder=tmp_path).tokenizer.vocab == 1000
+    fewer = WHOLE.replace("batch: 32", "batch: 32\ntokenizer: {vocab: 500}")
+    assert parse_spec(fewer, folder=tmp_path).tokenizer.vocab == 500
+    preset = WHOLE[: WHOLE.index("  shape:")] + "  preset: llama-3.2-1b\n" + WHOLE[WHOLE.index("data:") :]
+    assert parse_spec(preset, folder=tmp_path).tokenizer.vocab == 128256
 
 
 def test_a_misspelt_key_is_told_before_the_key_it_leaves_missing(tmp_path: Path) -> None:

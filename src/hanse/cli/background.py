@@ -1,6 +1,6 @@
 """Processes Hanse keeps in the background: started once, found again by a file that names them, stopped politely.
 
-A pid file is believed only if that process still lives, was started when the file says and is ours: pids are reused.
+A pid file is believed only if the process that wrote it still lives (see hanse.files.pidfile).
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hanse.cli.output import ProgramError
-
-CLOCK_SLACK_S = 2.0
+from hanse.files.pidfile import birth
 
 
 def describe_self(**facts: object) -> dict[str, Any]:
     """What a background process writes about itself."""
     import psutil
 
-    return {"pid": os.getpid(), "started_at": psutil.Process().create_time(), **facts}
+    return {"pid": os.getpid(), "birth": birth(os.getpid()), "started_at": psutil.Process().create_time(), **facts}
 
 
 def write_json(path: Path, facts: Mapping[str, object]) -> None:
@@ -56,10 +55,7 @@ def alive(facts: Mapping[str, Any]) -> bool:
         process = psutil.Process(int(facts["pid"]))
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        started = facts.get("started_at")
-        if isinstance(started, int | float) and abs(process.create_time() - started) > CLOCK_SLACK_S:
-            return False
-        return any("hanse" in part for part in process.cmdline())
+        return facts["birth"] == birth(process.pid)
     except (KeyError, TypeError, ValueError, psutil.Error):
         return False
 
@@ -88,11 +84,19 @@ def wait_unlocked(lock: Path, *, within_s: float) -> None:
         return
 
 
-def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+class Started(NamedTuple):
+    process: subprocess.Popen[bytes]
+    log: Path
+    log_begins: int
+    """Where in the log this process begins; before it stand its predecessors' words."""
+
+
+def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Started:
     """Start `python -m hanse <arguments>` in a session of its own: it outlives this command and its Ctrl-C."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        return subprocess.Popen(
+        begins = output.tell()
+        process = subprocess.Popen(
             [sys.executable, "-m", "hanse", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -100,12 +104,13 @@ def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -
             env={**os.environ, **environment},
             start_new_session=True,
         )
+    return Started(process, log, begins)
 
 
-def last_lines(log: Path, count: int = 4) -> tuple[str, ...]:
-    """The end of a log, for an error's history."""
+def last_lines(log: Path, begins: int = 0, count: int = 4) -> tuple[str, ...]:
+    """The end of a log, for an error's history; nothing from before the byte `begins`."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = log.read_bytes()[begins:].decode(errors="replace").splitlines()
     except OSError:
         return ()
     return tuple(line.strip() for line in lines if line.strip())[-count:]
@@ -128,9 +133,7 @@ def stop(facts: Mapping[str, Any], *, within_s: float = 15.0) -> bool:
     return True
 
 
-def wait_for(
-    child: subprocess.Popen[bytes], ready: Any, *, what: str, log: Path, within_s: float, every_s: float = 0.1
-) -> None:
+def wait_for(child: Started, ready: Callable[[], bool], *, what: str, within_s: float, every_s: float = 0.1) -> None:
     """Poll `ready()` until it is true.
 
     Raises:
@@ -138,13 +141,13 @@ def wait_for(
     """
     deadline = time.monotonic() + within_s
     while not ready():
-        code = child.poll()
+        code = child.process.poll()
         if code is not None or time.monotonic() > deadline:
             ended = f"ended with code {code}" if code is not None else f"did not answer within {within_s:g} s"
             raise ProgramError(
                 f"{what} {ended}.",
-                where=str(log),
+                where=str(child.log),
                 fix="'hanse doctor' checks what it needs.",
-                history=last_lines(log),
+                history=last_lines(child.log, child.log_begins),
             )
         time.sleep(every_s)

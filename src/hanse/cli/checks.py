@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from hanse.cli.home import file_system, home, on_network, short
+from hanse.cli.home import home, short
 from hanse.contracts.units import format_bytes
+from hanse.files.places import file_system, on_network
 
 State = Literal["good", "look", "absent", "missing"]
 

@@ -26,7 +26,7 @@ ACCOUNT = "YOUR-ALLOCATIONS-ACCOUNT"
 
 def job_for(spec: TrainSpec, plan: Plan | None, machine: Machine) -> JobSpec:
     """The job of a first attempt, made by the code that makes the real one."""
-    from hanse.service.runs.jobs import job_of, shape_of
+    from hanse.planning.jobs import job_of, shape_of
 
     shape = shape_of(spec, plan, machine)
     account = spec.where.account or (ACCOUNT if machine.scheduler.account_required else "")

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hanse.cli import background
-from hanse.cli.home import Home, home, on_network, short
+from hanse.cli.home import Home, home, short
 from hanse.cli.machine import LOCAL
 from hanse.contracts import jobenv
 from hanse.contracts.errors import HanseError, UsageError
+from hanse.files.places import on_network
 
 SERVICE_WITHIN_S = 90.0
 AGENT_WITHIN_S = 30.0
+ANSWERS_WITHIN_S, PATIENT_S = 5.0, 25.0
+"""A machine that trains is a busy one: a service that is slow to answer is asked once more before it counts as dead."""
 SERVICE_LOG, AGENT_LOG = "service.log", "agent-local.log"
 
 
@@ -99,12 +102,12 @@ def agent_status(machine: str = LOCAL) -> Agent | None:
     return Agent(int(facts["pid"]), str(facts.get("url", "")), machine, _moment(facts))
 
 
-def answers(service: Service) -> bool:
+def answers(service: Service, *, within_s: float = ANSWERS_WITHIN_S) -> bool:
     """Whether it takes its own token: it is up, and it is ours."""
     from hanse.client.api import Client
 
     try:
-        with Client(service.url, service.token, timeout_s=5.0) as client:
+        with Client(service.url, service.token, timeout_s=within_s) as client:
             client.me()
     except HanseError:
         return False
@@ -117,14 +120,14 @@ def ensure() -> Service:
     refuse_here(here)
     with background.only_one(here.service / "start.lock"):
         service = service_status()
-        if service is None or not answers(service):
+        if service is None or not (answers(service) or answers(service, within_s=PATIENT_S)):
             if service is not None:
-                background.stop({"pid": service.pid})
+                background.stop(background.read_json(here.endpoint))
             service = _start_service(here)
         agent = agent_status()
         if agent is None or agent.url != service.url:
             if agent is not None:
-                background.stop({"pid": agent.pid})
+                background.stop(background.read_json(here.agent(LOCAL) / "agent.json"))
             _start_agent(here)
     return service
 
@@ -146,7 +149,7 @@ def _start_service(here: Home) -> Service:
         found = service_status()
         return found is not None and answers(found)
 
-    background.wait_for(child, ready, what="The embedded service", log=log, within_s=SERVICE_WITHIN_S)
+    background.wait_for(child, ready, what="The embedded service", within_s=SERVICE_WITHIN_S)
     found = service_status()
     assert found is not None
     return found
@@ -156,7 +159,7 @@ def _start_agent(here: Home) -> None:
     log = here.logs / AGENT_LOG
     child = background.start(["agent", "--embedded"], log, {jobenv.HOME: str(here.root)})
     background.wait_for(
-        child, lambda: agent_status() is not None, what="The agent of this machine", log=log, within_s=AGENT_WITHIN_S
+        child, lambda: agent_status() is not None, what="The agent of this machine", within_s=AGENT_WITHIN_S
     )
 
 

@@ -1,7 +1,4 @@
-"""Where this installation keeps its state (HANSE_HOME), and whether a file system may hold it.
-
-SQLite's locks do not hold on network file systems, so the embedded service is refused there.
-"""
+"""Where this installation keeps its state (HANSE_HOME), and paths as people would type them."""
 
 from __future__ import annotations
 
@@ -10,13 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hanse.contracts import jobenv
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "afs", "9p", "panfs",
-        "orangefs", "pvfs2", "weka", "wekafs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.juicefs", "fuse.s3fs",
-    }
-)  # fmt: skip
 
 
 class Home(NamedTuple):
@@ -67,31 +57,3 @@ def short(path: Path) -> str:
     if absolute.is_relative_to(Path.home()):
         return f"~/{absolute.relative_to(Path.home())}"
     return str(absolute)
-
-
-def file_system(path: Path, mounts: str | None = None) -> str:
-    """The type of the file system `path` lies on or would lie on ('ext4', 'lustre'); '' where /proc tells nothing.
-
-    `mounts` is the text of /proc/self/mounts.
-    """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-    real = Path(os.path.realpath(path))
-    best, kind = -1, ""
-    for line in mounts.splitlines():
-        fields = line.split()
-        if len(fields) < 3:
-            continue
-        point = fields[1].replace("\\040", " ")
-        if (real == Path(point) or Path(point) in real.parents) and len(point) >= best:
-            best, kind = len(point), fields[2]
-    return kind
-
-
-def on_network(path: Path, mounts: str | None = None) -> str | None:
-    """The name of the network file system `path` lies on, or None."""
-    kind = file_system(path, mounts)
-    return kind if kind in NETWORK_FILE_SYSTEMS or kind.startswith("nfs") else None

@@ -19,6 +19,7 @@ from hanse.cli.calibrate import calibrated
 from hanse.cli.checks import examine
 from hanse.cli.compute import hours_for
 from hanse.cli.home import home, short
+from hanse.cli.plaintext import plain
 from hanse.cli.story import INDENT, Story
 from hanse.cli.watch import follow, keeps_going
 from hanse.contracts import jobenv
@@ -48,19 +49,25 @@ SAMPLE_LINES = 14
 
 
 def example_spec() -> Path:
-    """The example's train.yaml: that of a clone of the project, else a copy written here for the reader to change."""
+    """The example's train.yaml: that of a clone of the project, else a copy written here for the reader to change.
+
+    Beside the copy lies the JSON Schema its first line names, for completion and checks in editors.
+    """
     in_clone = Path("examples") / EXAMPLE
     if in_clone.exists():
         return in_clone
     if not EXAMPLE.exists():
+        from hanse.workloads.schema import schema_text
+
         EXAMPLE.parent.mkdir(exist_ok=True)
+        EXAMPLE.with_name("train.schema.json").write_text(schema_text(), encoding="utf-8")
         EXAMPLE.write_text(files("hanse.cli").joinpath("stdlib-lm", "train.yaml").read_text("utf-8"), encoding="utf-8")
     return EXAMPLE
 
 
 def printable(text: str) -> list[str]:
     """Lines safe to show: a small model writes control characters too, and a terminal would obey them."""
-    return ["".join(sign if sign.isprintable() else " " for sign in line) for line in text.expandtabs(4).splitlines()]
+    return plain(text.expandtabs(4)).splitlines()
 
 
 class Journey:

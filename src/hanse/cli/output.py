@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hanse.cli.plaintext import plain
 from hanse.contracts.errors import HanseError, PolicyError
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def failure_lines(error: HanseError, width: int | None) -> list[str]:
     if error.fix:
         rows.append(("  To do: ", error.fix))
     lines: list[str] = []
-    for head, text in rows:
+    for head, said in rows:
+        text = plain(said)
         first, *others = (text or "").splitlines() or [""]
         for start, part in ((head, first), *((" " * len(head), line) for line in others)):
             indent = " " * len(head)

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hanse.cli import views
+from hanse.cli.output import ProgramError
 from hanse.contracts.base import now
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.run import FINAL_RUN_STATES
@@ -212,8 +213,8 @@ class Watcher:
             run = self._client.run(picture.run.id)
             after = picture.rows[-1].step if picture.rows else 0
             picture.learn(run, self._client.telemetry(run.id, after_step=after))
-        except ServiceError as error:
-            picture.outage = f"{error.what}; trying again"
+        except (ServiceError, ProgramError) as error:
+            picture.outage = f"{error.what.rstrip('.')}; trying again"
         return picture
 
 

@@ -57,6 +57,7 @@ class TokenizerSpec(Contract):
 
     kind: Literal["bpe", "file"] = "bpe"
     vocab: Positive = 4096
+    """Tokens it makes at most; left out of train.yaml, as many as the model knows."""
     path: str | None = None
 
     @model_validator(mode="after")

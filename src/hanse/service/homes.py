@@ -1,7 +1,4 @@
-"""Where the service keeps its state on disk, with what permissions, and where it must not.
-
-SQLite's locks cannot be relied on over network file systems (sqlite.org/useovernet.html): refused there.
-"""
+"""Where the service keeps its state on disk, with what permissions, and where it must not."""
 
 from __future__ import annotations
 
@@ -13,11 +10,7 @@ from pathlib import Path
 
 from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
-
-NETWORK_FILE_SYSTEMS = frozenset({
-    "nfs", "nfs4", "lustre", "gpfs", "cifs", "smb3", "smbfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "panfs",
-    "wekafs", "pvfs2", "orangefs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.juicefs", "fuse.s3fs",
-})  # fmt: skip
+from hanse.files.places import on_network
 
 
 def home() -> Path:
@@ -35,24 +28,10 @@ def service_folder(home: Path) -> Path:
     return folder
 
 
-def file_system(path: Path, mounts: str | None = None) -> str:
-    """The type of the file system `path` is, or would be, on; '' where the kernel does not tell."""
-    table = mounts if mounts is not None else _mounts()
-    real = str(path.resolve())
-    best, kind = "", ""
-    for line in table.splitlines():
-        fields = line.split()
-        point = fields[1].replace("\\040", " ") if len(fields) > 2 else ""
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if point and inside and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind
-
-
 def refuse_network_file_system(path: Path, mounts: str | None = None) -> None:
     """Raises UsageError where a database file of SQLite would not be safe."""
-    kind = file_system(path, mounts)
-    if kind in NETWORK_FILE_SYSTEMS:
+    kind = on_network(path, mounts)
+    if kind:
         raise UsageError(
             f"it is on a network file system ({kind}), where SQLite can lose data",
             where=str(path),
@@ -90,10 +69,3 @@ def secret_key(folder: Path) -> str:
     """Django's key for signing sessions, from the environment or kept in the folder."""
     given = os.environ.get("HANSE_SECRET_KEY")
     return given or kept_secret(folder / "secret.key", lambda: secrets.token_urlsafe(48).encode()).decode()
-
-
-def _mounts() -> str:
-    try:
-        return Path("/proc/mounts").read_text(errors="replace")
-    except OSError:
-        return ""

@@ -22,6 +22,7 @@ import psutil
 
 from hanse.contracts import jobenv
 from hanse.contracts.errors import Conflict, UsageError
+from hanse.files.pidfile import birth
 from hanse.service import homes
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class _Server:
         document = {
             "url": url,
             "pid": self.master,
+            "birth": birth(self.master),
             "started_at": psutil.Process(self.master).create_time(),
             "token": credentials.user_token,
             "agent_token": credentials.agent_token,

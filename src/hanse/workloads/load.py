@@ -22,6 +22,8 @@ from hanse.workloads.presets import PRESETS
 STDLIB: Final = "python-stdlib"
 """The data source that is no path: the source text of Python's own standard library."""
 
+_BYTES: Final = 256
+"""Every byte-level tokenizer knows these, and one more that ends a document."""
 _GLOB: Final = frozenset("*?[")
 
 
@@ -39,6 +41,9 @@ def dump_spec(spec: TrainSpec) -> str:
     """YAML that `load_spec` reads back as an equal spec; keys at their defaults are left out."""
     data: dict[str, Any] = {"name": spec.name}
     data |= spec.model_dump(mode="json", exclude_defaults=True)
+    if spec.model is not None and spec.tokenizer.kind == "bpe":
+        # Left out it would be read as the model's.
+        data["tokenizer"] = {**data.get("tokenizer", {}), "vocab": spec.tokenizer.vocab}
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -64,7 +69,7 @@ _Dumper.add_representer(float, _float)
 def _build(source: Document, folder: Path, *, check_files: bool) -> TrainSpec:
     spec = contract.build(TrainSpec, source)
     _check_preset(spec, source)
-    _check_vocab(spec, source)
+    spec = _with_vocab(spec, source)
     if check_files:
         _check_entry(spec, source, folder)
     return _with_paths(spec, source, folder, check_files=check_files)
@@ -80,19 +85,29 @@ def _check_preset(spec: TrainSpec, source: Document) -> None:
         )
 
 
-def _check_vocab(spec: TrainSpec, source: Document) -> None:
-    """A tokenizer may not know more tokens than the model has embeddings."""
+def _with_vocab(spec: TrainSpec, source: Document) -> TrainSpec:
+    """The spec with the tokenizer's vocab: as written, and no more than the model has embeddings; else the model's."""
     if spec.model is None or spec.tokenizer.kind != "bpe":
-        return
+        return spec
     shape = spec.model.shape or (PRESETS[spec.model.preset] if spec.model.preset else None)
-    vocab = shape.vocab if shape else spec.model.vocab
-    if vocab is not None and vocab < spec.tokenizer.vocab:
-        key = ("model", "shape", "vocab") if spec.model.shape else ("model",)
+    known = shape.vocab if shape else spec.model.vocab
+    assert known is not None, "ModelSpec requires vocab beside entry"
+    written = ("tokenizer", "vocab")
+    vocab = spec.tokenizer.vocab if written in source.lines else known
+    own = ("model", "shape", "vocab") if spec.model.shape else ("model", "vocab") if spec.model.entry else ("model",)
+    if vocab <= _BYTES:
         raise source.error(
-            f"the model knows {vocab} tokens and the tokenizer makes {spec.tokenizer.vocab}",
-            ("tokenizer", "vocab") if ("tokenizer", "vocab") in source.lines else key,
-            fix=f"Set tokenizer: {{vocab: {vocab}}} or enlarge the model's vocab.",
+            f"a byte-level tokenizer needs more than {_BYTES} tokens, one a byte, not {vocab}",
+            written if written in source.lines else own,
+            fix="Enlarge the model's vocab" + (" and the tokenizer's." if written in source.lines else "."),
         )
+    if vocab > known:
+        raise source.error(
+            f"the tokenizer makes {vocab:,} tokens and the model knows {known:,}",
+            written,
+            fix=f"Leave it out to take the model's {known:,}, or enlarge the model's vocab.",
+        )
+    return spec.model_copy(update={"tokenizer": spec.tokenizer.model_copy(update={"vocab": vocab})})
 
 
 def _check_entry(spec: TrainSpec, source: Document, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The JSON Schema of train.yaml for editors: `python -m hanse.workloads.schema > train.schema.json`.
+"""The JSON Schema of train.yaml for editors, named on its first line: `python -m hanse.workloads.schema > FILE`.
 
 Numbers may carry a suffix in the file (`tokens: 2M`), so the schema takes such text wherever it takes a number.
 """
@@ -12,6 +12,11 @@ from typing import Any
 from hanse.contracts.catalogue import schema as contract_schema
 from hanse.files.contract import NUMBER_TEXT
 from hanse.workloads.presets import PRESETS
+
+
+def schema_text() -> str:
+    """The schema as the file that lies beside the examples and that `hanse demo` lays down."""
+    return json.dumps(train_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def train_schema() -> dict[str, Any]:
@@ -38,4 +43,4 @@ def _widen(node: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(train_schema(), indent=2) + "\n")
+    sys.stdout.write(schema_text())

@@ -1,7 +1,8 @@
-"""`hanse logs`: what a run's job wrote, as it is; attempts follow one another."""
+"""`hanse logs`: what a run's job wrote; as it is into a pipe, without control characters onto a terminal."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated
 
@@ -17,18 +18,19 @@ def run(
     from hanse.cli import pick
     from hanse.cli.connect import client as connect
     from hanse.cli.output import note
+    from hanse.cli.plaintext import LogLines
     from hanse.cli.watch import keeps_going
     from hanse.contracts.run import FINAL_RUN_STATES
 
     client = connect()
     found = pick.run(client, run_id)
-    offset, printed = 0, False
+    offset, printed, lines = 0, False, LogLines() if sys.stdout.isatty() else None
     try:
         while True:
             ended = client.run(found.id).state in FINAL_RUN_STATES
             part = client.log(found.id, offset=offset)
             while part.text:
-                typer.echo(part.text, nl=False)
+                typer.echo(lines.take(part.text) if lines else part.text, nl=False)
                 offset, printed = part.next_offset, True
                 part = client.log(found.id, offset=offset)
             if not follow or ended:
@@ -37,5 +39,7 @@ def run(
     except KeyboardInterrupt:
         typer.echo(keeps_going(found), err=True)
         return
+    if lines:
+        typer.echo(lines.rest(), nl=False)
     if not printed:
         note(f"{found.id} is {found.state} and has written nothing yet.")

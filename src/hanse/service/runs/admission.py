@@ -16,7 +16,7 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.programme import Allocation
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
-from hanse.service.runs import jobs
+from hanse.planning import jobs
 
 POLICY = "admission 1"
 

@@ -14,8 +14,9 @@ from hanse.contracts import run as contract
 from hanse.contracts.agentapi import Assignment, Observation
 from hanse.contracts.base import now
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
+from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
-from hanse.service.runs import issue, jobs
+from hanse.service.runs import issue
 from hanse.service.runs.events import Event
 from hanse.service.runs.usage import UsageEntry
 

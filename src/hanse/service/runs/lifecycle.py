@@ -15,10 +15,10 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, FINAL_RUN_STATES, RUN_TRANSITIONS, AttemptState, RunState
 from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
+from hanse.planning import jobs
 from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
-from hanse.service.runs import jobs
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.machines import Machine
 from hanse.service.runs.usage import UsageEntry
