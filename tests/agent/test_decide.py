@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from hanse.agent.decide import (
     CANCEL_AGAIN_AFTER,
+    FORGOTTEN_AFTER,
     RESUBMIT_AFTER,
     UNKNOWN_AFTER,
+    Finished,
     Follow,
     Lost,
     Submit,
@@ -23,6 +25,7 @@ from hanse.agent.decide import (
     outcome,
 )
 from hanse.agent.store import Record
+from hanse.contracts.agentapi import Observation
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from tests.contracts.examples import ASSIGNMENT, AT, JOB
@@ -88,6 +91,15 @@ def test_a_claim_of_a_job_that_is_not_mentioned_makes_the_attempt_unknown() -> N
     assert isinstance(move, Lost)
 
 
+def test_a_finished_run_waits_an_hour_for_the_measure_of_its_job_and_no_longer() -> None:
+    record = replace(FRESH, intent_at=AT, submitted_at=AT, job_id="17", seen=UNKNOWN)
+    soon, late = AT + FORGOTTEN_AFTER - timedelta(seconds=1), AT + FORGOTTEN_AFTER
+    assert isinstance(decide(record, (), Traces(finished=True), at=soon), Lost)
+    assert decide(record, (), Traces(finished=True), at=late) == Finished()
+    assert isinstance(decide(record, (), Traces(), at=late), Lost)
+    assert isinstance(decide(record, None, Traces(finished=True), at=late), Wait)
+
+
 def test_an_attempt_cancelled_before_it_was_submitted_is_withdrawn() -> None:
     assert decide(cancelled(FRESH), (), Traces(), at=AT) == Withdraw()
 
@@ -115,6 +127,7 @@ def test_a_wall_time_counts_as_progress_only_if_there_was_any() -> None:
     assert "single step" in why
 
 
+UNKNOWN = Observation(attempt_id=ASSIGNMENT.attempt_id, epoch=1, sequence=1, at=AT, state=AttemptState.UNKNOWN)
 records = st.builds(
     Record,
     assignment=st.sampled_from([ASSIGNMENT, ASSIGNMENT.model_copy(update={"desired": "cancel"})]),
@@ -122,6 +135,7 @@ records = st.builds(
     submitted_at=st.none() | st.just(AT),
     job_id=st.none() | st.sampled_from(["1", "2", "3"]),
     cancel_at=st.none() | st.just(AT),
+    seen=st.none() | st.sampled_from([UNKNOWN, UNKNOWN.model_copy(update={"state": AttemptState.RUNNING})]),
 )
 found = st.none() | st.lists(st.sampled_from(STATES), max_size=3).map(
     lambda states: tuple(report(str(number), state) for number, state in enumerate(states, 1))
@@ -141,8 +155,11 @@ def test_whatever_is_found_a_job_that_may_exist_is_never_submitted_again(record,
 
 
 @given(records, found, seen_traces)
-def test_an_attempt_ends_only_on_the_word_of_its_job(record, reports, traces) -> None:
+def test_an_attempt_ends_only_on_the_word_of_its_job_or_of_its_finished_run(record, reports, traces) -> None:
     move = decide(record, reports, traces, at=AT + timedelta(days=1))
+    if isinstance(move, Finished):
+        assert traces.finished and reports is not None
+        assert record.seen is not None and record.seen.state is AttemptState.UNKNOWN
     if isinstance(move, Follow):
         assert (move.state in FINAL_ATTEMPT_STATES) == (move.job.state in FINAL_JOB_STATES)
         assert move.job in (reports or ())
