@@ -100,7 +100,8 @@ def test_an_unknown_call_is_named(hanse: Hanse) -> None:
 def test_on_a_terminal_a_question_that_follows_is_asked_only_after_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def confirm(text: str) -> bool:
+    def confirm(text: str, default: bool | None) -> bool:
+        assert default is None
         asked.append(text)
         return False
 

@@ -64,12 +64,27 @@ def test_a_waiting_run_says_what_it_waits_for() -> None:
     assert "waiting for the machine" in drawn(picture(records.waiting()))
 
 
-def test_a_run_whose_agent_is_away_says_when_it_was_last_heard() -> None:
+def test_a_run_whose_agent_is_away_says_when_it_was_last_heard_and_that_the_job_goes_on() -> None:
     record = records.under_way()
-    heard = record.run.legs[0].attempts[0].last_heard_at
-    if heard is None:
-        pytest.skip("these records do not say when the agent was heard")
-    assert "the agent is away" in drawn(picture(record, at=heard + timedelta(minutes=10)))
+    leg = record.run.legs[0]
+    heard = leg.attempts[0].model_copy(update={"last_heard_at": record.made_at - timedelta(minutes=10)})
+    run = record.run.model_copy(update={"legs": (leg.model_copy(update={"attempts": (heard,)}),)})
+    said = drawn(picture(record.model_copy(update={"run": run})), width=200)
+    assert "the agent is away, last heard" in said
+    assert "the job goes on" in said
+
+
+def test_what_a_running_attempt_holds_is_counted_once() -> None:
+    record = records.under_way()
+    leg = record.run.legs[0]
+    attempt = leg.attempts[0].model_copy(
+        update={"started_at": record.made_at - timedelta(hours=1), "accelerator_seconds": 7000}
+    )
+    legs = (leg.model_copy(update={"attempts": (attempt,)}),)
+    run = record.run.model_copy(update={"legs": legs, "used_accelerator_seconds": 7000})
+    assert run.plan is not None
+    assert run.plan.layout.world_size == 2
+    assert picture(record.model_copy(update={"run": run})).used().startswith("about 2.00\N{NO-BREAK SPACE}GPU-hours")
 
 
 def test_a_command_has_no_steps_and_shows_none() -> None:

@@ -43,6 +43,8 @@ def test_with_full_recompute_the_products_are_narayanan_2021_s() -> None:
     )
     by_the_paper = 96 * batch * 512 * 24 * 3072**2 * (1 + 51200 / (16 * 24 * 3072)) / 2
     attention_again = found["attention"] / 3.5
+    # Nor do exponentials stand in theirs: SiLU's three with recompute, ahead, back and ahead again.
+    attention_again += 16 / 2 * 512 * 24 * 8192 * shapes.CPU_EXPONENTIAL_FLOPS / rate
     assert (found["matmul"] + found["recompute"] - attention_again) * rate == pytest.approx(by_the_paper, rel=1e-9)
     # 512 keys are one tile, so all scores are computed: 4·s·h a token and layer forward, and 2.5 times that going back.
     assert found["attention"] * rate == pytest.approx(3.5 * 4 * 512 * 3072 * 24 * batch * 512 / 2, rel=1e-9)
@@ -53,7 +55,9 @@ def test_the_bubble_is_that_of_one_forward_one_backward() -> None:
     shape = ModelShape(layers=8, hidden=1024, heads=8, kv_heads=8, ffn=2048, vocab=2, context=256)
     layout = Layout(nodes=8, pp=8, micro_batch=1, accumulate=32)
     found = parts(workload(shape, batch=32, precision="fp32"), idealised(), layout)
-    assert found["bubble"] / (found["matmul"] + found["attention"]) == pytest.approx(7 / 32, rel=1e-2)
+    assert found["bubble"] / (found["matmul"] + found["attention"] + found["memory-bound"]) == pytest.approx(
+        7 / 32, rel=1e-2
+    )
 
 
 @pytest.mark.parametrize("micro_batch", [1, 4, 16])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import hanse
 from hanse.reporting.run_report import render, stylesheet
 from tests.reporting import records
 
@@ -67,6 +69,27 @@ def test_the_stylesheet_loads_nothing_and_uses_no_unknown_token() -> None:
     assert "@import" not in sheet
     defined = set(re.findall(r"(--[\w-]+):", sheet))
     assert set(re.findall(r"var\((--[\w-]+)", sheet)) <= defined
+
+
+def test_the_stylesheet_is_whole() -> None:
+    bare = re.sub(r"/\*.*?\*/", "", stylesheet(), flags=re.DOTALL)
+    depth = 0
+    for line in bare.splitlines():
+        depth += line.count("{") - line.count("}")
+        assert line.count("(") == line.count(")"), line
+        assert 0 <= depth <= 2, line
+    assert depth == 0
+
+
+def test_no_class_of_the_stylesheet_is_left_over_from_a_page_that_is_gone() -> None:
+    bare = re.sub(r"/\*.*?\*/", "", stylesheet(), flags=re.DOTALL)
+    code = Path(hanse.__file__).parent
+    pages = [*(code / "reporting").glob("*.py"), *(code / "service" / "portal").rglob("*.html")]
+    pages += (code / "service" / "portal").rglob("*.py")
+    written = "".join(page.read_text(encoding="utf-8") for page in pages)
+    numbered = {"s1", "s2", "l1", "l2", "dot1", "dot2"}  # written as f"s{series}"
+    classes = set(re.findall(r"\.([a-z][\w-]*)", bare)) - numbered
+    assert {one for one in classes if not re.search(rf"(?<![\w-]){re.escape(one)}(?![\w-])", written)} == set()
 
 
 @pytest.mark.parametrize("kind", records.ALL)

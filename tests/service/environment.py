@@ -39,6 +39,8 @@ def set_up() -> None:
 
     settings.ALLOWED_HOSTS.append("testserver")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # The live server's threads end with their test; connections kept for a next request would outlive the database.
+    connections.databases["default"]["CONN_MAX_AGE"] = 0
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A file: threads of one test then wait for each other as processes do, which a database in memory cannot.
         connections.databases["default"]["TEST"]["NAME"] = str(home / "test.sqlite3")

@@ -37,10 +37,12 @@ def allocation(stack: Stack) -> Allocation:
 @pytest.fixture(scope="module")
 def spec(slurm_site: SlurmSite) -> TrainSpec:
     example = load_spec(EXAMPLE)
+    assert example.model is not None and example.model.shape is not None
+    tokens = STEPS * BATCH * example.model.shape.context
     where = WhereSpec(machines=(slurm_site.machine.id,), nodes=2, wall_time_s=600, max_gpu_hours=5, account=ACCOUNT)
     return example.model_copy(
         update={
-            "tokens": STEPS * BATCH * 256, "batch": BATCH, "where": where, "checkpoint": CheckpointSpec(every_steps=10),
+            "tokens": tokens, "batch": BATCH, "where": where, "checkpoint": CheckpointSpec(every_steps=10),
         }
     )  # fmt: skip
 

@@ -41,7 +41,8 @@ def start(run: RunDir, *arguments: str, attempt: int = 1, nodes: int = 1) -> Lau
 
 def ranks_of(launcher_pid: int) -> list[psutil.Process]:
     children = psutil.Process(launcher_pid).children(recursive=True)
-    return [each for each in children if each.cmdline()[-1:] == ["hanse.training.main"]]
+    lines = [(each, each.cmdline()) for each in children]
+    return [each for each, line in lines if "hanse.training.main" in line and "torch.distributed.run" not in line]
 
 
 def result_of(run: RunDir) -> TrainResult:
@@ -96,9 +97,7 @@ def test_a_run_asked_to_stop_writes_a_checkpoint_ends_with_0_and_goes_on_later(t
     assert checkpoint.name == f"step-{summaries[-1].step:08d}"
 
     again = start(run, attempt=2)
-    until(
-        lambda: run.attempt(2).steps.exists() and run.attempt(2).steps.read_text(), within_s=120, what="a step after it"
-    )
+    until(lambda: run.attempt(2).steps.exists(), within_s=120, what="a step after it")
     # A scheduler that ends a job signals every process of it, torchrun and the ranks included.
     for process in again.processes:
         for each in psutil.Process(process.pid).children(recursive=True):

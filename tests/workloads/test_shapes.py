@@ -94,7 +94,12 @@ def test_the_time_of_a_block_is_the_sum_of_its_parts() -> None:
     """On a machine of 1 FLOP/s, where bytes and launches cost nothing, the time is the number of FLOPs."""
     shape = ModelShape(layers=1, hidden=8, heads=2, kv_heads=2, ffn=16, vocab=32, context=4)
     seconds = shapes.block_seconds(
-        shape, 3, flops_per_s=lambda _: 1.0, memory_bytes_per_s=float("inf"), launch_overhead_s=0.0
+        shape,
+        3,
+        flops_per_s=lambda _: 1.0,
+        memory_bytes_per_s=float("inf"),
+        launch_overhead_s=0.0,
+        exponential_flops=0.0,
     )
     products = 6 * 12 * (4 * 8 * 8 + 3 * 8 * 16)
     attention = 3.5 * 12 * 4 * 4 * 8  # one tile holds all four keys, so nothing is skipped

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+import click
 import typer
 
+from hanse.cli.machine import LOCAL
 from hanse.cli.output import interactive
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision, worst
 from hanse.contracts.errors import UsageError
+from hanse.contracts.programme import OrganisationKind
 
 if TYPE_CHECKING:
     from hanse.contracts.programme import ApplicationForm
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 QUESTIONS: Mapping[str, str] = {
     "call": "Which call",
     "organisation": "Who applies (organisation)",
-    "organisation_kind": "What it is (start-up, sme, large, university, research, public, other)",
+    "organisation_kind": "What it is",
     "country": "Its country (two letters)",
     "title": "The project's name",
     "purpose": "What it is for, in a sentence or two",
@@ -85,10 +90,31 @@ def form(given: Mapping[str, Any], answers: Sequence[str], source: Path | None) 
         listed = ", ".join(OPTIONS.get(key, f"--{key.replace('_', '-')}") for key in missing)
         raise UsageError(f"The application lacks {listed}.", fix="Give them, or write them into a file: --from FILE.")
     for key in missing:
-        fields[key] = typer.prompt(QUESTIONS[key])
+        fields[key] = _prompted(key)
     fields["answers"] = _answers(answers)
     made = _checked(fields)
     return made.model_copy(update={"answers": _asked(made)}) if interactive() else made
+
+
+def _prompted(key: str) -> Any:
+    """One field of the form, asked until the answer can be one."""
+    if key == "organisation_kind":
+        return typer.prompt(QUESTIONS[key], type=click.Choice(get_args(OrganisationKind)))
+    if key == "call":
+        from hanse.programme import calls
+
+        return typer.prompt(QUESTIONS[key], type=click.Choice(calls.ids()))
+    if key in ("gpu_hours", "duration_months"):
+        return typer.prompt(QUESTIONS[key], type=click.IntRange(min=1))
+    if key == "country":
+        return typer.prompt(QUESTIONS[key]).strip().upper()
+    return typer.prompt(QUESTIONS[key], default=LOCAL if key == "machine" else None)
+
+
+def _confirmed(text: str) -> bool:
+    """Yes or no, with no default: what a law asks is answered, not passed by with Enter."""
+    lines = textwrap.wrap(text, max(shutil.get_terminal_size().columns - len(" [y/n]: "), 20))
+    return typer.confirm("\n".join(lines), default=None)
 
 
 def _asked(made: ApplicationForm) -> dict[str, bool | str | int | float]:
@@ -103,7 +129,7 @@ def _asked(made: ApplicationForm) -> dict[str, bool | str | int | float]:
         if question.group != group:
             group = question.group
             typer.secho(f"\n{group}", bold=True)
-        answers[question.id] = typer.confirm(question.text)
+        answers[question.id] = _confirmed(question.text)
     return answers
 
 

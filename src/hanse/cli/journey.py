@@ -58,6 +58,11 @@ def example_spec() -> Path:
     return EXAMPLE
 
 
+def printable(text: str) -> list[str]:
+    """Lines safe to show: a small model writes control characters too, and a terminal would obey them."""
+    return ["".join(sign if sign.isprintable() else " " for sign in line) for line in text.expandtabs(4).splitlines()]
+
+
 class Journey:
     """One demo. Steps hand each other what they made; a failure ends it with one message."""
 
@@ -192,7 +197,7 @@ class Journey:
             f"{format_count(result.tokens)} tokens in {result.steps:,} steps, {format_count(result.parameters)} "
             f"parameters, {format_seconds(result.training_s)} of training"
         )
-        lines = (result.sample_prompt + result.sample_text).splitlines()[:SAMPLE_LINES]
+        lines = printable(result.sample_prompt + result.sample_text)[:SAMPLE_LINES]
         self.story.say("", Text("What it writes now (Python, nearly):", style="dim"))
         self.story.say(*(Text(f"│ {line}") for line in lines), "")
 

@@ -120,7 +120,9 @@ class Picture:
             return predicted
         word = "within" if band.low <= measured <= band.high else ("faster" if measured < band.low else "slower")
         if short:
-            return f"{format_seconds(measured)} ({word}{' the' if word == 'within' else ' than'} range predicted)"
+            return (
+                f"{format_seconds(measured)} ({word} {'the predicted range' if word == 'within' else 'than predicted'})"
+            )
         return f"{format_seconds(measured)} measured, {predicted} ({word})"
 
     def figures(self) -> list[tuple[str, RenderableType]]:
@@ -135,13 +137,14 @@ class Picture:
         return rows
 
     def used(self) -> str:
-        """What was charged; while an attempt runs, what it holds until now, as the charge comes at its end."""
+        """What was charged; while an attempt runs, what it has held until now: its last report is a little old."""
         limit = format_gpu_hours(self.run.spec.where.max_gpu_hours * SECONDS_PER_HOUR)
         charged, attempt, plan = self.run.used_accelerator_seconds, self.attempt, self.run.plan
         if attempt is None or attempt.started_at is None or attempt.ended_at is not None or plan is None:
             return f"{format_gpu_hours(charged)} of at most {limit}"
         held = (self._clock() - attempt.started_at).total_seconds() * plan.layout.world_size
-        return f"about {format_gpu_hours(charged + max(held, 0.0))} of at most {limit}"
+        before = charged - attempt.accelerator_seconds
+        return f"about {format_gpu_hours(before + max(held, attempt.accelerator_seconds))} of at most {limit}"
 
     def speed(self) -> str:
         """Median of the last steps; one step alone jumps too much to be read."""
@@ -157,7 +160,8 @@ class Picture:
             bar.add_column(width=30)
             bar.add_column()
             left = self.time_left_s
-            ahead = f", about {format_seconds(left)} left" if left and self.run.state not in FINAL_RUN_STATES else ""
+            word = "left" if self.rows else "of training ahead"
+            ahead = f", about {format_seconds(left)} {word}" if left and self.run.state not in FINAL_RUN_STATES else ""
             bar.add_row(
                 ProgressBar(
                     total=self.steps, completed=self.step, complete_style="dark_orange3", finished_style="green"

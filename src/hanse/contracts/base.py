@@ -27,7 +27,13 @@ Timestamp = AwareDatetime
 class Contract(BaseModel):
     """A frozen value object. Unknown keys are refused; text is kept as it came."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="null",
+        protected_namespaces=(),
+        use_attribute_docstrings=True,  # editors show them beside the keys of train.yaml
+    )
 
     def to_json(self) -> str:
         """Indented JSON in field order, ending in a newline: the form these objects have as files."""

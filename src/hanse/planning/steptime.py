@@ -72,6 +72,7 @@ class _Block:
     matmul: Array
     attention: Array
     memory: Array
+    exponentials: Array
 
 
 def step_times(
@@ -83,13 +84,13 @@ def step_times(
     layers = shape.layers / layouts.pp
     whole = 1 + shapes.BACKWARD_OVER_FORWARD
     again = np.where(layouts.recompute == FULL, 1.0, 0.0)
-    forward = block.matmul + block.attention + block.memory
+    forward = block.matmul + block.attention + block.memory + block.exponentials
 
     matmul = scale * layers * whole * block.matmul
     on_cpu = machine.accelerator.kind == "cpu"
     attention_back = shapes.ATTENTION_BACKWARD_OVER_FORWARD if on_cpu else _ATTENTION_BACKWARD_ON_GPUS
     attention = scale * layers * (1 + attention_back) * block.attention
-    memory = scale * layers * whole * block.memory
+    memory = scale * layers * (whole * block.memory + 2 * block.exponentials)
     recompute = scale * layers * again * forward
     launch = scale * layers * _launch(machine, forward, again)
     head_matmul, head_memory = _head(workload, shape, machine, layouts)
@@ -133,7 +134,20 @@ def _block_forward(workload: Workload, shape: ModelShape, machine: Machine, layo
         matmul=matmul,
         attention=tokens / layouts.tp * _attention_s_per_token(workload, shape, machine),
         memory=moved / _memory_rate(machine),
+        exponentials=tokens * (shape.ffn / layouts.tp) * _exponential_s(workload, shape, machine, layouts),
     )
+
+
+def _exponential_s(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts) -> Array:
+    """Seconds of one exponential beyond the traffic it causes: nothing on GPUs."""
+    if machine.accelerator.kind != "cpu":
+        return np.zeros(len(layouts))
+    curve = machine.calibration.matmul if machine.calibration else None
+    tokens = (layouts.micro_batch * workload.context).astype(np.float64)
+    rate = rates.product_flops_per_s(
+        machine.accelerator, workload.precision, tokens, shape.ffn, shape.hidden / layouts.tp, curve
+    )
+    return shapes.CPU_EXPONENTIAL_FLOPS / rate
 
 
 def _attention_s_per_token(workload: Workload, shape: ModelShape, machine: Machine) -> float:
@@ -179,7 +193,8 @@ def _head(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layo
     # The embedding's gradient is dense: cleared, added to, and with a tied head added once more.
     dense = columns * shape.hidden * 4.0 * (4.0 if shape.tied_head else 2.0)
     looked_up = tokens * shape.hidden * 4.0 * 4.0
-    return product, (tokens * columns * _LOGIT_TRAFFIC_BYTES + dense + looked_up) / _memory_rate(machine)
+    traffic = (tokens * columns * _LOGIT_TRAFFIC_BYTES + dense + looked_up) / _memory_rate(machine)
+    return product, traffic + 2 * tokens * columns * _exponential_s(workload, shape, machine, layouts)
 
 
 def _parameter_traffic(workload: Workload, machine: Machine, layouts: Layouts, held: Array) -> Array:

@@ -26,6 +26,10 @@ BACKWARD_OVER_FORWARD: Final = 2.0
 ATTENTION_BACKWARD_OVER_FORWARD: Final = 2.5
 """Tiled attention computes the scores again going back: five products for the forward pass's two (FlashAttention-2)."""
 
+CPU_EXPONENTIAL_FLOPS: Final = 175.0
+"""FLOPs of matrix products a CPU does in the time of one exponential: cores have no unit for it, GPUs do. SiLU and the
+softmax of the loss take one going ahead and one going back."""
+
 CPU_ATTENTION_TILE: Final = 512
 GPU_ATTENTION_TILE: Final = 128
 """Keys that tiled attention takes at once: torch's CPU kernel, and FlashAttention on GPUs."""
@@ -90,14 +94,16 @@ def block_elementwise_elements(shape: ModelShape, *, fused: bool) -> float:
     """Elements read and written, per token, by all of a block's forward pass that is no matrix product.
 
     Counted operation by operation. Unfused (plain eager execution): two RMSNorms 7h each (square and mean, scale,
-    weight), rotary 8 per element of q and k, attention's own reading and writing 2h + 2kv, two residuals 3h each,
-    SiLU 2f and its product 3f. Fused kernels keep intermediates in registers: norms 2h each, rotary 2, the rest as is.
+    weight), rotary 12 per element of q and k (two products, negation, concatenation, sum), attention's own reading and
+    writing 2h + 2kv and the copy of its result 2h, grouped keys and values repeated 4h, two residuals 3h each, SiLU 2f
+    and its product 3f. Fused kernels keep intermediates in registers: norms 2h each, rotary 2, nothing repeated.
     """
     hidden, narrow, ffn = shape.hidden, kv_hidden(shape), shape.ffn
     attention_and_residuals = 2 * hidden + 2 * narrow + 6 * hidden
     if fused:
         return 4 * hidden + 2 * (hidden + narrow) + attention_and_residuals + 3 * ffn
-    return 14 * hidden + 8 * (hidden + narrow) + attention_and_residuals + 5 * ffn
+    repeated = 4 * hidden if narrow < hidden else 0
+    return 14 * hidden + 12 * (hidden + narrow) + attention_and_residuals + 2 * hidden + repeated + 5 * ffn
 
 
 def block_elementwise_bytes(shape: ModelShape, tokens: int, *, element_bytes: int, fused: bool) -> float:
@@ -106,7 +112,7 @@ def block_elementwise_bytes(shape: ModelShape, tokens: int, *, element_bytes: in
 
 
 def attention_flops_computed_per_token(shape: ModelShape, *, tile: int) -> float:
-    """Forward FLOPs of attention that a kernel really spends when it skips masked keys by whole tiles of `tile` keys."""
+    """Forward FLOPs that a kernel really spends when it skips masked keys by whole tiles of `tile` keys."""
     return 2 * attention_flops_per_token(shape) * min(1.0, 0.5 + tile / (2 * shape.context))
 
 
@@ -119,6 +125,7 @@ def block_seconds(
     launch_overhead_s: float,
     element_bytes: int = 4,
     tile: int = CPU_ATTENTION_TILE,
+    exponential_flops: float = CPU_EXPONENTIAL_FLOPS,
 ) -> float:
     """Forward and backward of one block as the formulas have it: what `Calibration.block_scale` is measured against.
 
@@ -131,8 +138,12 @@ def block_seconds(
     attention = tokens * attention_flops_computed_per_token(shape, tile=tile) / flops_per_s(head_score_flops(shape))
     moved = block_elementwise_bytes(shape, tokens, element_bytes=element_bytes, fused=False) / memory_bytes_per_s
     launches = BLOCK_LAUNCHES_FORWARD * launch_overhead_s
+    exponentials = 2 * tokens * shape.ffn * exponential_flops / flops_per_s(flops[-1])
     return (
-        products + (1 + ATTENTION_BACKWARD_OVER_FORWARD) * attention + (1 + BACKWARD_OVER_FORWARD) * (moved + launches)
+        products
+        + (1 + ATTENTION_BACKWARD_OVER_FORWARD) * attention
+        + (1 + BACKWARD_OVER_FORWARD) * (moved + launches)
+        + exponentials
     )
 
 

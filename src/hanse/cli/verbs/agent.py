@@ -13,11 +13,11 @@ def run(
     ] = "local",
     url: Annotated[str, typer.Option("--url", envvar="HANSE_URL", help="The service's address.")] = "",
     token: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--token", envvar="HANSE_TOKEN", show_envvar=True, help="The agent's token; better in the environment."
         ),
-    ] = "",
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="One round, then end.")] = False,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.urls import reverse
@@ -166,8 +166,14 @@ def share(run: Run) -> str:
     return format_percent(min(1.0, run.step / run.steps)) if run.step else "0\N{NO-BREAK SPACE}%"
 
 
-def events(happened: Sequence[Event], *, numbers: Mapping[str, int] | None = None, limit: int = 40) -> Html:
-    """Oldest first; of very many, the latest. `numbers` are those of attempts, by id."""
+def events(
+    happened: Sequence[Event],
+    *,
+    numbers: Mapping[str, int] | None = None,
+    expected: tuple[datetime | None, str] = (None, ""),
+    limit: int = 40,
+) -> Html:
+    """Oldest first, of very many the latest, and last what is expected. `numbers` are those of attempts, by id."""
     lines = []
     for event in happened[-limit:]:
         _, subject, action = event.name.split(":")
@@ -187,6 +193,8 @@ def events(happened: Sequence[Event], *, numbers: Mapping[str, int] | None = Non
                 tone,
             )
         )
+    if expected[0]:
+        lines.append(Happening(expected[0], expected[1], "is-next"))
     return timeline(lines, seconds=True)
 
 

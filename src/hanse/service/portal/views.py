@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, render
 
 from hanse.contracts.base import now
 from hanse.reporting.sections import decision_block
+from hanse.reporting.words import sentence
 from hanse.service.access.models import Allocation, Application, Project
 from hanse.service.portal import blocks, decide, standing
 from hanse.service.runs.models import Event, Run, UsageEntry
@@ -70,5 +71,5 @@ def application(request: HttpRequest, application_id: str) -> HttpResponse:
         "who": who,
         "by": by,
         "allocation": Allocation.objects.filter(award__application=found).first(),
-        "events": blocks.events(happened),
+        "events": blocks.events(happened, expected=(by, sentence(who))),
     })  # fmt: skip

@@ -38,6 +38,8 @@ def overview(run: Any) -> dict[str, Any]:
     failed = Attempt.objects.filter(leg__run=run).exclude(error="").order_by("-number").first()
     machine = legs[0].machine if legs else None
     numbers = {attempt.id: attempt.number for leg in contract.legs for attempt in leg.attempts}
+    happened = [event.contract() for event in events_of(run)]
+    ends = standing.expected_end(contract, rows)
     unigram = run.result.unigram_entropy if run.result else None
     return {
         **head(run),
@@ -50,7 +52,7 @@ def overview(run: Any) -> dict[str, Any]:
         "attempts": attempts_table(contract, names=names, at=at, newest_first=True),
         "allowance": blocks.allowance(contract, names),
         "allocations": [leg.allocation for leg in legs],
-        "events": blocks.events([event.contract() for event in events_of(run)], numbers=numbers),
+        "events": blocks.events(happened, numbers=numbers, expected=(ends, "About here it ends, at this pace.")),
         "tail": _tail(run),
     }  # fmt: skip
 

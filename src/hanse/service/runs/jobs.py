@@ -101,6 +101,7 @@ def job_of(
         wall_time_s=wall_time_s,
         steps=steps,
         image=spec.command.image if spec.command else None,
-        stop_signal_before_s=min(STOP_SIGNAL_BEFORE_S, wall_time_s // 4),
+        # A program that does not know the signal would be killed by it.
+        stop_signal_before_s=0 if spec.command else min(STOP_SIGNAL_BEFORE_S, wall_time_s // 4),
         uses_code_bundle=spec.command is not None,
     )

@@ -83,8 +83,8 @@ def _key(job: Job, files: Files) -> str:
     """SHA-256 over the bytes of every file in order, and over the settings that shape the tokens."""
     digest = hashlib.sha256()
     settings = {
-        "format": FORMAT, "held_out": [HELD_OUT, HELD_OUT_OF_LITTLE, ENOUGH_HELD_OUT], "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
-        "tokenizer": _tokenizer_identity(job),
+        "format": FORMAT, "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
+        "held_out": [HELD_OUT, HELD_OUT_OF_LITTLE, ENOUGH_HELD_OUT], "tokenizer": _tokenizer_identity(job),
         "datasets": [dataset.model_dump(mode="json", exclude={"personal_data"}) for dataset in job.spec.data],
     }  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
