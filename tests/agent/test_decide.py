@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hanse.agent.decide import (
     CANCEL_AGAIN_AFTER,
+    DOUBLE_ENDS_WITHIN,
     FORGOTTEN_AFTER,
     RESUBMIT_AFTER,
     UNKNOWN_AFTER,
@@ -83,6 +84,26 @@ def test_of_two_jobs_the_one_that_holds_the_claim_is_the_job_and_the_other_is_re
     move = decide(replace(FRESH, job_id="17"), jobs, Traces(claimed=True, claim_holder="18"), at=AT)
     assert isinstance(move, Follow)
     assert move.job.job_id == "18"
+    assert [other.job_id for other in move.doubled] == ["17"]
+
+
+def test_an_attempt_is_not_over_while_a_doubled_job_of_it_lives() -> None:
+    record = replace(FRESH, job_id="17")
+    jobs = (report("17", "completed", ended_at=AT), report("18", "queued"))
+    traces = Traces(claimed=True, claim_holder="17", finished=True)
+    soon = decide(record, jobs, traces, at=AT + timedelta(seconds=5))
+    assert isinstance(soon, Follow)
+    assert (soon.state, soon.end) == (AttemptState.RUNNING, ()), "it finds the claim and ends by itself"
+    late = decide(record, jobs, traces, at=AT + DOUBLE_ENDS_WITHIN)
+    assert isinstance(late, Follow) and late.end == ("18",)
+    over = decide(record, (jobs[0], report("18", "cancelled")), traces, at=AT + DOUBLE_ENDS_WITHIN)
+    assert isinstance(over, Follow) and over.state is AttemptState.FINISHED
+
+
+def test_a_job_that_died_before_its_claim_yields_to_a_doubled_one_that_may_yet_train() -> None:
+    move = decide(replace(FRESH, job_id="17"), (report("17", "failed"), report("18", "queued")), Traces(), at=AT)
+    assert isinstance(move, Follow)
+    assert (move.job.job_id, move.state, move.end) == ("18", AttemptState.QUEUED, ())
     assert [other.job_id for other in move.doubled] == ["17"]
 
 
@@ -161,6 +182,6 @@ def test_an_attempt_ends_only_on_the_word_of_its_job_or_of_its_finished_run(reco
         assert traces.finished and reports is not None
         assert record.seen is not None and record.seen.state is AttemptState.UNKNOWN
     if isinstance(move, Follow):
-        assert (move.state in FINAL_ATTEMPT_STATES) == (move.job.state in FINAL_JOB_STATES)
+        assert (move.state in FINAL_ATTEMPT_STATES) == all(r.state in FINAL_JOB_STATES for r in reports or ())
         assert move.job in (reports or ())
         assert {r.job_id for r in move.doubled} == {r.job_id for r in reports or ()} - {move.job.job_id}
