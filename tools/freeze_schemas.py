@@ -12,9 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from tests.contracts.examples import EXAMPLES  # noqa: E402
-
 from hanse.contracts.catalogue import PUBLIC, schema  # noqa: E402
+from tests.contracts.examples import EXAMPLES  # noqa: E402
 
 
 def main() -> None:
