@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from hanse.agent.decide import (
     CANCEL_AGAIN_AFTER,
+    DOUBLE_ENDS_WITHIN,
+    FORGOTTEN_AFTER,
     RESUBMIT_AFTER,
     UNKNOWN_AFTER,
+    Finished,
     Follow,
     Lost,
     Submit,
@@ -23,6 +26,7 @@ from hanse.agent.decide import (
     outcome,
 )
 from hanse.agent.store import Record
+from hanse.contracts.agentapi import Observation
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from tests.contracts.examples import ASSIGNMENT, AT, JOB
@@ -83,9 +87,38 @@ def test_of_two_jobs_the_one_that_holds_the_claim_is_the_job_and_the_other_is_re
     assert [other.job_id for other in move.doubled] == ["17"]
 
 
+def test_an_attempt_is_not_over_while_a_doubled_job_of_it_lives() -> None:
+    record = replace(FRESH, job_id="17")
+    jobs = (report("17", "completed", ended_at=AT), report("18", "queued"))
+    traces = Traces(claimed=True, claim_holder="17", finished=True)
+    soon = decide(record, jobs, traces, at=AT + timedelta(seconds=5))
+    assert isinstance(soon, Follow)
+    assert (soon.state, soon.end) == (AttemptState.RUNNING, ()), "it finds the claim and ends by itself"
+    late = decide(record, jobs, traces, at=AT + DOUBLE_ENDS_WITHIN)
+    assert isinstance(late, Follow) and late.end == ("18",)
+    over = decide(record, (jobs[0], report("18", "cancelled")), traces, at=AT + DOUBLE_ENDS_WITHIN)
+    assert isinstance(over, Follow) and over.state is AttemptState.FINISHED
+
+
+def test_a_job_that_died_before_its_claim_yields_to_a_doubled_one_that_may_yet_train() -> None:
+    move = decide(replace(FRESH, job_id="17"), (report("17", "failed"), report("18", "queued")), Traces(), at=AT)
+    assert isinstance(move, Follow)
+    assert (move.job.job_id, move.state, move.end) == ("18", AttemptState.QUEUED, ())
+    assert [other.job_id for other in move.doubled] == ["17"]
+
+
 def test_a_claim_of_a_job_that_is_not_mentioned_makes_the_attempt_unknown() -> None:
     move = decide(FRESH, (report("18", "completed"),), Traces(claimed=True, claim_holder="17"), at=AT)
     assert isinstance(move, Lost)
+
+
+def test_a_finished_run_waits_an_hour_for_the_measure_of_its_job_and_no_longer() -> None:
+    record = replace(FRESH, intent_at=AT, submitted_at=AT, job_id="17", seen=UNKNOWN)
+    soon, late = AT + FORGOTTEN_AFTER - timedelta(seconds=1), AT + FORGOTTEN_AFTER
+    assert isinstance(decide(record, (), Traces(finished=True), at=soon), Lost)
+    assert decide(record, (), Traces(finished=True), at=late) == Finished()
+    assert isinstance(decide(record, (), Traces(), at=late), Lost)
+    assert isinstance(decide(record, None, Traces(finished=True), at=late), Wait)
 
 
 def test_an_attempt_cancelled_before_it_was_submitted_is_withdrawn() -> None:
@@ -115,6 +148,7 @@ def test_a_wall_time_counts_as_progress_only_if_there_was_any() -> None:
     assert "single step" in why
 
 
+UNKNOWN = Observation(attempt_id=ASSIGNMENT.attempt_id, epoch=1, sequence=1, at=AT, state=AttemptState.UNKNOWN)
 records = st.builds(
     Record,
     assignment=st.sampled_from([ASSIGNMENT, ASSIGNMENT.model_copy(update={"desired": "cancel"})]),
@@ -122,6 +156,7 @@ records = st.builds(
     submitted_at=st.none() | st.just(AT),
     job_id=st.none() | st.sampled_from(["1", "2", "3"]),
     cancel_at=st.none() | st.just(AT),
+    seen=st.none() | st.sampled_from([UNKNOWN, UNKNOWN.model_copy(update={"state": AttemptState.RUNNING})]),
 )
 found = st.none() | st.lists(st.sampled_from(STATES), max_size=3).map(
     lambda states: tuple(report(str(number), state) for number, state in enumerate(states, 1))
@@ -141,9 +176,12 @@ def test_whatever_is_found_a_job_that_may_exist_is_never_submitted_again(record,
 
 
 @given(records, found, seen_traces)
-def test_an_attempt_ends_only_on_the_word_of_its_job(record, reports, traces) -> None:
+def test_an_attempt_ends_only_on_the_word_of_its_job_or_of_its_finished_run(record, reports, traces) -> None:
     move = decide(record, reports, traces, at=AT + timedelta(days=1))
+    if isinstance(move, Finished):
+        assert traces.finished and reports is not None
+        assert record.seen is not None and record.seen.state is AttemptState.UNKNOWN
     if isinstance(move, Follow):
-        assert (move.state in FINAL_ATTEMPT_STATES) == (move.job.state in FINAL_JOB_STATES)
+        assert (move.state in FINAL_ATTEMPT_STATES) == all(r.state in FINAL_JOB_STATES for r in reports or ())
         assert move.job in (reports or ())
         assert {r.job_id for r in move.doubled} == {r.job_id for r in reports or ()} - {move.job.job_id}

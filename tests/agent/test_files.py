@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import tarfile
 from datetime import timedelta
 from pathlib import Path
@@ -115,6 +116,18 @@ def test_a_bundle_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="cannot be unpacked"):
         place.unpack(gzip.compress(b"no tar"), tmp_path / "code")
     assert not list(tmp_path.iterdir())
+
+
+@given(st.integers(0, 10_000), st.booleans(), st.integers(1, 255))
+def test_a_damaged_bundle_is_refused_or_whole_and_never_ends_the_agent(tmp_path_factory, at, cut, flip) -> None:
+    whole = bundle(**{"a.bin": random.Random(1).randbytes(4000).hex()})
+    at %= len(whole)
+    damaged = whole[:at] if cut else whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+    folder = tmp_path_factory.mktemp("code")
+    try:
+        place.unpack(damaged, folder / "code")
+    except SiteError:
+        assert not list(folder.iterdir())
 
 
 def rows(*seconds: float) -> str:

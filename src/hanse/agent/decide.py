@@ -13,13 +13,17 @@ from datetime import datetime, timedelta
 
 from hanse.agent.store import Record
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
-from hanse.contracts.run import AttemptState
+from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 
 RESUBMIT_AFTER = timedelta(seconds=10)
 """An sbatch that outlived a killed agent has come to its end by then; the fence catches one that has not."""
 UNKNOWN_AFTER = timedelta(seconds=30)
 """Accounting may lag behind the queue by this much."""
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
+DOUBLE_ENDS_WITHIN = timedelta(seconds=60)
+"""A doubled job finds the claim taken and ends by itself; one that still waits for nodes by then is ended."""
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""A job unmentioned for so long will not be: accounting is purged, or was never kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,11 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The run's FINISHED file is there, and the scheduler has long forgotten the job: its measure will not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
     """`job` is the attempt's; adopt it if it was not known, tell its state, end `end` if there are any."""
 
@@ -71,7 +80,7 @@ class Follow:
     end: tuple[str, ...] = ()
 
 
-Move = Wait | Submit | Withdraw | Lost | Follow
+Move = Wait | Submit | Withdraw | Lost | Finished | Follow
 
 
 def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, *, at: datetime) -> Move:
@@ -84,7 +93,7 @@ def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, 
         job = record.job_id or traces.claim_holder or "of this attempt"
         if record.submitted_at is not None and at - record.submitted_at < UNKNOWN_AFTER:
             return Wait(reason=f"the scheduler does not mention job {job} yet")
-        return Lost(reason=f"The scheduler does not mention job {job}.")
+        return _lost(record, traces, f"The scheduler does not mention job {job}.", at=at)
     if record.intent_at is not None and at - record.intent_at < RESUBMIT_AFTER:
         return Wait(reason="it may have been submitted a moment ago")
     return Submit() if record.assignment.desired == "run" else Withdraw()
@@ -93,23 +102,33 @@ def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, 
 def _follow(record: Record, reports: Sequence[JobReport], traces: Traces, *, at: datetime) -> Move:
     job = _the_job(record, reports, traces)
     if job is None:
-        return Lost(reason=f"The scheduler does not mention job {traces.claim_holder}, which holds the claim.")
+        reason = f"The scheduler does not mention job {traces.claim_holder}, which holds the claim."
+        return _lost(record, traces, reason, at=at)
     doubled = tuple(report for report in reports if report.job_id != job.job_id)
-    end: tuple[str, ...] = ()
-    if record.assignment.desired == "cancel":
-        asked = record.cancel_at is not None and at - record.cancel_at < CANCEL_AGAIN_AFTER
-        end = () if asked else tuple(r.job_id for r in reports if r.state not in FINAL_JOB_STATES)
-    state, reason = outcome(job, traces, wanted_cancelled=record.assignment.desired == "cancel")
+    alive = tuple(report.job_id for report in reports if report.state not in FINAL_JOB_STATES)
+    wanted_cancelled = record.assignment.desired == "cancel"
+    state, reason = outcome(job, traces, wanted_cancelled=wanted_cancelled)
+    overdue = False
+    if alive and state in FINAL_ATTEMPT_STATES:  # it might train beside the next attempt, and costs are not known yet
+        state, reason = AttemptState.RUNNING, f"All but over: job {alive[0]}, submitted twice, has not ended."
+        overdue = job.ended_at is None or at - job.ended_at >= DOUBLE_ENDS_WITHIN
+    asked = record.cancel_at is not None and at - record.cancel_at < CANCEL_AGAIN_AFTER
+    end = alive if (wanted_cancelled or overdue) and not asked else ()
     return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end)
+
+
+def _lost(record: Record, traces: Traces, reason: str, *, at: datetime) -> Lost | Finished:
+    unknown_since = record.seen.at if record.seen and record.seen.state is AttemptState.UNKNOWN else at
+    return Finished() if traces.finished and at - unknown_since >= FORGOTTEN_AFTER else Lost(reason=reason)
 
 
 def _the_job(record: Record, reports: Sequence[JobReport], traces: Traces) -> JobReport | None:
     by_id = {report.job_id: report for report in reports}
     if traces.claim_holder:
         return by_id.get(traces.claim_holder)
-    if record.job_id in by_id:
-        return by_id[record.job_id]
-    return next((r for r in reports if r.state not in FINAL_JOB_STATES), reports[0])
+    recorded = [by_id[record.job_id]] if record.job_id in by_id else []
+    candidates = [*recorded, *reports]  # unclaimed, a living one may yet train; the dead one can not any more
+    return next((r for r in candidates if r.state not in FINAL_JOB_STATES), candidates[0])
 
 
 def outcome(job: JobReport, traces: Traces, *, wanted_cancelled: bool) -> tuple[AttemptState, str]:

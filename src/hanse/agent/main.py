@@ -19,7 +19,7 @@ from typing import Protocol
 
 from hanse import __version__
 from hanse.agent import place, tails
-from hanse.agent.decide import Follow, Lost, Submit, Wait, Withdraw, decide
+from hanse.agent.decide import Finished, Follow, Lost, Submit, Wait, Withdraw, decide
 from hanse.agent.store import Record, Store
 from hanse.client.agent import AgentClient
 from hanse.contracts.agentapi import Hello, Observation, RunResultReport, SyncRequest, SyncResponse, Welcome
@@ -109,8 +109,8 @@ class Agent:
         for record in records:
             seen = record.seen
             news[record.attempt_id] = tails.news(record, self.run_dir(record), ended=_is_final(seen))
-            if seen is None or (_is_final(seen) and news[record.attempt_id].more_log):
-                continue  # after its end is told the service asks no more, and the rest of the log would stay here
+            if seen is None or (_is_final(seen) and news[record.attempt_id].more):
+                continue  # after its end is told the service asks no more, and what is left would stay here
             if self._told.get(record.attempt_id) != _essence(seen):
                 self._sequence += 1
                 numbered[record.attempt_id] = seen.model_copy(
@@ -157,6 +157,9 @@ class Agent:
             case Lost(reason=reason):
                 self._say(record.attempt_id, reason)
                 self._saw(record, AttemptState.UNKNOWN, reason=reason, job_id=record.job_id)
+            case Finished():
+                reason = "The scheduler forgot the job; its last measure stands."
+                self._saw(record, AttemptState.FINISHED, reason=reason, job_id=record.job_id)
             case Follow() as follow:
                 self._follow(record, follow, traces.last_step)
 
@@ -174,6 +177,10 @@ class Agent:
             )
         except SchedulerUnknown as error:
             self._say(record.attempt_id, f"submitted or not, the scheduler does not say: {error.what}")
+        except Conflict:
+            raise
+        except ServiceError as error:  # only its code was asked for: others need not wait for it
+            self._say(record.attempt_id, f"waiting for its code: {error.what}")
         except (SiteError, TicketError, UsageError) as error:
             self._say(record.attempt_id, f"refused: {error.what}")
             self._saw(record, AttemptState.FAILED, reason=f"Not submitted: {error.what}.", error=str(error), charge=0)

@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -76,16 +77,16 @@ def unpack(archive: bytes, target: Path) -> None:
     """Unpack a code bundle beside its place, then put it there in one rename.
 
     Raises:
-        SiteError: an entry points outside the folder, or it is no gzipped tar.
+        SiteError: an entry points outside the folder, or it is no gzipped tar, or is cut.
     """
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
     try:
+        aside.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             tar.extractall(aside, filter="data")
         aside.rename(target)
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise SiteError(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

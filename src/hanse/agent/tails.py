@@ -35,16 +35,21 @@ class News:
     log: LogChunk | None = None
     more_log: bool = False
     """The log goes on after this piece."""
+    more_steps: bool = False
     result: TrainResult | None = None
     steps_offset: int
     steps_sent_at: float
     log_offset: int
 
+    @property
+    def more(self) -> bool:
+        return self.more_log or self.more_steps
+
 
 def traces(run_dir: RunDir, number: int) -> Traces:
     attempt = run_dir.attempt(number)
     try:
-        holder, claimed = attempt.claim.read_text(encoding="utf-8").split("\n")[0].strip(), True
+        holder, claimed = attempt.claim.read_text("utf-8", "replace").split("\n")[0].strip(), True
     except FileNotFoundError:
         holder, claimed = "", False
     last = last_step(attempt)
@@ -71,7 +76,7 @@ def _last_row(attempt: AttemptDir) -> StepSummary | None:
 def news(record: Record, run_dir: RunDir, *, ended: bool) -> News:
     """What is new since the record's offsets; `ended` sends the last step however soon it came."""
     attempt = run_dir.attempt(record.assignment.number)
-    lines, steps_offset = _new_lines(attempt.steps, record.steps_offset, BACKLOG_BYTES)
+    lines, steps_offset, more_steps = _new_lines(attempt.steps, record.steps_offset, BACKLOG_BYTES)
     rows = [row for line in lines if (row := _step(line.decode("utf-8", "replace")))]
     kept: list[StepSummary] = []
     sent_at = record.steps_sent_at
@@ -79,7 +84,7 @@ def news(record: Record, run_dir: RunDir, *, ended: bool) -> News:
         if row.at.timestamp() - sent_at >= ROW_EVERY_S:
             kept.append(row)
             sent_at = row.at.timestamp()
-    if ended and (last := _last_row(attempt)) and last.at.timestamp() > sent_at:
+    if ended and not more_steps and (last := _last_row(attempt)) and last.at.timestamp() > sent_at:
         kept.append(last)
         sent_at = last.at.timestamp()
     chunk, more_log = log_chunk(record, attempt)
@@ -87,6 +92,7 @@ def news(record: Record, run_dir: RunDir, *, ended: bool) -> News:
         telemetry=TelemetryBatch(attempt_id=record.attempt_id, rows=tuple(kept)) if kept else None,
         log=chunk,
         more_log=more_log,
+        more_steps=more_steps,
         result=_result(run_dir) if ended and not record.result_sent else None,
         steps_offset=steps_offset,
         steps_sent_at=sent_at,
@@ -136,15 +142,16 @@ def _step(line: str) -> StepSummary | None:
         return None  # a line cut off when its writer was killed
 
 
-def _new_lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], int]:
+def _new_lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], int, bool]:
+    """Whole lines from `offset` on, where they end, and whether there may be more of them behind."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
             raw = file.read(limit)
     except FileNotFoundError:
-        return [], offset
+        return [], offset, False
     whole = raw[: raw.rfind(b"\n") + 1]
-    return whole.splitlines(), offset + len(whole)
+    return whole.splitlines(), offset + len(whole), bool(whole) and len(raw) == limit
 
 
 def _tail(path: Path, limit: int) -> list[str]:
