@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.cli import planning
-from hanse.cli.machine import resolve
 
 if TYPE_CHECKING:
     from hanse.contracts.job import JobSpec
@@ -53,7 +52,7 @@ def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
 
 def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
     """Print it all; nothing is sent anywhere."""
-    machine = resolve(machine_name or spec.where.machines[0])
+    machine = planning.machine_for(spec, spec_path, machine_name)
     plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
     job = job_for(spec, plan, machine)
     lines = script_lines(job, machine)

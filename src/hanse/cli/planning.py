@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from hanse.contracts.spec import TrainSpec
 
 
+_FRAME = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
+"""A line of a traceback."""
+
+
 def count_parameters(spec_path: Path) -> int:
     """Build the user's module in a process of its own (it needs torch) and count its parameters."""
     done = subprocess.run(
@@ -24,12 +29,26 @@ def count_parameters(spec_path: Path) -> int:
     last = done.stdout.strip().splitlines()[-1:] or [""]
     if done.returncode or not last[0].isdigit():
         said = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:] or ["it said nothing"]
+        places = _FRAME.findall(done.stderr)
+        own = [f"{file}:{line}" for file, line in places if Path(file).is_relative_to(spec_path.resolve().parent)]
         raise HanseError(
             f"The module named by model.entry could not be built here: {said[0].strip()}",
-            where=str(spec_path),
+            where=own[-1] if own else f"{spec_path}, key model.entry",
             fix="Mend the module, or write its parameter count as model.parameters to plan without building it.",
         )
     return int(last[0])
+
+
+def machine_for(spec: TrainSpec, spec_path: Path, name: str | None) -> Machine:
+    """The machine called `name`, else the first the spec allows."""
+    from hanse.cli.machine import resolve
+
+    if name is not None:
+        return resolve(name)
+    try:
+        return resolve(spec.where.machines[0])
+    except UsageError as error:
+        raise UsageError(error.what, where=error.where or f"{spec_path}, key where.machines", fix=error.fix) from None
 
 
 def plan_for(
@@ -62,5 +81,5 @@ def plan_for(
         partition=partition or where.partition,
         layout=spec.layout,
         max_wall_time_s=where.wall_time_s,
-        max_accelerator_seconds=round(where.max_gpu_hours * SECONDS_PER_HOUR),
+        max_accelerator_seconds=max(1, round(where.max_gpu_hours * SECONDS_PER_HOUR)),
     )

@@ -92,7 +92,7 @@ def plan(made: Plan, machine: Machine) -> RenderableType:
     size = f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens"
     title = Text.assemble((work.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
     rows: list[tuple[str, RenderableType]] = [
-        ("Model", f"{size} in {made.steps:,} steps"),
+        ("Model", f"{size} in {made.steps:,} {'step' if made.steps == 1 else 'steps'}"),
         ("Step time", interval(made.step_time.total_s)),
         ("Throughput", interval(made.tokens_per_s, "tokens/s")),
         ("Memory", f"{format_bytes(made.memory.total)} of {format_bytes(made.memory.limit)} on the fullest rank"),
@@ -146,12 +146,17 @@ def decision(made: Decision) -> RenderableType:
 
 
 def runs(listed: Sequence[Run]) -> Table:
-    shown = table("Run", "Name", "State", "Steps", "Machine", "Used", "Started", right=("Steps", "Used"))
+    """An id and a state are never cut: the one is typed, the other looked for."""
+    shown = table("Run", "Name", "State", "Steps", "GPU-hours", "Machine", "Launched", right=("Steps", "GPU-hours"))
+    shown.padding = (0, 1, 0, 0)
+    for column in (shown.columns[0], shown.columns[2], shown.columns[6]):
+        column.no_wrap = True
+    shown.columns[1].overflow = shown.columns[5].overflow = "fold"
     for run in listed:
-        steps = f"{run.step:,} of {run.steps:,}" if run.steps else "–"
+        steps = f"{run.step:,}/{run.steps:,}" if run.steps else "–"
         machines = ", ".join(leg.machine for leg in run.legs)
-        used = format_gpu_hours(run.used_accelerator_seconds)
-        shown.add_row(run.id, run.name, state(run.state), steps, machines, used, when(run.created_at))
+        used = format_gpu_hours(run.used_accelerator_seconds).partition(NBSP)[0]
+        shown.add_row(run.id, run.name, state(run.state), steps, used, machines, when(run.created_at))
     return shown
 
 

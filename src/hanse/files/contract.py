@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from hanse.contracts.base import Contract
 from hanse.contracts.errors import SpecError
-from hanse.files.document import Document, KeyPath
+from hanse.files.document import Document, KeyPath, dotted
 
 C = TypeVar("C", bound=Contract)
 
@@ -141,6 +141,8 @@ def _sentence(model: type[Contract], error: ErrorDetails, key: KeyPath) -> tuple
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
         known = _known_keys(model, key[:-1])
+        if home := _home_of(model, key):
+            return f"this is a key of {home}, not of {dotted(key[:-1])}", "Check its indentation."
         return f"unknown key{nearest(str(key[-1]), known)}", f"Known here: {', '.join(known)}." if known else ""
     if kind == "missing":
         return f'the key "{error["loc"][-1]}" is missing', ""
@@ -165,7 +167,7 @@ def _wanted(kind: str, context: Mapping[str, Any]) -> str:
     }
     if kind in limits:
         words, name = limits[kind]
-        return f"{words} {context[name]}"
+        return f"{words} {_plain_number(context[name])}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(str(context["pattern"]), f"of the form {context['pattern']}")
     return {
@@ -191,6 +193,10 @@ def _wanted(kind: str, context: Mapping[str, Any]) -> str:
     }.get(kind, f"something else ({kind.replace('_', ' ')})")
 
 
+def _plain_number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a block of keys"
@@ -199,6 +205,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _home_of(model: type[BaseModel], key: KeyPath) -> str:
+    """The block around `key`'s own that takes a key of that name, in words; '' if none does."""
+    for depth in range(len(key) - 2, -1, -1):
+        if key[-1] in _known_keys(model, key[:depth]):
+            return dotted(key[:depth]) or "the whole file"
+    return ""
 
 
 def _known_keys(model: type[BaseModel], key: KeyPath) -> list[str]:

@@ -98,7 +98,8 @@ def parse(text: str, *, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise SpecError(f"not valid YAML: {error.problem or error.context}", where=where, fix=_hint(error)) from None
+        what, fix = _told(error)
+        raise SpecError(f"not valid YAML: {what}", where=where, fix=fix) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {str(error).splitlines()[0]}", where=name) from None
     document = Document(name=name, data={})
@@ -110,13 +111,25 @@ def parse(text: str, *, name: str) -> Document:
     return document
 
 
-def _hint(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or ""
+def _told(error: yaml.MarkedYAMLError) -> tuple[str, str]:
+    """What PyYAML found, in the words of somebody who writes keys and values, and what to do."""
+    problem = error.problem or error.context or "it cannot be read"
     if "'\\t'" in problem:
-        return "Indent with spaces; YAML does not take tabs."
+        return "a tab stands here", "Indent with spaces; YAML does not take tabs."
+    if "expected <block end>" in problem:
+        return "its indentation fits none of the lines above", "Begin the keys of one block in the same column."
     if "mapping values are not allowed" in problem:
-        return "Check the indentation, or put a value that contains ': ' in quotes."
-    return ""
+        return (
+            "a key stands here where none can be",
+            "Check its indentation and the line above it, or put a value that contains ': ' in quotes.",
+        )
+    if "could not find expected ':'" in problem:
+        return "a key without its ':' stands here, or just above", "Write key: value."
+    if "expected ',' or" in problem:
+        return f"the list or block opened above is not closed: {problem.partition(', but')[0]}", "Close the bracket."
+    if "found unexpected end of stream" in problem:
+        return "a quote opened above is not closed", "Close the quote."
+    return problem, ""
 
 
 class _Walk:

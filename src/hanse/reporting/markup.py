@@ -37,6 +37,11 @@ def text(value: str) -> Html:
     return Html(escape(_UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value), quote=True))
 
 
+def breakable(value: str) -> Html:
+    """`value` with leave to break lines after dots, hyphens and slashes: for names and addresses in narrow columns."""
+    return Html("<wbr>".join(text(part) for part in re.split(r"(?<=[./-])(?=[^./\s-])", value)))
+
+
 def join(*children: Child) -> Html:
     """The children one after another; None is left out, a list is walked through."""
     return Html("".join(_render(child) for child in children))

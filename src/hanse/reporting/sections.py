@@ -19,7 +19,7 @@ from hanse.contracts.units import (
 )
 from hanse.reporting import measured
 from hanse.reporting.bars import meter, meter_key
-from hanse.reporting.markup import Child, Html, h, join
+from hanse.reporting.markup import Child, Html, breakable, h, join
 from hanse.reporting.run_charts import attempts_figure, breakdown_figure, loss_figure, throughput_figure
 from hanse.reporting.tables import Column, Happening, facts, section, table, timeline
 from hanse.reporting.words import (
@@ -284,11 +284,29 @@ def decision_block(decision: Decision, title: str) -> Html:
             f"A person overruled the rules, which said “{was}”: {sentence(decision.override_reason)}",
             class_="small",
         )
-    rows: list[tuple[Child, ...]] = [
-        (h("code", f.rule), badge(VERDICT_LOOKS[f.verdict]), _reason(f), f.citation) for f in decision.findings
-    ]
     head = h("div", h("h3", title), badge(VERDICT_LOOKS[decision.verdict]), class_="row")
-    return join(head, by, turned, table(("Rule", "Result", "Why", "Where it stands"), rows) if rows else None)
+    return join(head, by, turned, _findings(decision.findings) if decision.findings else None)
+
+
+def _findings(findings: tuple[Finding, ...]) -> Html:
+    """What each rule says. Where a source was not the official text itself is said once if it holds for all."""
+    cited = [f for f in findings if f.citation]
+    second_hand = sum(f.confidence == "secondary" for f in cited)
+    for_all = second_hand == len(cited) > 1
+    rows: list[tuple[Child, ...]] = [
+        (h("code", breakable(f.rule)), badge(VERDICT_LOOKS[f.verdict]), _reason(f), _citation(f, mark=not for_all))
+        for f in findings
+    ]
+    made = table(("Rule", "Result", "Why", "Where it stands"), rows)
+    note = "These rules were read in secondary sources, not in the official texts."
+    return join(made, h("p", note, class_="small muted") if for_all else None)
+
+
+def _citation(finding: Finding, *, mark: bool) -> Html | None:
+    if not finding.citation:
+        return None
+    second_hand = mark and finding.confidence == "secondary"
+    return join(breakable(finding.citation), h("small", "Read in a secondary source.") if second_hand else None)
 
 
 def _reason(finding: Finding) -> Html:
@@ -297,7 +315,7 @@ def _reason(finding: Finding) -> Html:
         for text in (
             finding.condition and f"Condition: {sentence(finding.condition)}",
             finding.what_would_change_it and f"What would change it: {sentence(finding.what_would_change_it)}",
-            finding.confidence != "read" and "The rule's source was not read first-hand; it may ask, not decide.",
+            finding.confidence == "unread" and "Nobody has read the rule's source yet, so it may ask but not decide.",
         )
         if text
     ]

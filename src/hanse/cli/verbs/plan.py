@@ -22,12 +22,12 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
 ) -> None:
     from hanse.cli import planning, views
-    from hanse.cli.machine import LOCAL, resolve
+    from hanse.cli.machine import LOCAL
     from hanse.cli.output import note, print_json, tell
     from hanse.workloads.load import load_spec
 
     spec = load_spec(spec_path)
-    chosen = resolve(machine or spec.where.machines[0])
+    chosen = planning.machine_for(spec, spec_path, machine)
     plan = planning.plan_for(spec, spec_path, chosen, nodes=nodes, partition=partition)
     if as_json:
         print_json(plan)

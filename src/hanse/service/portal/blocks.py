@@ -14,6 +14,7 @@ from hanse.contracts.programme import Allocation
 from hanse.contracts.run import Run, RunState
 from hanse.contracts.units import format_percent
 from hanse.reporting.bars import meter, meter_key
+from hanse.reporting.happenings import told
 from hanse.reporting.markup import Child, Html, h, join
 from hanse.reporting.measured import hours
 from hanse.reporting.tables import Column, Happening, table, timeline
@@ -39,7 +40,6 @@ _GONE_WRONG = {
     "refused": "tone-bad",
     "declined": "tone-off",
 }
-_ACTIONS = {"cancelling": "asked to stop", "stopped": "stopped with a checkpoint"}
 _GONE_WELL = {"finished", "granted", "opened", "back"}
 
 
@@ -176,17 +176,15 @@ def events(
     """Oldest first, of very many the latest, and last what is expected. `numbers` are those of attempts, by id."""
     lines = []
     for event in happened[-limit:]:
-        _, subject, action = event.name.split(":")
+        action = event.name.rpartition(":")[2]
         tone = _GONE_WRONG.get(action, "tone-ok" if action in _GONE_WELL else "")
         number = (numbers or {}).get(event.subject_id)
-        done = _ACTIONS.get(action, action.replace("-", " "))
-        what = f"{subject.replace('-', ' ').capitalize()}{f' {number}' if number else ''} {done}"
         reason = sentence(event.reason)
         lines.append(
             Happening(
                 event.at,
                 join(
-                    h("b", f"{what}. "),
+                    h("b", f"{told(event, number)}. "),
                     reason + " " if reason else None,
                     h("span", f"By {event.actor}.", class_="muted"),
                 ),
