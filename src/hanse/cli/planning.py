@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.contracts.errors import HanseError, UsageError
+from hanse.contracts.errors import HanseError, PlanError, UsageError
 from hanse.contracts.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -74,12 +74,19 @@ def plan_for(
     if model is not None and model.entry is not None and model.parameters is None:
         counted = count_parameters(spec_path)
     where = spec.where
-    return make(
-        workload_of(spec, counted),
-        machine,
-        nodes=nodes or where.nodes,
-        partition=partition or where.partition,
-        layout=spec.layout,
-        max_wall_time_s=where.wall_time_s,
-        max_accelerator_seconds=max(1, round(where.max_gpu_hours * SECONDS_PER_HOUR)),
-    )
+
+    def within(attempts: int) -> Plan:
+        return make(
+            workload_of(spec, counted),
+            machine,
+            nodes=nodes or where.nodes,
+            partition=partition or where.partition,
+            layout=spec.layout,
+            max_wall_time_s=where.wall_time_s * attempts,
+            max_accelerator_seconds=max(1, round(where.max_gpu_hours * SECONDS_PER_HOUR)),
+        )
+
+    try:
+        return within(1)
+    except PlanError:
+        return within(where.max_attempts)  # a run longer than one job goes on in the next

@@ -98,8 +98,11 @@ class WhereSpec(Contract):
     nodes: Positive | None = None
     """None: the planner chooses."""
     wall_time_s: Positive = 3600
+    """Of one attempt, that is of one job. A longer run goes on in the next from its checkpoint."""
     max_gpu_hours: float = Field(gt=0)
+    """Of the whole run, over all attempts; it is refused if the plan needs more, and stopped if it comes to more."""
     max_attempts: Positive = 5
+    """Jobs a run may take, planned ones and those after a failure."""
 
 
 class CommandSpec(Contract):
