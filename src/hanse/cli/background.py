@@ -55,7 +55,7 @@ def alive(facts: Mapping[str, Any]) -> bool:
         process = psutil.Process(int(facts["pid"]))
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return facts["birth"] == birth(process.pid)
+        return bool(facts["birth"] == birth(process.pid))
     except (KeyError, TypeError, ValueError, psutil.Error):
         return False
 

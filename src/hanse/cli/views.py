@@ -225,7 +225,10 @@ def machine(shown: Machine) -> RenderableType:
     peaks = ", ".join(f"{significant(rate / 1e12)}{NBSP}TFLOP/s {name}" for name, rate in device.peak_flops.items())
     rows: list[tuple[str, RenderableType]] = [
         ("Site", f"{shown.site}{f', {shown.country}' if shown.country else ''} ({shown.status})"),
-        ("Nodes", f"{shown.nodes or 'unknown'} with {shown.accelerators_per_node} accelerators each"),
+        (
+            "Nodes",
+            f"{f'{shown.nodes:,}' if shown.nodes else 'unknown'} with {shown.accelerators_per_node} accelerators each",
+        ),
         ("Accelerator", f"{device.name}, {format_bytes(device.memory_bytes)}, {peaks}"),
         ("Memory", f"{format_bytes(device.memory_bytes_per_s)}/s"),
     ]
@@ -233,10 +236,12 @@ def machine(shown: Machine) -> RenderableType:
         if link:
             rows.append((name, f"{link.name}, {format_bytes(link.bytes_per_s)}/s, {format_seconds(link.latency_s)}"))
     if shown.partitions:
-        rows.append(("Partitions", ", ".join(part.name for part in shown.partitions)))
+        names = [part.name + (f" ({part.qos})" if part.qos else "") for part in shown.partitions]
+        rows.append(("Partitions", ", ".join(dict.fromkeys(names))))
     rows.append(("Scheduler", shown.scheduler.kind))
     if shown.billing:
-        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {shown.billing.unit} a node-hour"))
+        unit = shown.billing.unit + ("s" if shown.billing.unit.endswith("hour") else "")
+        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour"))
     if shown.calibration:
         fastest = max(shown.calibration.matmul.y)
         rows.append(

@@ -80,6 +80,7 @@ def job_of(
 ) -> JobSpec:
     """The job of one attempt: tokenise, then train; or the user's command."""
     known = next((p for p in machine.partitions if p.name == shape.partition), None)
+    steps: tuple[Step, ...]
     if spec.command is not None:
         steps = (Step(name="command", argv=("bash", "-c", spec.command.run), nodes=shape.nodes),)
     else:

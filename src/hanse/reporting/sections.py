@@ -306,7 +306,8 @@ def _citation(finding: Finding, *, mark: bool) -> Html | None:
     if not finding.citation:
         return None
     second_hand = mark and finding.confidence == "secondary"
-    return join(breakable(finding.citation), h("small", "Read in a secondary source.") if second_hand else None)
+    words = [breakable(word) if "://" in word else join(word) for word in finding.citation.split(" ")]
+    return join(Html(" ".join(words)), h("small", "Read in a secondary source.") if second_hand else None)
 
 
 def _reason(finding: Finding) -> Html:
