@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hanse.cli.output import note
 from hanse.contracts.errors import HanseError, UsageError
 from hanse.contracts.units import SECONDS_PER_HOUR
 
@@ -72,6 +73,9 @@ def plan_for(
     model = spec.model
     counted = None
     if model is not None and model.entry is not None and model.parameters is None:
+        note(
+            f"Building {model.entry} once to count its parameters; model.parameters in {spec_path.name} would spare it."
+        )
         counted = count_parameters(spec_path)
     where = spec.where
     return make(
