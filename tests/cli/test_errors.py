@@ -38,7 +38,7 @@ def test_an_error_is_set_as_what_where_tried_and_to_do() -> None:
 
 def test_long_text_hangs_under_its_word_on_a_narrow_terminal() -> None:
     lines = failure_lines(UsageError("one two three four five six seven eight nine ten"), 24)
-    assert lines[0] == "Error: one two three"
+    assert lines[0] == "Error: One two three"
     assert all(line.startswith("       ") and len(line) <= 24 for line in lines[1:])
 
 
@@ -118,3 +118,39 @@ def test_a_traceback_is_shown_only_when_asked_for(tmp_path: Path, debug: str, tr
     if not traced:
         assert done.returncode == 2
         assert "\x1b" not in done.stderr
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(hanse: Hanse, tmp_path: Path) -> None:
+    for out, said in ((tmp_path, "folder, not a file"), (tmp_path / "none" / "x.html", "no such folder")):
+        for verb in ("report", "demo"):
+            answer = hanse(verb, "--out", str(out))
+            assert answer.code == 2
+            assert said in answer.err
+
+
+def test_a_home_that_cannot_be_written_is_named_as_such(
+    hanse: Hanse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HANSE_HOME", str(tmp_path / "file"))
+    answer = hanse("status")
+    assert answer.code == 2
+    assert "HANSE_HOME" in answer.err
+    assert "folder of yours" in answer.err
+
+
+def test_an_address_without_a_scheme_is_told(hanse: Hanse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSE_URL", "hanse.example.eu")
+    monkeypatch.setenv("HANSE_TOKEN", "x")
+    answer = hanse("status")
+    assert answer.code == 2
+    assert "https://" in answer.err
+
+
+def test_an_error_begins_with_a_capital_but_a_key_stays_as_it_is_written() -> None:
+    assert failure_lines(HanseError("there is no such file", fix="hanse doctor"), None) == [
+        "Error: There is no such file",
+        "  To do: hanse doctor",
+    ]
+    assert failure_lines(HanseError("batch: must be a number"), None) == ["Error: batch: must be a number"]
+    assert failure_lines(HanseError("it said \x1b[2Jnothing"), None) == ["Error: It said nothing"]

@@ -122,3 +122,23 @@ def test_versions_are_told_without_importing_what_they_are_of(hanse: Hanse) -> N
     versions = json.loads(hanse("version", "--json").out)
     assert versions["python"].startswith("3.")
     assert versions["hanse"]
+
+
+def test_on_eighty_columns_no_id_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    from hanse.cli import views
+    from hanse.machines import catalogue
+    from tests.reporting import records
+
+    narrow = Console(file=io.StringIO(), width=80)
+    narrow.print(views.machines([catalogue.load(one) for one in catalogue.ids()]))
+    runs = [made().run for made in records.ALL.values()]
+    narrow.print(views.runs(runs))
+    shown = narrow.file.getvalue()  # type: ignore[attr-defined]
+    for name in (*catalogue.ids(), *(run.id for run in runs)):
+        assert name in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80

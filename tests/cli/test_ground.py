@@ -131,3 +131,19 @@ def test_what_a_program_said_before_it_was_started_anew_is_not_given_as_its_last
     begins = log.stat().st_size
     log.write_text("old trouble\nnew trouble\n")
     assert last_lines(log, begins) == ("new trouble",)
+
+
+def test_stopping_waits_for_a_command_that_is_starting_what_is_stopped(own_home: Path) -> None:
+    import threading
+
+    from hanse.cli import background
+
+    said: list[list[str]] = []
+    (own_home / "service").mkdir(parents=True)
+    stopping = threading.Thread(target=lambda: said.append(embedded.stop_all()))
+    with background.only_one(own_home / "service" / "start.lock"):
+        stopping.start()
+        stopping.join(0.2)
+        assert not said
+    stopping.join(10)
+    assert said == [[]]

@@ -9,15 +9,18 @@ from itertools import pairwise
 
 import pytest
 
+from hanse.contracts.base import now
+from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import RunState
 from hanse.contracts.units import NBSP
 from hanse.reporting.measured import breakdown, comparisons, repeated_steps
 from hanse.reporting.run_report import render
+from hanse.reporting.sections import decision_block
 from hanse.reporting.sentences import opening
 from tests.reporting import records
 
-_VOID = {"meta", "br", "link", "input"}
+_VOID = {"meta", "br", "wbr", "link", "input"}
 
 
 class Reader(HTMLParser):
@@ -177,7 +180,7 @@ def test_the_gate_shows_its_findings_citations_and_conditions() -> None:
     text = Reader(render(records.finished())).text
     assert "Regulation (EU) 2024/1689, Article 53(1)(d)" in text
     assert "Conditions to keep Acknowledge the programme in publications." in text
-    assert "it may ask, not decide" in text
+    assert "secondary source" in text
 
 
 def test_a_report_closes_with_where_it_comes_from() -> None:
@@ -190,3 +193,20 @@ def test_a_report_closes_with_where_it_comes_from() -> None:
 
 def test_a_run_of_thousands_of_steps_is_still_a_small_file() -> None:
     assert len(render(records.long())) < 1_500_000
+
+
+def test_where_a_rule_was_read_is_said_as_it_is_and_once_where_it_holds_for_all() -> None:
+    page = render(records.finished())
+    assert "Nobody has read" not in page
+    finding = Finding(rule="a.b-c", verdict="allow", reason="Fine.", citation="Art. 5", confidence="secondary")
+    read, unread = (finding.model_copy(update={"confidence": word}) for word in ("read", "unread"))
+
+    def shown(*findings: Finding) -> str:
+        made = Decision(subject="x", verdict="allow", findings=findings, decided_at=now(), decided_by="rules")
+        return str(decision_block(made, "The gate"))
+
+    assert shown(finding, finding).count("secondary sources") == shown(finding).count("secondary sources") == 1
+    assert "Read in a secondary source." not in shown(finding)
+    assert shown(finding, finding, read).count("Read in a secondary source.") == 2
+    assert "secondary" not in shown(read) and "Nobody has read" in shown(unread)
+    assert "<code>a.<wbr>b-<wbr>c</code>" in shown(read)

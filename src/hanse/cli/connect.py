@@ -31,6 +31,12 @@ def configured() -> Endpoint | None:
         UsageError: half of it was given, or config.toml is damaged.
     """
     url, token = os.environ.get(jobenv.URL, ""), os.environ.get(jobenv.TOKEN, "")
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{url!r} is no address of a service.",
+            where=f"{jobenv.URL} in the environment",
+            fix="It begins with https:// (or http:// for this machine).",
+        )
     if url and token:
         return Endpoint(url.rstrip("/"), token, "environment")
     if url or token:

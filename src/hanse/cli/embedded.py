@@ -86,6 +86,22 @@ def refuse_here(here: Home) -> None:
         )
 
 
+def _require_place(here: Home) -> None:
+    """Raises UsageError where nothing can be kept."""
+    try:
+        here.service.mkdir(mode=0o700, parents=True, exist_ok=True)
+        writable = os.access(here.service, os.W_OK)
+        why = "it is read-only for you"
+    except OSError as error:
+        writable, why = False, (error.strerror or str(error)).lower()
+    if not writable:
+        raise UsageError(
+            f"Hanse cannot keep its state there: {why}.",
+            where=f"{jobenv.HOME} {short(here.root)}",
+            fix=f"Set {jobenv.HOME} to a folder of yours on a local disk.",
+        )
+
+
 def service_status() -> Service | None:
     """The embedded service, if its process lives."""
     facts = background.read_json(home().endpoint)
@@ -118,6 +134,7 @@ def ensure() -> Service:
     """The embedded service and the local agent, running; what died is started again."""
     here = home()
     refuse_here(here)
+    _require_place(here)
     with background.only_one(here.service / "start.lock"):
         service = service_status()
         if service is None or not (answers(service) or answers(service, within_s=PATIENT_S)):
@@ -165,9 +182,13 @@ def _start_agent(here: Home) -> None:
 
 def stop_all() -> list[str]:
     """Stop agent and service; say what was stopped. Jobs go on and are adopted at the next start."""
-    here, stopped = home(), []
-    for name, path in (("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
-        if background.stop(background.read_json(path)):
-            stopped.append(name)
-        path.unlink(missing_ok=True)
+    here = home()
+    stopped: list[str] = []
+    if not here.service.exists():
+        return stopped
+    with background.only_one(here.service / "start.lock"):  # what another command starts meanwhile is not lost sight of
+        for name, path in (("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
+            if background.stop(background.read_json(path)):
+                stopped.append(name)
+            path.unlink(missing_ok=True)
     return stopped

@@ -19,6 +19,7 @@ from hanse.cli.calibrate import calibrated
 from hanse.cli.checks import examine
 from hanse.cli.compute import hours_for
 from hanse.cli.home import home, short
+from hanse.cli.output import require_file_can_be
 from hanse.cli.plaintext import plain
 from hanse.cli.story import INDENT, Story
 from hanse.cli.watch import follow, keeps_going
@@ -105,6 +106,7 @@ class Journey:
                 f"The demo plays on a service of its own, and {' and '.join(given)} names another.",
                 fix="Run it without: env -u HANSE_URL -u HANSE_TOKEN HANSE_HOME=/tmp/hanse-demo hanse demo",
             )
+        require_file_can_be(self.out)
         embedded.refuse_here(home())
         lacking = [check for check in examine() if check.blocks_demo]
         if lacking:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.cli import bundle, pick, planning
-from hanse.cli.machine import unknown
+from hanse.cli.machine import resolve, unknown
 from hanse.cli.output import ProgramError
 from hanse.contracts.errors import UsageError
 from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes
@@ -48,6 +48,7 @@ def _allowed(spec: TrainSpec, machine: str | None, spec_path: Path) -> Sequence[
     allowed = spec.where.machines
     if machine is None:
         return allowed
+    machine = resolve(machine).id if machine not in allowed else machine
     if machine not in allowed:
         raise UsageError(
             f"{spec_path.name} does not allow {machine!r}; it allows {', '.join(allowed)}.",

@@ -11,12 +11,13 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from hanse.cli.plaintext import plain
-from hanse.contracts.errors import HanseError, PolicyError
+from hanse.contracts.errors import HanseError, PolicyError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -109,14 +110,37 @@ def history_word(error: HanseError) -> str:
     return "Said:  " if isinstance(error, ProgramError) else "Tried: "
 
 
+def _begun(text: str) -> str:
+    """With a capital, unless it begins with what is typed as it stands: a key, a name, a command."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first != "hanse" else text
+
+
+def require_file_can_be(out: Path) -> None:
+    """Nothing if `out` can be written; said before the work, not after it.
+
+    Raises:
+        UsageError: it is a folder, or its folder is not there or not writable.
+    """
+    folder = out.absolute().parent
+    if out.is_dir():
+        raise UsageError(
+            "This is a folder, not a file.", where=str(out), fix=f"For instance: --out {out / 'report.html'}"
+        )
+    if not folder.is_dir():
+        raise UsageError("There is no such folder.", where=str(folder), fix="Make it first, or choose another --out.")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise UsageError("It cannot be written.", where=str(out), fix="Choose another --out.")
+
+
 def failure_lines(error: HanseError, width: int | None) -> list[str]:
     """The message as lines, with hanging indents; `width` None leaves lines unwrapped."""
-    rows = [("Error: ", error.what)]
+    rows = [("Error: ", _begun(error.what))]
     if error.where:
         rows.append(("  Where: ", error.where))
     rows += [(f"  {history_word(error)}", line) for line in error.history]
     if error.fix:
-        rows.append(("  To do: ", error.fix))
+        rows.append(("  To do: ", _begun(error.fix)))
     lines: list[str] = []
     for head, said in rows:
         text = plain(said)

@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from hanse.contracts.errors import HanseError, PlanError, UsageError
+=======
+from hanse.cli.output import note
+from hanse.contracts.errors import HanseError, UsageError
+>>>>>>> polish
 from hanse.contracts.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -72,6 +77,9 @@ def plan_for(
     model = spec.model
     counted = None
     if model is not None and model.entry is not None and model.parameters is None:
+        note(
+            f"Building {model.entry} once to count its parameters; model.parameters in {spec_path.name} would spare it."
+        )
         counted = count_parameters(spec_path)
     where = spec.where
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -56,11 +57,19 @@ def pairs(rows: Iterable[tuple[str, RenderableType]], indent: int = 2) -> Render
     return Padding(grid, (0, 0, 0, indent))
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """An open table: a header in bold, no rules; it stays readable in a pipe."""
+def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """An open table: a header in bold, no rules; it stays readable in a pipe.
+
+    Figures (`right`) and what is typed again or looked for (`whole`) are never cut; other text folds where it must.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in right or column in whole,
+            overflow="fold",
+        )
     return made
 
 
@@ -147,11 +156,9 @@ def decision(made: Decision) -> RenderableType:
 
 def runs(listed: Sequence[Run]) -> Table:
     """An id and a state are never cut: the one is typed, the other looked for."""
-    shown = table("Run", "Name", "State", "Steps", "GPU-hours", "Machine", "Launched", right=("Steps", "GPU-hours"))
+    names = ("Run", "Name", "State", "Steps", "GPU-hours", "Machine", "Launched")
+    shown = table(*names, right=("Steps", "GPU-hours"), whole=("Run", "State", "Launched"))
     shown.padding = (0, 1, 0, 0)
-    for column in (shown.columns[0], shown.columns[2], shown.columns[6]):
-        column.no_wrap = True
-    shown.columns[1].overflow = shown.columns[5].overflow = "fold"
     for run in listed:
         steps = f"{run.step:,}/{run.steps:,}" if run.steps else "–"
         machines = ", ".join(leg.machine for leg in run.legs)
@@ -183,7 +190,16 @@ def run(shown: Run) -> RenderableType:
 
 
 def allocations(listed: Sequence[Allocation]) -> Table:
-    shown = table("Allocation", "Project", "Machine", "Free", "Granted", "Until", right=("Free", "Granted"))
+    shown = table(
+        "Allocation",
+        "Project",
+        "Machine",
+        "Free",
+        "Granted",
+        "Until",
+        right=("Free", "Granted"),
+        whole=("Allocation", "Until"),
+    )
     for one in listed:
         free, granted = (
             format_gpu_hours(amount) for amount in (one.free_accelerator_seconds, one.granted_accelerator_seconds)
@@ -206,15 +222,16 @@ def application(shown: Application) -> RenderableType:
 
 
 def machines(listed: Sequence[Machine]) -> Table:
-    shown = table("Id", "Site", "Country", "Nodes", "Per node", "Accelerator", "Status", right=("Nodes", "Per node"))
+    shown = table(
+        "Id", "Nodes", "Per node", "Accelerator", "Site", "Status", right=("Nodes", "Per node"), whole=("Id",)
+    )
     for one in listed:
         shown.add_row(
             one.id,
-            one.site,
-            one.country or "–",
             f"{one.nodes:,}" if one.nodes else "–",
             str(one.accelerators_per_node),
             one.accelerator.name,
+            f"{one.site}, {one.country}" if one.country else one.site,
             one.status,
         )
     return shown
@@ -225,7 +242,10 @@ def machine(shown: Machine) -> RenderableType:
     peaks = ", ".join(f"{significant(rate / 1e12)}{NBSP}TFLOP/s {name}" for name, rate in device.peak_flops.items())
     rows: list[tuple[str, RenderableType]] = [
         ("Site", f"{shown.site}{f', {shown.country}' if shown.country else ''} ({shown.status})"),
-        ("Nodes", f"{shown.nodes or 'unknown'} with {shown.accelerators_per_node} accelerators each"),
+        (
+            "Nodes",
+            f"{f'{shown.nodes:,}' if shown.nodes else 'unknown'} with {shown.accelerators_per_node} accelerators each",
+        ),
         ("Accelerator", f"{device.name}, {format_bytes(device.memory_bytes)}, {peaks}"),
         ("Memory", f"{format_bytes(device.memory_bytes_per_s)}/s"),
     ]
@@ -233,10 +253,12 @@ def machine(shown: Machine) -> RenderableType:
         if link:
             rows.append((name, f"{link.name}, {format_bytes(link.bytes_per_s)}/s, {format_seconds(link.latency_s)}"))
     if shown.partitions:
-        rows.append(("Partitions", ", ".join(part.name for part in shown.partitions)))
+        names = [part.name + (f" ({part.qos})" if part.qos else "") for part in shown.partitions]
+        rows.append(("Partitions", ", ".join(dict.fromkeys(names))))
     rows.append(("Scheduler", shown.scheduler.kind))
     if shown.billing:
-        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {shown.billing.unit} a node-hour"))
+        unit = re.sub(r"hour\b", "hours", shown.billing.unit, count=1)
+        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour"))
     if shown.calibration:
         fastest = max(shown.calibration.matmul.y)
         rows.append(
@@ -249,5 +271,9 @@ def machine(shown: Machine) -> RenderableType:
         parts += ["", Text("Notes", style="bold"), sentences(shown.notes)]
     if shown.sources:
         parts += ["", Text("Sources", style="bold")]
-        parts.append(sentences(f"{s.part}: {s.url} ({s.confidence}, read {s.read_on})" for s in shown.sources))
+        parts.append(
+            sentences(
+                f"{s.part}{f': {s.url}' if s.url else ''} ({s.confidence}, read {s.read_on})" for s in shown.sources
+            )
+        )
     return Group(*parts)

@@ -15,7 +15,7 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"  # HTML does not allow them
     "\u202a-\u202e\u2066-\u2069]"  # they turn the direction of the text around them
 )
-_VOID = frozenset({"meta", "br", "link", "input"})
+_VOID = frozenset({"meta", "br", "wbr", "link", "input"})
 
 
 class Html(str):

@@ -272,9 +272,15 @@ def gate(record: RunRecord) -> Html:
 
 
 def decision_block(decision: Decision, title: str) -> Html:
-    """A decision, who made it, and each finding with where it stands."""
+    """A decision, who made it, and each finding with where it stands. What holds for every source is said once."""
+    cited = [finding for finding in decision.findings if finding.citation]
+    second_hand = bool(cited) and all(finding.confidence == "secondary" for finding in cited)
     by = h(
-        "p", f"Decided by {decision.decided_by}, ", when(decision.decided_at, form="full"), ".", class_="small muted"
+        "p",
+        f"Decided by {decision.decided_by}, ",
+        when(decision.decided_at, form="full"),
+        ". What is cited was read in secondary sources, not in the official texts." if second_hand else ".",
+        class_="small muted",
     )
     turned = None
     if decision.overridden_from:
@@ -284,29 +290,20 @@ def decision_block(decision: Decision, title: str) -> Html:
             f"A person overruled the rules, which said “{was}”: {sentence(decision.override_reason)}",
             class_="small",
         )
-    head = h("div", h("h3", title), badge(VERDICT_LOOKS[decision.verdict]), class_="row")
-    return join(head, by, turned, _findings(decision.findings) if decision.findings else None)
-
-
-def _findings(findings: tuple[Finding, ...]) -> Html:
-    """What each rule says. Where a source was not the official text itself is said once if it holds for all."""
-    cited = [f for f in findings if f.citation]
-    second_hand = sum(f.confidence == "secondary" for f in cited)
-    for_all = second_hand == len(cited) > 1
     rows: list[tuple[Child, ...]] = [
-        (h("code", breakable(f.rule)), badge(VERDICT_LOOKS[f.verdict]), _reason(f), _citation(f, mark=not for_all))
-        for f in findings
+        (h("code", breakable(f.rule)), badge(VERDICT_LOOKS[f.verdict]), _reason(f), _citation(f, mark=not second_hand))
+        for f in decision.findings
     ]
-    made = table(("Rule", "Result", "Why", "Where it stands"), rows)
-    note = "These rules were read in secondary sources, not in the official texts."
-    return join(made, h("p", note, class_="small muted") if for_all else None)
+    head = h("div", h("h3", title), badge(VERDICT_LOOKS[decision.verdict]), class_="row")
+    return join(head, by, turned, table(("Rule", "Result", "Why", "Where it stands"), rows) if rows else None)
 
 
 def _citation(finding: Finding, *, mark: bool) -> Html | None:
     if not finding.citation:
         return None
     second_hand = mark and finding.confidence == "secondary"
-    return join(breakable(finding.citation), h("small", "Read in a secondary source.") if second_hand else None)
+    words = [breakable(word) if "://" in word else join(word) for word in finding.citation.split(" ")]
+    return join(Html(" ".join(words)), h("small", "Read in a secondary source.") if second_hand else None)
 
 
 def _reason(finding: Finding) -> Html:

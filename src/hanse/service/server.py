@@ -64,15 +64,18 @@ def serve(home: Path, *, host: str = "127.0.0.1", port: int = 8000, embedded: bo
 def _require_free(host: str, port: int) -> None:
     """Look before the work of starting; gunicorn would say it late and five times."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    where = f"--host {host} --port {port}"
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror as error:
+            raise UsageError(f"{host} is no address of this machine", where=where, fix="leave --host out") from error
         except OSError as error:
             raise UsageError(
                 f"{host}:{port} cannot be listened on: {error.strerror}",
-                where="--port",
-                fix="choose another port, or 0",
+                where=where,
+                fix="choose another port, or 0, and an address of this machine",
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -54,4 +55,5 @@ def run(
             f"The agent of {described.id} stopped. Its jobs go on; it finds them again at its next start.", err=True
         )
     finally:
-        own.unlink(missing_ok=True)
+        if background.read_json(own).get("pid") == os.getpid():
+            own.unlink(missing_ok=True)

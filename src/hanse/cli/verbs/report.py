@@ -16,8 +16,10 @@ def run(
     from hanse.cli import pick
     from hanse.cli.connect import client as connect
     from hanse.cli.home import short
-    from hanse.cli.output import print_json, tell
+    from hanse.cli.output import print_json, require_file_can_be, tell
 
+    if not as_json:
+        require_file_can_be(out)
     client = connect()
     record = client.record(pick.run(client, run_id).id)
     if as_json:
