@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - tables read better uncut
 """Every mistake in train.yaml is told once, in plain words, with file, line and key."""
 
 from __future__ import annotations

@@ -8,12 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from hanse.contracts.errors import HanseError, PlanError, UsageError
-=======
 from hanse.cli.output import note
-from hanse.contracts.errors import HanseError, UsageError
->>>>>>> polish
+from hanse.contracts.errors import HanseError, PlanError, UsageError
 from hanse.contracts.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
