@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,14 @@ import pytest
 from hanse.training.count import count
 from hanse.workloads import shapes
 from hanse.workloads.load import load_spec
+from hanse.workloads.schema import train_schema
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_editors_find_the_schema_of_train_yaml_and_it_is_the_present_one() -> None:
+    written = json.loads((EXAMPLES / "train.schema.json").read_text())
+    assert written == train_schema(), "python -m hanse.workloads.schema > examples/train.schema.json"
 
 
 @pytest.mark.parametrize("name", ["stdlib-lm", "own-model", "any-command"])
@@ -21,7 +28,7 @@ def test_an_example_is_a_spec_that_teaches(name: str) -> None:
     path = EXAMPLES / name / "train.yaml"
     assert load_spec(path).name == name
     first, *lines = path.read_text().splitlines()
-    assert first.startswith("# yaml-language-server: $schema=")
+    assert first.startswith("# yaml-language-server: $schema=../train.schema.json")
     assert max(map(len, lines)) <= 120
 
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Final
@@ -25,6 +26,8 @@ from hanse.training.say import say
 
 JOIN_TIMEOUT_S: Final = 300
 """How long nodes wait for one another: starting Python from a busy parallel file system can take minutes."""
+
+LEAVE_TIMEOUT_S: Final = 20.0
 
 STOP_SIGNALS: Final = (signal.SIGUSR1, signal.SIGTERM)
 USAGE: Final = "usage: hanse train [--prepare] [--no-ticket]"
@@ -71,7 +74,6 @@ def _train(job: Job, passed_on: list[str]) -> int:
     _check(job, no_ticket="--no-ticket" in passed_on)
     command = torchrun_command(job, os.environ) + passed_on
     os.environ.update(rank_environment(job, os.environ))
-    started: list[subprocess.Popen[bytes]] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         job.attempt.stop.touch()
@@ -88,11 +90,34 @@ def _train(job: Job, passed_on: list[str]) -> int:
         die_with_parent(parent)
         os.environ["HANSE_TORCHRUN_PID"] = str(os.getpid())
 
-    started.append(subprocess.Popen(command, preexec_fn=in_child))
-    code = started[0].wait()
+    code = _wait(subprocess.Popen(command, preexec_fn=in_child), job)
     if code:
         say(f"node {job.node_rank} on {socket.gethostname()}: its ranks ended with {code}")
     return code if code >= 0 else 128 - code
+
+
+def _wait(torchrun: subprocess.Popen[bytes], job: Job) -> int:
+    """torchrun's exit code, or 0 once the run is FINISHED: then nothing that happens on the way out matters.
+
+    torchrun waits up to five minutes for the other nodes' to end, also for one that is gone.
+    """
+    while True:
+        try:
+            code = torchrun.wait(LEAVE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            if _finished_for(job, LEAVE_TIMEOUT_S):
+                torchrun.kill()
+                torchrun.wait()
+                return 0
+            continue
+        return 0 if job.run.finished.exists() else code
+
+
+def _finished_for(job: Job, seconds: float) -> bool:
+    try:
+        return time.time() - job.run.finished.stat().st_mtime > seconds
+    except FileNotFoundError:
+        return False
 
 
 def torchrun_command(job: Job, environment: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -45,7 +45,6 @@ def run(*, no_ticket: bool = False) -> None:
     device = compat.device_of(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(compat.backend_of(device), timeout=COLLECTIVE_TIMEOUT)
     work(job, device, stop_asked)
-    dist.destroy_process_group()
 
 
 def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
@@ -66,7 +65,7 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
         say(f"stopped as asked at step {position.step} of {job.steps}; the next attempt goes on from there")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> NoReturn:
     die_with_parent(os.environ.get("HANSE_TORCHRUN_PID"))
     try:
         run(no_ticket="--no-ticket" in arguments)
@@ -77,15 +76,24 @@ def main(arguments: Sequence[str]) -> int:
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         lost = isinstance(error, RuntimeError) and any(word in str(error) for word in ("onnection", "peer", "imed out"))
         _fail(f"{'lost contact with another rank: ' if lost else ''}{type(error).__name__}: {first}")
-    return 0
+    _leave(0)
 
 
-def _fail(what: str) -> None:
+def _leave(code: int) -> NoReturn:
+    """End here and now, all files being written and closed.
+
+    Taking a process group down in order, while peers are ahead, behind or stuck, now and then hangs (NCCL) or aborts
+    (gloo's threads: seen with torch 2.13); and peers that wait for this rank are told by its sockets closing.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(what: str) -> NoReturn:
     rank = os.environ.get("RANK", "?")
     say(f"FAILED rank {rank} on {socket.gethostname()}: {what}")
-    sys.stderr.flush()
-    # Not sys.exit: closing a process group whose peers are stuck can hang, and they wait for these sockets to close.
-    os._exit(1)
+    _leave(1)
 
 
 def _listen(job: Job) -> Callable[[], bool]:
@@ -108,4 +116,4 @@ def _introduce(job: Job, device: torch.device) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
