@@ -83,12 +83,12 @@ def machine() -> str:
 
 def replace_block(text: str, name: str, content: str) -> str:
     """`text` with what stands between the marks of `name` replaced; the marks must be there."""
-    begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"no block {name!r} in the text")
-    return f"{before}{begin}{content}{end}{after}"
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _row(cells: Sequence[str]) -> str:

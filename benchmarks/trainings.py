@@ -23,8 +23,8 @@ RANKS = 2
 TEXTS = f"{sysconfig.get_paths()['stdlib']}/asyncio/*.py"
 """What is read does not change how long a step takes; a megabyte of it is tokenised in seconds."""
 EXAMPLE = Path(__file__).parent.parent / "examples" / "stdlib-lm" / "train.yaml"
-WIDE = ModelShape(layers=4, hidden=384, heads=6, kv_heads=6, ffn=1024, vocab=2048, context=128)
-LONG = ModelShape(layers=3, hidden=192, heads=6, kv_heads=2, ffn=512, vocab=2048, context=384)
+WIDE = ModelShape(layers=3, hidden=256, heads=8, kv_heads=8, ffn=704, vocab=2048, context=128)
+LONG = ModelShape(layers=2, hidden=128, heads=4, kv_heads=2, ffn=352, vocab=2048, context=256)
 
 
 def spec(name: str, shape: ModelShape | None = None, *, batch: int = 16, steps: int = 100_000) -> TrainSpec:
