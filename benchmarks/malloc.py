@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.figures import Table, alternate, load, ratios
 from benchmarks.ranks import Ranks
 from benchmarks.trainer_overhead import LAYOUT, STEPS
-from benchmarks.trainings import WIDE, make_run, spec
+from benchmarks.trainings import make_run, spec
 
 NAMES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 KEEPING = dict(zip(NAMES, (str(32 << 20), str(1 << 30), str(64 << 20)), strict=True))
@@ -22,7 +22,7 @@ HEADER = ("model", "step, memory kept", "step, glibc's defaults", "kept / defaul
 
 def measure(scratch: Path) -> Table:
     rows, medians = [], []
-    for training in (spec("stdlib-lm"), spec("wide", WIDE)):
+    for training in (spec("stdlib-lm"),):
         kept, given = (make_run(scratch / f"{training.name}-{which}", training, layout=LAYOUT) for which in "kd")
         with Ranks(KEEPING) as keeping, Ranks(without=NAMES) as default:
             pairs = alternate(
@@ -30,7 +30,7 @@ def measure(scratch: Path) -> Table:
                 budget_s=BUDGET_S,
             )
         wall, cpu = (ratios((ours[at], theirs[at]) for ours, theirs in pairs) for at in (0, 1))
-        medians.append(wall.median)
+        medians += [wall.median, cpu.median]
         kept_s, given_s = (statistics.median(turn.step_s for turn in each) for each in zip(*pairs, strict=True))
         rows.append(
             (training.name, f"{kept_s * 1e3:.0f} ms", f"{given_s * 1e3:.0f} ms", str(wall), str(cpu), load())

@@ -35,7 +35,7 @@ class Turn(NamedTuple):
 
 
 class Ranks:
-    """`RANKS` such processes, with the environment that Hanse's launcher gives its ranks, changed by `environment`."""
+    """`RANKS` such processes, with the threads and the network that Hanse's launcher gives its ranks."""
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, without: Sequence[str] = ()) -> None:
         self._attempts: dict[Path, int] = {}
