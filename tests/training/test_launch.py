@@ -9,7 +9,7 @@ import pytest
 
 from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
-from hanse.training import launch
+from hanse.training import allocator, launch
 from hanse.training.job import Job
 from tests.training.hands import make_job, make_run, make_spec, variables, write_texts
 
@@ -63,6 +63,18 @@ def test_nodes_on_one_host_share_its_cores_and_its_loopback(given: dict[str, str
 def test_what_the_site_has_set_is_left_alone(given: dict[str, str]) -> None:
     job = Job.from_environment(given)
     assert "OMP_NUM_THREADS" not in launch.rank_environment(job, given | {"OMP_NUM_THREADS": "7"})
+
+
+def test_a_cpu_keeps_its_memory_between_steps_unless_the_user_says_how(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job = Job.from_environment(given)
+    monkeypatch.setattr(allocator, "_DRIVERS", (tmp_path / "no-driver",))
+    added = launch.rank_environment(job, given | {"MALLOC_TOP_PAD_": "0"})
+    assert {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} <= set(added)
+    assert "MALLOC_TOP_PAD_" not in added
+    monkeypatch.setattr(allocator, "_DRIVERS", (tmp_path,))
+    assert not any(name.startswith("MALLOC_") for name in launch.rank_environment(job, given))
 
 
 def test_the_launcher_starts_without_torch() -> None:

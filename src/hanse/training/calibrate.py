@@ -24,6 +24,7 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import HanseError, TrainingError
 from hanse.contracts.machine import Calibration, Curve
 from hanse.contracts.workload import ModelShape
+from hanse.training import allocator
 from hanse.training.durable import write_atomically
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class Rank:
 def calibrate(ranks: int, out: Path) -> None:
     """Start the ranks, wait for them, and leave a Calibration at `out`. Raises TrainingError if a rank fails."""
     threads = max(1, len(os.sched_getaffinity(0)) // ranks)
-    environment = {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo"} | os.environ
+    environment = {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo", **allocator.settings()} | os.environ
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,

@@ -20,6 +20,7 @@ from typing import Final
 
 from hanse.contracts import jobenv
 from hanse.contracts.errors import HanseError, UsageError
+from hanse.training import allocator
 from hanse.training.job import Job
 from hanse.training.parent import die_with_parent
 from hanse.training.say import say
@@ -145,6 +146,7 @@ def rank_environment(job: Job, environment: Mapping[str, str]) -> dict[str, str]
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // sharing)), "PYTHONUNBUFFERED": "1",
         # torchrun's --signals-to-handle, which releases before it ignore in this form: leave TERM to the ranks.
         "PET_SIGNALS_TO_HANDLE": "SIGINT",
+        **allocator.settings(),
     }  # fmt: skip
     if loopback:
         wanted["GLOO_SOCKET_IFNAME"] = "lo"
