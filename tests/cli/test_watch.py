@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hanse.cli import watch
+from hanse.cli.output import ProgramError
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Run
@@ -139,3 +140,26 @@ def test_a_sparkline_is_never_wider_than_asked_and_the_highest_is_highest(values
     if len(values) <= width and max(values) - min(values) > 1e-6:
         assert line[values.index(max(values))] == watch.BARS[-1]
         assert line[values.index(min(values))] == watch.BARS[0]
+
+
+def test_a_picture_leaves_room_for_the_ctrl_c_a_terminal_writes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "POLL_S", 0.0)
+    out = Console(file=io.StringIO(), width=80, force_terminal=True, no_color=True)
+    watch.follow(Service(records.under_way(), records.finished()), records.under_way().run, out)  # type: ignore[arg-type]
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", out.file.getvalue())  # type: ignore[attr-defined]
+    assert max(len(line) for line in re.split("[\r\n]+", shown)) <= 78
+
+
+def test_a_service_that_cannot_be_started_again_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "POLL_S", 0.0)
+    answers = [ProgramError("The embedded service ended with code 1."), Service(records.finished())]
+
+    def reconnect() -> Service:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    out = Console(file=io.StringIO(), width=300)
+    away = Service(ServiceError("no route"))
+    assert watch.follow(away, records.under_way().run, out, reconnect).state == "finished"  # type: ignore[arg-type]

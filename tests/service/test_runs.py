@@ -145,6 +145,7 @@ def test_a_cancelled_run_asks_the_agent_and_ends_when_the_job_has_ended(world: W
     world.agent.report(assignment.attempt_id, "cancelled", accelerator_seconds=7)
     run.refresh_from_db()
     assert run.state == "cancelled" and Attempt.objects.count() == 1
+    assert run.reason == "wrong data"
     assert world.balance().used_accelerator_seconds == 7
 
 

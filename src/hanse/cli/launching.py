@@ -101,7 +101,8 @@ def start(
         for name, size in packed.data_left:
             say(f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path.")
         sha256 = client.upload_code(packed.data).sha256
-        say(f"Sent {len(packed.files)} files of code, {format_bytes(len(packed.data))} packed.")
+        count = len(packed.files)
+        say(f"Sent {count} {'file' if count == 1 else 'files'} of code, {format_bytes(len(packed.data))} packed.")
     return client.launch(spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256)
 
 

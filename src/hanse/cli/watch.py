@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -161,7 +162,7 @@ class Picture:
             bar.add_column(width=30)
             bar.add_column()
             left = self.time_left_s
-            word = "left" if self.rows else "of training ahead"
+            word = "left" if self.rows else "ahead"
             ahead = f", about {format_seconds(left)} {word}" if left and self.run.state not in FINAL_RUN_STATES else ""
             bar.add_row(
                 ProgressBar(
@@ -227,11 +228,15 @@ def follow(
     """
     watcher = Watcher(client, run, reconnect)
     if console.is_terminal:
-        around = (0, 0, 0, indent)
-        with Live(Padding(watcher.look(), around), console=console, refresh_per_second=4) as live:
+
+        def picture() -> RenderableType:
+            # The terminal writes ^C behind the last line; were that full, the next picture would miss a line.
+            return Constrain(Padding(watcher.look(), (0, 0, 0, indent)), console.width - len("^C") - 1)
+
+        with Live(picture(), console=console, refresh_per_second=4) as live:
             while not watcher.ended:
                 time.sleep(POLL_S)
-                live.update(Padding(watcher.look(), around))
+                live.update(picture())
     else:
         _follow_in_lines(watcher, console, indent)
     return watcher.picture.run

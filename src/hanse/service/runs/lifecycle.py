@@ -87,8 +87,10 @@ class Run(models.Model):
             if run.is_final:
                 raise Conflict(f"the run is already {run.state}", where=run.public_id)
             if run.state != RunState.CANCELLING:
+                why = reason or f"Cancelled by {by}."
                 transition(
                     run, RunState.CANCELLING, RUN_TRANSITIONS, event="user:run:cancelling", by=by, reason=reason,
+                    keep_reason=True,
                 )  # fmt: skip
                 open_attempts = [
                     attempt
@@ -96,7 +98,7 @@ class Run(models.Model):
                     if not attempt.withdraw(by=by, reason=reason or "the run was cancelled")
                 ]
                 if not open_attempts:
-                    run._end(RunState.CANCELLED, reason or f"Cancelled by {by}.", by=by)
+                    run._end(RunState.CANCELLED, why, by=by)
         self.refresh_from_db()
 
     def follow(self, attempt: Attempt, *, by: str) -> None:
@@ -108,7 +110,7 @@ class Run(models.Model):
             self._end(RunState.FINISHED, "", by=by)
         elif state in FINAL_ATTEMPT_STATES and (self.state == RunState.CANCELLING or state is AttemptState.CANCELLED):
             asked = self.state == RunState.CANCELLING
-            self._end(RunState.CANCELLED, "" if asked else _cancelled_elsewhere(attempt), by=by)
+            self._end(RunState.CANCELLED, self.reason if asked else _cancelled_elsewhere(attempt), by=by)
         elif state in FINAL_ATTEMPT_STATES:
             self._go_on(attempt, by=by)
         elif self.state != RunState.CANCELLING and state in {AttemptState.QUEUED, AttemptState.RUNNING}:
