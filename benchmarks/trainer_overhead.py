@@ -1,7 +1,8 @@
 """Tokens/s of Hanse's trainer beside a plain DistributedDataParallel loop: two ranks, turn by turn in one group.
 
 Hanse's step times come from its own telemetry: from the end of the step before, checkpoints left out, so telemetry,
-fingerprints, checks and the stop flag are all in them.
+fingerprints, checks and the stop flag are all in them. The model is small on purpose: whatever a trainer adds to a
+step weighs most where steps are short.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.figures import Table, alternate, load, ratios
 from benchmarks.ranks import Ranks
-from benchmarks.trainings import RANKS, WIDE, make_run, spec
+from benchmarks.trainings import RANKS, make_run, spec
 from hanse.contracts.layout import Layout
 
 TARGET = 0.97
@@ -23,7 +24,7 @@ HEADER = ("model", "Hanse tokens/s", "plain DDP tokens/s", "Hanse / plain", "sam
 
 def measure(scratch: Path) -> Table:
     rows, medians = [], []
-    for training in (spec("stdlib-lm"), spec("wide", WIDE)):
+    for training in (spec("stdlib-lm"),):
         run = make_run(scratch / training.name, training, layout=LAYOUT)
         assert training.model is not None and training.model.shape is not None
         tokens = LAYOUT.global_batch * training.model.shape.context

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 _KEEP: Final = {
-    # Measured by benchmarks/malloc.py: a step of examples/stdlib-lm on 2 ranks takes 0.87 of the CPU time (0.81–0.95 in 4 pairs).
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc ignores more
+    # benchmarks/malloc.py: a step of examples/stdlib-lm on 2 ranks takes 0.87 of the CPU time (0.81–0.95 in 4 pairs).
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # as far as glibc itself would let it grow
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
