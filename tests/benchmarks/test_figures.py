@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 
 import pytest
-from benchmarks.ranks import WARM_UP_STEPS, Clocks, _turn
 
 from benchmarks import figures, run
+from benchmarks.ranks import WARM_UP_STEPS, Clocks, _turn
 
 
 @pytest.mark.parametrize("name", run.NAMES)
