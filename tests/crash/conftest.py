@@ -15,7 +15,7 @@ from hanse.contracts.workload import ModelShape
 from tests.stack import Stack, running
 
 STEPS, CHECKPOINT_EVERY = 60, 10
-SHAPE = ModelShape(layers=2, hidden=96, heads=4, kv_heads=2, ffn=256, vocab=512, context=128)
+SHAPE = ModelShape(layers=1, hidden=64, heads=4, kv_heads=2, ffn=160, vocab=512, context=128)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def _estimates(record: RunRecord) -> str:
     plan = record.run.plan
     if plan is None or not plan.estimates:
         return ""
-    return "It rests on estimates: " + "; ".join(plan.estimates) + "."
+    return "It rests on estimates: " + "; ".join(each.rstrip(".") for each in plan.estimates) + "."
 
 
 def _sample(record: RunRecord) -> Html | None:
