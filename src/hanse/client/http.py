@@ -103,8 +103,10 @@ class Connection:
 
 def _transport(url: str) -> httpx.BaseTransport | None:
     """None lets httpx use the proxies of the environment; a service on this machine is never reached through one."""
-    if httpx.URL(url).host in {"127.0.0.1", "::1", "localhost"}:
-        return httpx.HTTPTransport(retries=2)
+    address = httpx.URL(url)
+    if address.host in {"127.0.0.1", "::1", "localhost"}:
+        # Without TLS there is nothing to verify, and reading all certificates costs more than the request.
+        return httpx.HTTPTransport(retries=2, verify=address.scheme != "http")
     return None
 
 

@@ -33,7 +33,6 @@ class Contract(BaseModel):
         ser_json_inf_nan="null",
         protected_namespaces=(),
         defer_build=True,  # a verb pays for the contracts it uses, not for all it imports
-        use_attribute_docstrings=True,  # editors show them beside the keys of train.yaml
     )
 
     def to_json(self) -> str:

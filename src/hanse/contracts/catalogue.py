@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
@@ -34,6 +40,43 @@ PUBLIC: dict[str, type[Contract]] = {
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one contract, by its name in `PUBLIC`."""
+    """The JSON Schema (draft 2020-12) of one contract, by its name in `PUBLIC`, with what its fields mean."""
     document = PUBLIC[name].model_json_schema()
+    for title, part in ((document["title"], document), *document.get("$defs", {}).items()):
+        for field, meaning in _meanings().get(title, {}).items():
+            if field in part.get("properties", {}):
+                part["properties"][field]["description"] = meaning
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": name, **document}
+
+
+@cache
+def _meanings() -> dict[str, dict[str, str]]:
+    """Class to field to the docstring under it: editors show them beside the keys of train.yaml.
+
+    Read from the sources here, when somebody asks for a schema; pydantic would do it at every import.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for module in {sys.modules[kind.__module__] for kind in _all_contracts(Contract)}:
+        for node in ast.parse(inspect.getsource(module)).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = dict(_documented(node.body))
+    return found
+
+
+def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, text in pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            yield field.target.id, inspect.cleandoc(text.value.value)
+
+
+def _all_contracts(kind: type[Contract]) -> Iterator[type[Contract]]:
+    for child in kind.__subclasses__():
+        if child.__module__.startswith("hanse.contracts."):
+            yield child
+        yield from _all_contracts(child)
