@@ -15,6 +15,7 @@ from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
+from hanse.contracts.scaling import Option, ScalingRow, ScalingTable
 from hanse.contracts.spec import DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, Spread, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
@@ -268,6 +269,20 @@ EVENT = Event(
     name="agent:attempt:started", subject_id="att-4f7k2m", actor="agent of local", at=AT, data={"job_id": "17"}
 )
 
+OPTION = Option(
+    machine="local",
+    nodes=2,
+    accelerators=2,
+    layout=LAYOUT,
+    global_batch=LAYOUT.global_batch,
+    step_time_s=PLAN.step_time.total_s,
+    tokens_per_s=PLAN.tokens_per_s,
+    mfu=0.4,
+    wall_time_s=PLAN.wall_time_s,
+    accelerator_seconds=PLAN.accelerator_seconds,
+    best=True,
+)
+
 READ_AT = Dated(url="https://example.eu/call", confidence="single-report", checked_on=date(2026, 11, 22))
 
 EXAMPLES: dict[str, Contract] = {
@@ -276,6 +291,10 @@ EXAMPLES: dict[str, Contract] = {
     "machine": MACHINE,
     "layout": LAYOUT,
     "plan": PLAN,
+    "option": OPTION,
+    "scaling-table": ScalingTable(
+        kind="strong", machine="local", rows=(ScalingRow(option=OPTION, speed_up=1.0, efficiency=1.0),)
+    ),
     "job-spec": JOB,
     "job-report": JobReport(
         job_id="17", name=JOB.name, state="completed", raw_state="COMPLETED", started_at=AT, ended_at=LATER,

@@ -21,6 +21,7 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.programme import Allocation, Application, CallTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, CodeBundle, Leg, Run
+from hanse.contracts.scaling import Option, ScalingTable
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket
@@ -29,6 +30,7 @@ from hanse.contracts.workload import Workload
 
 PUBLIC: dict[str, type[Contract]] = {
     "train-spec": TrainSpec, "workload": Workload, "machine": Machine, "layout": Layout, "plan": Plan,
+    "option": Option, "scaling-table": ScalingTable,
     "job-spec": JobSpec, "job-report": JobReport, "run": Run, "leg": Leg, "attempt": Attempt, "code-bundle": CodeBundle,
     "ticket": Ticket, "signed-ticket": SignedTicket,
     "hello": Hello, "welcome": Welcome, "observation": Observation, "assignment": Assignment,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hanse.contracts.base import Bytes, Contract, Count, Identifier, Positive, Seconds, Timestamp
+from hanse.contracts.base import Bytes, Contract, Count, Fraction, Identifier, Positive, Seconds, Timestamp
 
 Confidence = Literal["measured", "official", "mirror", "observed", "derived", "estimate"]
 Role = Literal["login", "compute"]
@@ -31,6 +31,10 @@ class Accelerator(Contract):
     memory_bytes_per_s: float = Field(gt=0)
     peak_flops: dict[Literal["fp32", "bf16", "fp8"], float]
     """Dense peak FLOP/s by precision; a missing precision is not supported."""
+    best_matmul: dict[Literal["fp32", "bf16", "fp8"], Fraction] = Field(default_factory=dict)
+    """Best measured product over the peak, by precision."""
+    architecture: str | None = None
+    """The maker's name of the generation ('ampere', 'hopper', 'blackwell', 'cdna2', 'cdna3'): kernels differ by it."""
     watts: float | None = None
 
 
@@ -40,6 +44,23 @@ class Link(Contract):
     name: str
     bytes_per_s: float = Field(gt=0)
     latency_s: Seconds
+
+
+class Island(Contract):
+    """A part of the network whose nodes reach one another at full bandwidth (a dragonfly group, a fat tree's pod)."""
+
+    nodes: Positive
+    taper: Fraction = 1.0
+    """Bandwidth between islands over bandwidth within one, per node."""
+
+
+class Reliability(Contract):
+    """How often something on a node ends a job: hardware, network, software of the site."""
+
+    failures_per_node_day: tuple[float, float]
+    """Lowest and highest plausible rate."""
+    restart_s: Seconds = 600.0
+    """From a failure to the first step after it, without the queue."""
 
 
 class Partition(Contract):
@@ -124,8 +145,23 @@ class Machine(Contract):
     """Ranks a node holds (logical devices: 8 on LUMI-G)."""
     accelerator: Accelerator
     in_node: Link | None = None
+    domain_nodes: Positive = 1
+    """Nodes that share one in-node network (18 in a GB200 NVL72 rack of 4-accelerator nodes)."""
     between_nodes: Link | None = None
     """Per rank and direction: the node's NICs shared among its ranks."""
+    island: Island | None = None
+    """None: one flat network, or nobody knows."""
+    host_memory_bytes: Bytes | None = None
+    """Main memory of a node."""
+    host_bytes_per_s: float | None = Field(default=None, gt=0)
+    """Between one accelerator and main memory, per direction."""
+    storage_bytes_per_s: float | None = Field(default=None, gt=0)
+    """Written by a whole job into the file system that takes checkpoints."""
+    node_watts: float | None = Field(default=None, gt=0)
+    """A node in training, all that is in it."""
+    pue: float | None = Field(default=None, ge=1)
+    grid_gco2_per_kwh: float | None = Field(default=None, ge=0)
+    reliability: Reliability | None = None
     partitions: tuple[Partition, ...] = ()
     scheduler: SchedulerFacts
     billing: Billing | None = None

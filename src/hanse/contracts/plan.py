@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
+
+from pydantic import Field
 
 from hanse.contracts.base import Bytes, Contract, Count, Fraction, Identifier, Positive, Seconds, Sha256, Timestamp
 from hanse.contracts.layout import Layout
@@ -17,7 +19,17 @@ class Interval(Contract):
     high: float
 
 
-StepPart = Literal["matmul", "attention", "memory-bound", "communication", "bubble", "optimiser", "launch", "recompute"]
+StepPart = Literal[
+    "matmul", "attention", "memory-bound", "head", "recompute", "launch",
+    "tensor-parallel", "context-parallel", "expert-parallel", "pipeline", "sharding", "data-parallel", "communication",
+    "bubble", "imbalance", "optimiser",
+]  # fmt: skip
+"""head: output projection, loss and embedding. sharding: gathers and scatters of ZeRO-3. pipeline: sending between
+stages. imbalance: waiting for the slowest stage. communication: all of it, where it is not told apart."""
+
+COMMUNICATION: Final[tuple[StepPart, ...]] = (
+    "tensor-parallel", "context-parallel", "expert-parallel", "pipeline", "sharding", "data-parallel", "communication",
+)  # fmt: skip
 
 
 class StepTime(Contract):
@@ -25,6 +37,12 @@ class StepTime(Contract):
 
     parts: dict[StepPart, Seconds]
     total_s: Interval
+    hidden: dict[StepPart, Seconds] = Field(default_factory=dict)
+    """Communication that goes on behind computation and adds nothing to the total."""
+
+    @property
+    def communication_s(self) -> float:
+        return sum(self.parts.get(part, 0.0) for part in COMMUNICATION)
 
 
 class Memory(Contract):
@@ -57,6 +75,42 @@ class Candidate(Contract):
     note: str = ""
 
 
+class Goodput(Contract):
+    """What failures, checkpoints and restarts leave of the time a job holds its nodes (Young 1974, Daly 2006)."""
+
+    failures_per_day: Interval
+    checkpoint_every_s: Seconds
+    """The interval that loses least."""
+    checkpoint_s: Seconds
+    """Training stands still so long for one."""
+    restart_s: Seconds
+    stragglers: Fraction
+    """Share of a step lost to waiting for the slowest of many nodes."""
+    share: Interval
+    """Useful over held time, in [0, 1]."""
+
+
+class Expense(Contract):
+    """What the whole run takes beside accelerator-seconds; None: not known for this machine."""
+
+    unit: str | None = None
+    """The site's own billing unit."""
+    amount: Interval | None = None
+    energy_joules: Interval | None = None
+    co2_grams: Interval | None = None
+
+
+class Lever(Contract):
+    """One change and what it would make of this plan."""
+
+    change: str
+    """'with twice the batch', 'on lumi-g'."""
+    step_time_s: Seconds
+    wall_time_s: Seconds
+    accelerator_seconds: Count
+    layout: Layout
+
+
 class Plan(Contract):
     """A layout of one workload on one machine with what is expected of it."""
 
@@ -76,6 +130,13 @@ class Plan(Contract):
     """Expected charge of the whole run."""
     why: tuple[str, ...]
     """Plain sentences: why this layout, what limits it, what would make it faster."""
+    goodput: Goodput | None = None
+    expense: Expense | None = None
+    memory_by_stage: tuple[Memory, ...] = ()
+    """Of each pipeline rank, in order; empty without a pipeline."""
+    levers: tuple[Lever, ...] = ()
+    outside: tuple[str, ...] = ()
+    """Where this plan leaves what the planner was validated on."""
     estimates: tuple[str, ...] = ()
     """Facts this plan rests on that nobody measured or published."""
     considered: tuple[Candidate, ...] = ()

@@ -5,41 +5,53 @@ Ranks are numbered with tp fastest, then fsdp, then dp, then pp: what talks most
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.contracts.layout import Layout, Recompute
+from hanse.contracts.layout import Layout, Pipeline, Recompute
 from hanse.contracts.workload import ModelShape
 
 Integers = NDArray[np.int64]
 
 RECOMPUTE: Final[tuple[Recompute, ...]] = ("none", "selective", "full")
 NONE, SELECTIVE, FULL = 0, 1, 2
+PIPELINES: Final[tuple[Pipeline, ...]] = ("1f1b", "interleaved", "zero-bubble")
+ONE_F_ONE_B, INTERLEAVED, ZERO_BUBBLE = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layouts:
-    """Every array has shape (layouts,). `recompute` indexes RECOMPUTE."""
+    """Every array has shape (layouts,). `recompute` indexes RECOMPUTE, `pipeline` PIPELINES; truths are 0 or 1.
+
+    Stages are as even as can be; a layout with stages of its own is weighed by `stage` functions, not here.
+    """
 
     nodes: Integers
     dp: Integers
     fsdp: Integers
+    zero: Integers
     tp: Integers
+    sequence_parallel: Integers
     pp: Integers
+    pipeline: Integers
+    chunks: Integers
+    cp: Integers
+    ep: Integers
     micro_batch: Integers
     accumulate: Integers
     recompute: Integers
+    offload: Integers
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     @property
     def world(self) -> Integers:
-        return self.dp * self.fsdp * self.tp * self.pp
+        return self.dp * self.fsdp * self.tp * self.pp * self.cp
 
     @property
     def ranks_per_node(self) -> Integers:
@@ -50,20 +62,40 @@ class Layouts:
         return Layouts(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
 
     def at(self, position: int) -> Layout:
-        values = {each.name: int(getattr(self, each.name)[position]) for each in fields(self)}
-        recompute = RECOMPUTE[values.pop("recompute")]
-        return Layout(**values, recompute=recompute)
+        values: dict[str, Any] = {each.name: int(getattr(self, each.name)[position]) for each in fields(self)}
+        values["recompute"] = RECOMPUTE[values["recompute"]]
+        values["pipeline"] = PIPELINES[values["pipeline"]]
+        values |= {name: bool(values[name]) for name in ("sequence_parallel", "offload")}
+        return Layout(**values)
+
+
+DEFAULTS: Final[dict[str, int]] = {
+    "zero": 3, "sequence_parallel": 1, "pipeline": ONE_F_ONE_B, "recompute": NONE, "offload": 0,
+}  # fmt: skip
+"""Of columns that are not given; the others are 1."""
+
+
+def columns(given: Mapping[str, Integers]) -> Layouts:
+    """Layouts of these columns, the others at their defaults."""
+    length = len(next(iter(given.values()), np.empty(0)))
+    rest = {
+        each.name: np.full(length, DEFAULTS.get(each.name, 1), dtype=np.int64)
+        for each in fields(Layouts)
+        if each.name not in given
+    }
+    return Layouts(**given, **rest)
 
 
 def of(layouts: Sequence[Layout]) -> Layouts:
-    """Arrays of the given layouts (cp and ep are not modelled here)."""
-    columns = {
-        each.name: np.array([getattr(layout, each.name) for layout in layouts], dtype=np.int64)
+    """Arrays of the given layouts."""
+    found = {
+        each.name: [int(getattr(layout, each.name)) for layout in layouts]
         for each in fields(Layouts)
-        if each.name != "recompute"
+        if each.name not in ("recompute", "pipeline")
     }
-    recompute = np.array([RECOMPUTE.index(layout.recompute) for layout in layouts], dtype=np.int64)
-    return Layouts(**columns, recompute=recompute)
+    found["recompute"] = [RECOMPUTE.index(layout.recompute) for layout in layouts]
+    found["pipeline"] = [PIPELINES.index(layout.pipeline) for layout in layouts]
+    return Layouts(**{name: np.array(values, dtype=np.int64) for name, values in found.items()})
 
 
 def enumerate_layouts(
@@ -91,8 +123,9 @@ def enumerate_layouts(
             same = np.ones_like(grid[0])
             dp, times = data_ranks // grid[0], share // grid[1]
             blocks.append(np.stack([count * same, dp, grid[0], tp * same, pp * same, grid[1], times, grid[2]]))
-    columns = np.concatenate(blocks, axis=1) if blocks else np.empty((8, 0), dtype=np.int64)
-    return Layouts(**{each.name: columns[index] for index, each in enumerate(fields(Layouts))})
+    rows = np.concatenate(blocks, axis=1) if blocks else np.empty((8, 0), dtype=np.int64)
+    names = ("nodes", "dp", "fsdp", "tp", "pp", "micro_batch", "accumulate", "recompute")
+    return columns(dict(zip(names, rows, strict=True)))
 
 
 def _model_splits(
