@@ -14,10 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks import published
 from hanse.planning import kernel
@@ -111,15 +109,16 @@ class Problem:
 def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     """Offsets exist for stacks and accelerators among the used runs only."""
     rows = [runs.runs[index].row for index in runs.of_run]
+    named = [runs.runs[index].accelerator for index in runs.of_run]
     stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
-    chips = sorted({run.row["accelerator"] for run, use in zip(runs.runs, used, strict=True) if use})
+    chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
     families = np.array([run.family for run in runs.runs])
     counts = {family: np.count_nonzero((families == family) & used) for family in set(families)}
     weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
     return Problem(
         runs=runs, stacks=tuple(stacks), accelerators=tuple(chips),
         stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
-        accelerator_of=np.array([chips.index(row["accelerator"]) if row["accelerator"] in chips else -1 for row in rows]),
+        accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
         used=used, weights=weights * 4.0,
     )  # fmt: skip
 
@@ -230,7 +229,7 @@ def write(task: Problem, theta: Array) -> None:
         rows.append(f"  {stack}: {{" + ", ".join(f"{kind}: {value:.4f}" for kind, value in factors.items()) + "}")
     path.write_text(kept + "\n".join(rows) + "\n")
     chips = {chip: float(np.exp(ACCELERATOR_SD * lookup["accelerator", chip])) for chip in task.accelerators}
-    (PLANNING / "accelerator_factors.yaml").write_text(
+    (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
         "# Best product of a training over the measured ceiling's, by accelerator; written by benchmarks/planner_fit.py.\n"
         + "".join(f"{chip}: {value:.4f}\n" for chip, value in chips.items())
     )

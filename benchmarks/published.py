@@ -44,6 +44,8 @@ class Run:
     """All inputs, to tell repeats of one configuration."""
     fitted: bool
     """Whether the fit may see it."""
+    accelerator: str
+    """The table's name of it."""
 
     @property
     def family(self) -> str:
@@ -139,10 +141,10 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
     traits = stacks.find(row.get("stack", ""), fitted=fitted)
     width = _PRECISIONS.get(row.get("precision", "").lower(), BF16)
     ranks = float(number(row, "n_accelerators") or 1)
-    found = hardware_of.find(row, width, traits, fitted=fitted)
-    if found is None:
-        raise Inexpressible(f"unknown accelerator")
-    hardware = found
+    accelerator = hardware_of.name(row.get("accelerator", ""))
+    if accelerator is None:
+        raise Inexpressible("unknown accelerator")
+    hardware = hardware_of.find(row, accelerator, width, traits, fitted=fitted)
     model = _model(row, text)
     candidates = _layouts(row, ranks, model, hardware, traits)
     if not candidates:
@@ -153,7 +155,7 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
         {"model": model, "hardware": hardware, "stack": stack, "degrees": each | again(each)} for each in candidates
     )
     stated = tuple(row.get(name, "") for name in _INPUTS)
-    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width))
+    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator)
 
 
 _INPUTS = (
@@ -219,8 +221,10 @@ def _model(row: Mapping[str, str], text: str) -> dict[str, float]:
         head_dim = 128.0
     context = float(number(row, "seq_len") or 1)
     lora = "lora" in text
-    latents = {"q_rank": 1536.0, "kv_rank": 512.0, "rope_dim": 64.0} if latent else dict.fromkeys(
-        ("q_rank", "kv_rank", "rope_dim"), 0.0
+    latents = (
+        {"q_rank": 1536.0, "kv_rank": 512.0, "rope_dim": 64.0}
+        if latent
+        else dict.fromkeys(("q_rank", "kv_rank", "rope_dim"), 0.0)
     )
     mtp = latent and "w/o mtp" not in text
     return {
@@ -307,7 +311,9 @@ def _layouts(
     ]  # fmt: skip
 
 
-def _software(row: Mapping[str, str], text: str, traits: stacks.Traits, hardware: dict[str, float]) -> tuple[dict[str, float], Any]:
+def _software(
+    row: Mapping[str, str], text: str, traits: stacks.Traits, hardware: dict[str, float]
+) -> tuple[dict[str, float], Any]:
     """(stack, what recompute a layout has)."""
     tiled = {"y": 1.0, "n": 0.0}.get(row.get("flash_attention", "").lower()[:1], traits.tiled)
     stack = traits.values() | {"tiled": tiled}

@@ -1,9 +1,9 @@
 """Seconds of one transformer block for one micro-batch on one rank: products, attention, elementwise traffic.
 
-Products: 2·M·N·K FLOPs at the measured ceiling, plus their operands' traffic, which hides behind the arithmetic only in
-part (a roofline whose corner is round). Attention: FlashAttention's FLOPs (Dao 2023), or three passes over stored scores
-(Korthikanti et al. 2022, section 3). Elementwise: bytes over memory bandwidth. Expert widths: Shazeer et al. 2017; the
-latent attention's: DeepSeek-V2 (2024). Arrays broadcast over whatever the inputs have.
+Products: 2·M·N·K FLOPs at the measured ceiling, plus their operands' traffic, which hides behind the arithmetic only
+in part (a roofline whose corner is round). Attention: FlashAttention's FLOPs (Dao 2023), or three passes over stored
+scores (Korthikanti et al. 2022, section 3). Elementwise: bytes over memory bandwidth. Expert widths: Shazeer et al.
+2017; the latent attention's: DeepSeek-V2 (2024). Arrays broadcast over whatever the inputs have.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A group of n ranks has g members in each of k domains (a domain: a node, or the nodes of one rack with common fast
 links). Large messages: ring bandwidth, all-reduce 2(g-1)/g·S over the fast links, then 2(k-1)/k·S/g over the network;
-gather and scatter move half of that. Small ones: latency, once a ring step in the domain and twice log₂ k between domains
-(trees). Where a machine was calibrated, groups of at most the measured size follow the measured curve.
+gather and scatter move half of that. Small ones: latency, once a ring step in the domain and twice log₂ k between
+domains (trees). Where a machine was calibrated, groups of at most the measured size follow the measured curve.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hanse.planning.inputs import Hardware, Values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Sizes of a kind of group in each layout; `in_node` members share fast links. Means where ranks divide unevenly."""
+    """Sizes of a kind of group in each layout; `in_node` members share fast links. Means where ranks are uneven."""
 
     size: Values
     in_node: Values
@@ -35,35 +35,34 @@ def group(size: Values, stride: Values, domain: Values) -> Group:
 
 
 def all_reduce_s(
-    hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, *, pieces: Values = 1.0,
-    fast_between: bool = False,
-) -> Values:  # fmt: skip
-    """Seconds of all-reduces of `message_bytes` in all, sent as `pieces` messages.
-
-    `fast_between`: the members of a domain send between domains side by side, each over its own card.
-    """
-    curve = hardware.all_reduce
-    return _seconds(hardware, ranks, message_bytes, constants, pieces, passes=2.0, curve=curve, joint=fast_between)
+    hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, *, pieces: Values = 1.0
+) -> Values:
+    """Seconds of all-reduces of `message_bytes` in all, sent as `pieces` messages."""
+    return _seconds(hardware, ranks, message_bytes, constants, pieces, passes=2.0, curve=hardware.all_reduce)
 
 
 def all_gather_s(
     hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, *, pieces: Values = 1.0
 ) -> Values:
     """Seconds of all-gathers whose results are `message_bytes` long in all; reduce-scatters take as long."""
-    return _seconds(
-        hardware, ranks, message_bytes, constants, pieces, passes=1.0, curve=hardware.all_gather, joint=True
-    )
+    return _seconds(hardware, ranks, message_bytes, constants, pieces, passes=1.0, curve=hardware.all_gather)
 
 
 def _seconds(
     hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, pieces: Values, *, passes: float,
-    curve: Curve | None, joint: bool,
+    curve: Curve | None,
 ) -> Values:  # fmt: skip
     members, nodes = ranks.in_node, ranks.nodes
     inside = passes * (members - 1) / members * message_bytes / _rate(hardware.node_bytes_per_s, constants.bus_of_link)
     inside = inside + passes * (members - 1) * hardware.node_latency_s * pieces
-    per_card = message_bytes / members if joint else message_bytes
-    between = passes * (nodes - 1) / nodes * per_card / _rate(hardware.nic_bytes_per_s, constants.nic_of_link)
+    # The members of a domain send side by side, each over its own card.
+    between = (
+        passes
+        * (nodes - 1)
+        / nodes
+        * (message_bytes / members)
+        / _rate(hardware.nic_bytes_per_s, constants.nic_of_link)
+    )
     between = between + passes * np.log2(np.maximum(nodes, 1.0)) * hardware.latency_s * pieces
     # A machine without such links cannot have such groups.
     inside = np.where((np.asarray(hardware.node_bytes_per_s) <= 0) & (np.asarray(members) > 1), np.inf, inside)

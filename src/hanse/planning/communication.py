@@ -1,9 +1,9 @@
 """Seconds that messages between ranks take inside a step, and how much of them shows.
 
-Tensor parallelism: four all-reduces a block and micro-batch (Shoeybi et al. 2019); sequence parallelism moves the same
-(Korthikanti et al. 2022). Context: keys and values go round (Liu et al. 2023). Experts: all-to-all there and back, a copy
-of a token for each domain it visits (DeepSeek-V3, 2024). ZeRO-3: two gathers and a scatter (Rajbhandari et al. 2020).
-Overlapping activities take their smooth maximum; what that is more than the computation is exposed.
+Tensor parallelism: four all-reduces a block and micro-batch (Shoeybi et al. 2019); sequence parallelism moves the
+same (Korthikanti et al. 2022). Context: keys and values go round (Liu et al. 2023). Experts: all-to-all there and
+back, a copy of a token for each domain it visits (DeepSeek-V3, 2024). ZeRO-3: two gathers and a scatter (Rajbhandari
+et al. 2020). Overlapping activities take their smooth maximum; what that is more than the computation is exposed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def longer(first: Values, second: Values, power: float = 4.0) -> Values:
     ratio = low / np.maximum(high, 1e-30)
     if power == 4.0:
         square = ratio * ratio
-        return high * np.sqrt(np.sqrt(1 + square * square))
-    return high * (1 + ratio**power) ** (1 / power)
+        return np.asarray(high * np.sqrt(np.sqrt(1 + square * square)))
+    return np.asarray(high * (1 + ratio**power) ** (1 / power))
 
 
 def tensor(model: Model, hardware: Hardware, degrees: Degrees, constants: Constants) -> Values:
     """One of the two all-reduces of a block's pass."""
     message = tokens_of(model, degrees) * model.hidden * 2.0 + constants.tensor_half_bytes
     group = collectives.group(degrees.tp, 1.0, hardware.domain)
-    return collectives.all_reduce_s(hardware, group, message, constants, fast_between=True)
+    return collectives.all_reduce_s(hardware, group, message, constants)
 
 
 def context(model: Model, hardware: Hardware, degrees: Degrees, constants: Constants) -> Values:

@@ -1,8 +1,9 @@
 """Seconds of one optimiser step on processors, whose trainings measured curves describe best.
 
 Products: FLOPs at the rate of their size (a calibration's curve), going back twice. Attention, elementwise traffic,
-launches: `hanse.workloads.shapes`. Every launch counts, an exponential costs as much as many products, and the cores that
-would compute meanwhile are the ones that copy: no communication is hidden. Full recompute repeats a block's forward pass.
+launches: `hanse.workloads.shapes`. Every launch counts, an exponential costs as much as many products, and the cores
+that would compute meanwhile are the ones that copy: no communication is hidden. Full recompute repeats a block's
+forward pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seconds of embedding, output head and loss for one micro-batch: products over the vocabulary and the logits' traffic."""
+"""Seconds of embedding, output head and loss for one micro-batch: products and the logits' traffic."""
 
 from __future__ import annotations
 

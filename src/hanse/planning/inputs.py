@@ -7,7 +7,7 @@ everything arrays. Both go through the same formulas.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hanse.contracts.machine import Curve
 
 Array = NDArray[np.float64]
-Values = Array | float
+Values = NDArray[Any] | float
 """A number, or an array that broadcasts with the others."""
 
 
@@ -88,8 +88,6 @@ class Hardware(_Struct):
     node_latency_s: Values
     latency_s: Values
     """Of one message within and between domains."""
-    units: Values
-    """Streaming multiprocessors, compute units, tensor cores: what tiles are dealt to."""
     newer: Values
     """1 where kernels are asynchronous (Hopper and later), so that plain FlashAttention-2 stays behind."""
     host_bytes_per_s: Values

@@ -1,16 +1,17 @@
 """Seconds of one optimiser step in parts, from structs of broadcastable numbers (`hanse.planning.inputs`).
 
-`per_block` depends on few columns of a layout (tensor, context and expert degree, micro-batch, recompute), so that the
-planner computes it once for each combination; `assemble` adds pipeline, sharding and the once-a-step work. Pipeline: the
-slowest stage sets the pace, fill and drain is bubble ((p-1)/v micro-batches, Narayanan et al. 2021; a sixth for ZB-V, Qi
-et al. 2023).
+`per_block` depends on few columns of a layout (tensor, context and expert degree, micro-batch, recompute), so the
+planner computes it once for each combination; `assemble` adds pipeline, sharding and the once-a-step work. Pipeline:
+the slowest stage sets the pace, fill and drain is bubble ((p-1)/v micro-batches, Narayanan et al. 2021; a sixth for
+ZB-V, Qi et al. 2023).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hanse.contracts.plan import StepPart
 from hanse.planning import communication
@@ -18,11 +19,11 @@ from hanse.planning.block import block
 from hanse.planning.communication import longer
 from hanse.planning.constants import Constants
 from hanse.planning.head import head
-from hanse.planning.inputs import Degrees, Hardware, Model, Stack, Values, _Struct
+from hanse.planning.inputs import Degrees, Hardware, Model, Stack, Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Micro(_Struct):
+class Micro:
     """One block and micro-batch on one rank, forward and backward, in seconds; `head` beside it."""
 
     matmul: Values
@@ -42,6 +43,11 @@ class Micro(_Struct):
     head: Values
     weights: Values
     expert_weights: Values
+
+    def spread(self, where: NDArray[np.int64]) -> Micro:
+        """Each layout's, from those of the combinations; what all layouts share stays one number."""
+        values = {each.name: np.asarray(getattr(self, each.name)) for each in fields(self)}
+        return Micro(**{name: value[where] if value.ndim else float(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +148,7 @@ def assemble(
     forward, backward = layers * micro.forward, layers * micro.backward
     sharding, hidden_sharding = _sharding(hardware, stack, degrees, constants, per_block + ends, experts, layers,
                                           forward, backward)  # fmt: skip
-    reduction = _reduction(model, hardware, stack, degrees, constants, per_block + ends, experts, layers)
+    reduction = _reduction(model, hardware, stack, degrees, constants, per_block + ends, experts)
     data = communication.exposed(stack, reduction, backward / chunks)
     send, hidden_send = _pipeline(model, hardware, degrees, constants)
     rate = hardware.memory_bytes_per_s * constants.memory_of_peak
@@ -210,7 +216,7 @@ def _sharding(
 
 def _reduction(
     model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, plain: Values,
-    experts: Values, layers: Values,
+    experts: Values,
 ) -> Values:  # fmt: skip
     """Seconds of reducing gradients over what holds the same weights, once a step."""
     whole = np.asarray(degrees.zero) < 3
@@ -244,4 +250,6 @@ def _pipeline(model: Model, hardware: Hardware, degrees: Degrees, constants: Con
     fill = 2.0 * (pp - 1) * one
     steady = 2.0 * times * chunks * one * np.where(np.asarray(pp) > 1, 1.0, 0.0)
     shown = fill + constants.pipeline_exposed * steady
-    return np.where(np.asarray(pp) > 1, shown, 0.0), np.where(np.asarray(pp) > 1, (1 - constants.pipeline_exposed) * steady, 0.0)
+    return np.where(np.asarray(pp) > 1, shown, 0.0), np.where(
+        np.asarray(pp) > 1, (1 - constants.pipeline_exposed) * steady, 0.0
+    )

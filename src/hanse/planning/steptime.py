@@ -20,7 +20,7 @@ from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
 from hanse.planning import constants as constants_file
 from hanse.planning import cpu, kernel, stacks
-from hanse.planning.inputs import BF16, FP8, FP32, Array, Degrees, Hardware, Model
+from hanse.planning.inputs import BF16, FP8, FP32, Array, Degrees, Hardware, Model, Values
 from hanse.planning.space import ZERO_BUBBLE, Layouts
 
 _LATENCY_S: Final = 1e-5
@@ -58,10 +58,8 @@ def step_times(
     return StepTimes(parts=_full(found.shown, len(layouts)), hidden=_full(found.hidden, len(layouts)))
 
 
-def _full(parts: dict[StepPart, kernel.Values], length: int) -> dict[StepPart, Array]:
-    return {
-        name: np.broadcast_to(np.asarray(seconds, dtype=np.float64), (length,)) for name, seconds in parts.items()
-    }
+def _full(parts: dict[StepPart, Values], length: int) -> dict[StepPart, Array]:
+    return {name: np.broadcast_to(np.asarray(seconds, dtype=np.float64), (length,)) for name, seconds in parts.items()}
 
 
 def combinations(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -150,7 +148,7 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         domain=_UNBOUNDED if local else float(machine.accelerators_per_node * machine.domain_nodes),
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
-        units=rates.units(accelerator), newer=rates.newer(accelerator),
+        newer=float(rates.newer(accelerator)),
         host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=1.0,
         matmul=calibration.matmul if calibration else None,
         all_reduce=calibration.all_reduce if calibration else None,
