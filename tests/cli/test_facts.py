@@ -50,7 +50,11 @@ def test_machines_are_listed_shown_and_checked(hanse: Hanse, tmp_path: Path) -> 
     listed = [Machine.model_validate(one) for one in json.loads(hanse("machines", "list", "--json").out)]
     assert listed[0].id == "local"
     assert {"lumi-g", "leonardo-booster"} <= {one.id for one in listed}
-    assert "lumi-g" in hanse("machines", "list").out
+    table = hanse("machines", "list").out
+    assert table.index("In operation") < table.index("lumi-g") < table.index("Planned") < table.index("Reference")
+    assert "LUMI-AI" in table
+    factory = Machine.from_json(hanse("machines", "show", "factory-100000-b200", "--json").out)
+    assert factory.accelerators(factory.nodes or 0) == 100_000
     shown = hanse("machines", "show", "lumi")
     assert "Sources" in shown.out
     assert Machine.from_json(hanse("machines", "show", "lumi-g", "--json").out).id == "lumi-g"
@@ -62,6 +66,29 @@ def test_a_wrong_machine_description_is_named_with_key_and_line(hanse: Hanse, tm
     assert answer.code == 2
     assert "acelerators_per_node" in answer.err
     assert "mine.yaml:4" in answer.err
+
+
+def test_a_description_that_can_be_read_is_asked_about_what_is_odd(hanse: Hanse, tmp_path: Path) -> None:
+    text = hanse("machines", "show", "dgx-h100", "--json").out.replace('"id": "dgx-h100"', '"id": "mine"')
+    (tmp_path / "mine.yaml").write_text(text)
+    assert "Nothing odd was found" in hanse("machines", "check", "mine.yaml").out
+    (tmp_path / "mine.yaml").write_text(text.replace('"bf16": 989400000000000.0', '"bf16": 1979000000000000.0'))
+    answer = hanse("machines", "check", "mine.yaml")
+    assert answer.code == 0
+    assert "a peak with sparsity does not count" in answer.out
+    assert "a peak with sparsity" in hanse("machines", "check", "mine.yaml", "--json").err
+
+
+def test_what_is_only_announced_or_misspelt_gets_one_clear_message(hanse: Hanse) -> None:
+    for name, said in (
+        ("lumi-ai", "its accelerators are not published"),
+        ("factory-0-b200", "1 to 1,000,000 accelerators"),
+        ("factory-10-b2000", "near it: b200-sxm-180gb"),
+        ("leonardo-boster", "leonardo-booster"),
+    ):
+        answer = hanse("machines", "show", name)
+        assert answer.code == 2
+        assert said in " ".join(answer.err.split())
 
 
 def test_doctor_ends_with_0_where_the_demo_can_run(hanse: Hanse) -> None:
@@ -129,12 +156,12 @@ def test_on_eighty_columns_no_id_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
 
     from rich.console import Console
 
-    from hanse.cli import views
+    from hanse.cli import machine_views, views
     from hanse.machines import catalogue
     from tests.reporting import records
 
     narrow = Console(file=io.StringIO(), width=80)
-    narrow.print(views.machines([catalogue.load(one) for one in catalogue.ids()]))
+    narrow.print(machine_views.machines([catalogue.load(one) for one in catalogue.ids()]))
     runs = [made().run for made in records.ALL.values()]
     narrow.print(views.runs(runs))
     shown = narrow.file.getvalue()  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 @app.command("list", help="All machines of the catalogue, and this one.")
 def list_(as_json: Json = False) -> None:
-    from hanse.cli import views
+    from hanse.cli import machine_views as views
     from hanse.cli.machine import local
     from hanse.cli.output import print_json, tell
     from hanse.machines import catalogue
@@ -27,14 +27,14 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print_json(known)
     else:
-        tell(views.machines(known))
+        tell(views.machines(known), views.announced(catalogue.announced()))
 
 
 @app.command(help="One machine, with where each value was read.")
 def show(
     machine: Annotated[str, typer.Argument(help="Machine id, or a description ending in .yaml.")], as_json: Json = False
 ) -> None:
-    from hanse.cli import views
+    from hanse.cli import machine_views as views
     from hanse.cli.machine import resolve
     from hanse.cli.output import print_json, tell
 
@@ -49,15 +49,19 @@ def show(
 def check(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The description, YAML.")], as_json: Json = False
 ) -> None:
-    from hanse.cli import views
-    from hanse.cli.output import print_json, tell
+    from hanse.cli import machine_views as views
+    from hanse.cli.output import note, print_json, tell
     from hanse.machines import catalogue
+    from hanse.machines.doubts import doubts
 
     found = catalogue.check(path)
+    odd = doubts(found)
     if as_json:
         print_json(found)
+        for one in odd:
+            note(one)
         return
-    tell(views.machine(found))
+    tell(views.machine(found), views.doubts(odd))
     tell(f"\n{path} is a complete description.")
 
 
@@ -66,7 +70,7 @@ def calibrate(
     again: Annotated[bool, typer.Option("--again", help="Measure even if it was measured before.")] = False,
     as_json: Json = False,
 ) -> None:
-    from hanse.cli import views
+    from hanse.cli import machine_views as views
     from hanse.cli.calibrate import calibrated
     from hanse.cli.output import note, print_json, tell
 
