@@ -91,6 +91,23 @@ def test_what_is_only_announced_or_misspelt_gets_one_clear_message(hanse: Hanse)
         assert said in " ".join(answer.err.split())
 
 
+def test_another_machine_is_calibrated_by_a_job_of_its_own(hanse: Hanse, tmp_path: Path) -> None:
+    answer = hanse("machines", "calibrate", "--machine", "jupiter", "--account", "project", "--out", "ours.yaml")
+    assert answer.code == 0, answer.err
+    script = Path(answer.out.split()[1]).read_text()
+    assert "#SBATCH --nodes=2" in script and "#SBATCH --account=project" in script
+    assert f"--ranks 4 --out {tmp_path}" in script and f"--into {tmp_path}/ours.yaml" in script
+    assert Machine.from_json(hanse("machines", "show", "ours.yaml", "--json").out).id == "ours"
+    asked = ("machines", "calibrate", "--machine", "ours.yaml", "--account", "project", "--nodes")
+    assert json.loads(hanse(*asked, "3", "--json").out)["nodes"] == 3
+    assert "can" in hanse(*asked, "0").err
+    assert hanse(*asked, "9999").code == 2
+    assert "lumi-g" in hanse("machines", "calibrate", "--machine", "lumi-g").err
+    assert not (tmp_path / "lumi-g.yaml").exists()
+    other = hanse("machines", "calibrate", "--machine", "lumi-g", "--account", "project", "--out", "ours.yaml")
+    assert other.code == 2 and "describes JUPITER" in " ".join(other.err.split())
+
+
 def test_doctor_ends_with_0_where_the_demo_can_run(hanse: Hanse) -> None:
     answer = hanse("doctor", "--json")
     facts = json.loads(answer.out)

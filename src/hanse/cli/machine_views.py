@@ -201,8 +201,22 @@ def _measured(calibration: Calibration) -> str:
     named: tuple[tuple[str, Curve | None], ...] = (
         ("all-reduce", calibration.all_reduce),
         ("all-gather", calibration.all_gather),
+        ("reduce-scatter", calibration.reduce_scatter),
+        ("all-to-all", calibration.all_to_all),
+        ("p2p", calibration.p2p),
     )
-    said = [f"{name} {format_bytes(max(curve.y))}/s" for name, curve in named if curve]
-    if said:
-        lines.append(", ".join(said))
-    return "\n".join(lines)
+    lines += [
+        f"products in {name} {significant(max(curve.y) / 1e12)}{NBSP}TFLOP/s"
+        for name, curve in calibration.products.items()
+    ]
+    lines.append(_best(named))
+    if across := calibration.between_nodes:
+        lines.append(f"between {calibration.nodes} nodes: " + _best((
+            ("all-reduce", across.all_reduce), ("all-gather", across.all_gather),
+            ("reduce-scatter", across.reduce_scatter), ("all-to-all", across.all_to_all), ("p2p", across.p2p),
+        )))  # fmt: skip
+    return "\n".join(filter(None, lines))
+
+
+def _best(named: Sequence[tuple[str, Curve | None]]) -> str:
+    return ", ".join(f"{name} {format_bytes(max(curve.y))}/s" for name, curve in named if curve)
