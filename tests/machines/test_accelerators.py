@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.errors import UsageError
@@ -37,6 +37,7 @@ def test_names_are_found_however_people_write_them(said: str, meant: str) -> Non
     assert accelerators.key(said) == meant
 
 
+@settings(deadline=None)
 @given(
     name=st.sampled_from(accelerators.names()),
     upper=st.booleans(),

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.errors import SpecError, UsageError
@@ -72,6 +72,7 @@ def test_what_is_only_announced_is_refused_with_its_reason(one: catalogue.Announ
         catalogue.load(one.id)
 
 
+@settings(deadline=None)
 @given(nodes=st.integers(0, 10**6), machine_id=st.sampled_from(catalogue.ids()))
 def test_accelerators_grow_in_proportion_to_nodes(nodes: int, machine_id: str) -> None:
     machine = catalogue.load(machine_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.errors import UsageError
@@ -13,6 +13,7 @@ counts = st.integers(1, factories.MOST)
 kinds = st.sampled_from(accelerators.names())
 
 
+@settings(deadline=None)
 @given(count=counts, name=kinds)
 def test_a_factory_of_n_accelerators_has_at_least_n_and_less_than_a_node_more(count: int, name: str) -> None:
     machine = catalogue.load(f"factory-{count}-{name}")
@@ -21,6 +22,7 @@ def test_a_factory_of_n_accelerators_has_at_least_n_and_less_than_a_node_more(co
     assert machine.accelerator == accelerators.load(name)
 
 
+@settings(deadline=None)
 @given(count=counts, name=kinds)
 def test_every_value_has_a_source_and_islands_hold_whole_domains(count: int, name: str) -> None:
     machine = catalogue.load(f"factory-{count}-{name}")
@@ -31,6 +33,7 @@ def test_every_value_has_a_source_and_islands_hold_whole_domains(count: int, nam
         assert machine.island.nodes % machine.domain_nodes == 0
 
 
+@settings(deadline=None)
 @given(few=counts, more=counts, name=kinds)
 def test_more_accelerators_never_need_fewer_nodes(few: int, more: int, name: str) -> None:
     small, large = (factories.machine(f"factory-{count}-{name}") for count in sorted((few, more)))

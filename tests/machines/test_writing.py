@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.machine import Calibration, Collectives, Curve
@@ -32,6 +32,7 @@ def test_a_machine_written_as_a_file_is_read_as_the_same(machine_id: str, tmp_pa
     assert catalogue.check(path) == machine
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(accelerators.names()), count=st.integers(1, 10**6))
 def test_factories_too_survive_being_written(name: str, count: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     machine = catalogue.load(f"factory-{count}-{name}")

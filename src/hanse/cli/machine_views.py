@@ -193,8 +193,9 @@ def _partition(part: Partition) -> str:
 
 
 def _measured(calibration: Calibration) -> str:
+    busy = "one rank" if calibration.ranks == 1 else f"{calibration.ranks} ranks at once"
     lines = [
-        f"{when(calibration.measured_at)} with {calibration.ranks} ranks, {calibration.software}",
+        f"{when(calibration.measured_at)} with {busy}, {calibration.software}",
         f"products {significant(max(calibration.matmul.y) / 1e9)}{NBSP}GFLOP/s, "
         f"memory {format_bytes(calibration.memory_bytes_per_s)}/s a rank",
     ]

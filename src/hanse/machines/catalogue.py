@@ -8,7 +8,7 @@ the spot (`factories`).
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,8 +51,9 @@ def announced() -> tuple[Announced, ...]:
     return contract.build(_AllAnnounced, document.read(_ANNOUNCED)).systems
 
 
+@lru_cache(maxsize=256)
 def load(machine_id: str) -> Machine:
-    """The machine of that id. Raises UsageError naming the nearest known id."""
+    """The machine of that id, read once a process. Raises UsageError naming the nearest known id."""
     if factories.is_one(machine_id):
         return factories.machine(machine_id)
     if machine_id in ids():
