@@ -28,7 +28,7 @@ PUBLIC = {
     "machines list": {"--json"},
     "machines show": {"MACHINE", "--json"},
     "machines check": {"FILE", "--json"},
-    "machines calibrate": {"--again", "--json"},
+    "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
     "agent": {"--machine", "--url", "--token", "--once"},
     "train": set(),

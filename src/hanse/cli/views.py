@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -219,61 +218,3 @@ def application(shown: Application) -> RenderableType:
     form = shown.form
     rows.append(("Asked for", f"{form.gpu_hours:,}{NBSP}GPU-hours on {form.machine} for {form.duration_months} months"))
     return Group(Text(f"{form.title} ({shown.id})", style="bold"), pairs(rows))
-
-
-def machines(listed: Sequence[Machine]) -> Table:
-    shown = table(
-        "Id", "Nodes", "Per node", "Accelerator", "Site", "Status", right=("Nodes", "Per node"), whole=("Id",)
-    )
-    for one in listed:
-        shown.add_row(
-            one.id,
-            f"{one.nodes:,}" if one.nodes else "–",
-            str(one.accelerators_per_node),
-            one.accelerator.name,
-            f"{one.site}, {one.country}" if one.country else one.site,
-            one.status,
-        )
-    return shown
-
-
-def machine(shown: Machine) -> RenderableType:
-    device = shown.accelerator
-    peaks = ", ".join(f"{significant(rate / 1e12)}{NBSP}TFLOP/s {name}" for name, rate in device.peak_flops.items())
-    rows: list[tuple[str, RenderableType]] = [
-        ("Site", f"{shown.site}{f', {shown.country}' if shown.country else ''} ({shown.status})"),
-        (
-            "Nodes",
-            f"{f'{shown.nodes:,}' if shown.nodes else 'unknown'} with {shown.accelerators_per_node} accelerators each",
-        ),
-        ("Accelerator", f"{device.name}, {format_bytes(device.memory_bytes)}, {peaks}"),
-        ("Memory", f"{format_bytes(device.memory_bytes_per_s)}/s"),
-    ]
-    for name, link in (("In the node", shown.in_node), ("Between nodes", shown.between_nodes)):
-        if link:
-            rows.append((name, f"{link.name}, {format_bytes(link.bytes_per_s)}/s, {format_seconds(link.latency_s)}"))
-    if shown.partitions:
-        names = [part.name + (f" ({part.qos})" if part.qos else "") for part in shown.partitions]
-        rows.append(("Partitions", ", ".join(dict.fromkeys(names))))
-    rows.append(("Scheduler", shown.scheduler.kind))
-    if shown.billing:
-        unit = re.sub(r"hour\b", "hours", shown.billing.unit, count=1)
-        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour"))
-    if shown.calibration:
-        fastest = max(shown.calibration.matmul.y)
-        rows.append(
-            ("Measured", f"{when(shown.calibration.measured_at)}: {significant(fastest / 1e9)}{NBSP}GFLOP/s a rank")
-        )
-    parts: list[RenderableType] = [Text(f"{shown.name} ({shown.id})", style="bold"), pairs(rows)]
-    if shown.unknown:
-        parts += ["", Text("Not known", style="bold"), sentences(shown.unknown)]
-    if shown.notes:
-        parts += ["", Text("Notes", style="bold"), sentences(shown.notes)]
-    if shown.sources:
-        parts += ["", Text("Sources", style="bold")]
-        parts.append(
-            sentences(
-                f"{s.part}{f': {s.url}' if s.url else ''} ({s.confidence}, read {s.read_on})" for s in shown.sources
-            )
-        )
-    return Group(*parts)
