@@ -16,6 +16,10 @@ def refusal(layout: Layout) -> str | None:
     degrees = [name for name in ("tp", "pp", "cp", "ep") if getattr(layout, name) > 1]
     if degrees:
         return f"Hanse's trainer does not split a model by {', '.join(degrees)} yet; it can by dp and fsdp."
+    if layout.fsdp > 1 and layout.zero < 3:
+        return f"Hanse's trainer divides parameters, gradients and optimiser state together, not as zero {layout.zero}."
     if layout.recompute == "selective":
         return "Hanse's trainer recomputes none or full; its attention keeps no scores to save selectively."
+    if layout.offload:
+        return "Hanse's trainer keeps the optimiser's state on the accelerator."
     return None
