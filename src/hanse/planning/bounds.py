@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from hanse.contracts.errors import PlanError, UsageError
@@ -16,8 +17,15 @@ _MOST_BATCH: Final = 10**8
 _MOST_PARAMETERS: Final = 10**14
 
 
-def rules(workload: Workload, machine: Machine, *, executable_only: bool, **wanted: int) -> Rules:
-    """What bounds the space of this workload on this machine; `wanted` holds columns to one value."""
+def rules(
+    workload: Workload,
+    machine: Machine,
+    *,
+    executable_only: bool,
+    wanted: Mapping[str, int] | None = None,
+    beyond: bool = False,
+) -> Rules:
+    """What bounds the space of this workload on this machine; `wanted` and `beyond` as in `Rules`."""
     return Rules(
         ranks_per_node=machine.accelerators_per_node,
         domain_ranks=machine.accelerators_per_node * machine.domain_nodes,
@@ -26,7 +34,8 @@ def rules(workload: Workload, machine: Machine, *, executable_only: bool, **want
         executable_only=executable_only,
         # Without both figures nobody can say what moving the optimiser's state would take.
         offload=machine.host_memory_bytes is not None and machine.host_bytes_per_s is not None,
-        wanted=wanted,
+        wanted=wanted or {},
+        beyond=beyond,
     )
 
 

@@ -127,7 +127,7 @@ def fastest(weighed: Weighed, positions: Integers) -> Integers:
     for most in (1024, 16_384, len(positions)):
         leading = positions if most >= len(positions) else positions[np.argpartition(step_s, most)[:most]]
         leading = leading[_plainest_first(weighed, leading, step_s.min())]
-        _, first = np.unique(weighed.families(leading), return_index=True)
+        _, first = np.unique(weighed.families(weighed.numbers[leading]), return_index=True)
         leading = leading[np.sort(first)]
         if len(leading) >= _SHOWN_FITTING or most >= len(positions):
             break
@@ -172,7 +172,8 @@ def _why_nodes(weighed: Weighed, limits: Limits, rule: str, nodes: int, counts: 
         return _why_fewest(weighed, limits, several, nodes, tried)
     others = counts.nodes != nodes
     if not others.any():
-        return f"{several}: the only number that keeps to the limits."
+        kept = "on which the model fits" if limits == Limits() else "that keeps to the limits"
+        return f"{several}: the only number {kept}."
     wall_s, used = counts.wall_s[others], counts.accelerator_seconds[others]
     other = int(np.argmin(used) if rule == "time" else np.argmin(wall_s))
     costs = (

@@ -139,7 +139,7 @@ def _weighing(
 
 def _best(workload: Workload, shape: ModelShape, machine: Machine, wanted: Mapping[str, int]) -> tuple[Weighed, int]:
     """The fastest with these degrees that fits, else the one that is short of least memory."""
-    bounds = rules(workload, machine, executable_only=False, **wanted)
+    bounds = rules(workload, machine, executable_only=False, wanted=wanted, beyond=True)
     found = space.whole([wanted["nodes"]], shape, bounds)
     if not len(found):
         raise PlanError(*_impossible(workload, shape, machine, wanted))

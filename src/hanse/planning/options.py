@@ -48,6 +48,8 @@ class Rules:
     max_micro_batch: int = 64
     wanted: Mapping[str, int] = field(default_factory=dict)
     """Columns of `Layouts` held to one value (recompute and pipeline by number)."""
+    beyond: bool = False
+    """Whether what is wanted may be of little use: tp over several nodes, short pieces of context, idle stages."""
 
     @property
     def modes(self) -> tuple[tuple[int, int], ...]:
@@ -62,13 +64,14 @@ class Rules:
 
 
 def tensor(shape: ModelShape, rules: Rules) -> list[int]:
-    """Degrees of tensor parallelism; what was asked for by number may leave the node."""
+    """Degrees of tensor parallelism."""
     if rules.executable_only:
         return [1]
     within = max(rules.ranks_per_node, rules.domain_ranks)
-    wanted = rules.wanted.get("tp")
-    tried = range(1, min(within, shape.heads) + 1) if wanted is None else [wanted]
-    return [tp for tp in tried if _splits_evenly(shape, tp) and (wanted or _fills_nodes(tp, rules.ranks_per_node))]
+    if rules.beyond and "tp" in rules.wanted:
+        return [tp for tp in (rules.wanted["tp"],) if _splits_evenly(shape, tp)]
+    tried = range(1, min(within, shape.heads) + 1)
+    return [tp for tp in tried if _splits_evenly(shape, tp) and _fills_nodes(tp, rules.ranks_per_node)]
 
 
 def _splits_evenly(shape: ModelShape, tp: int) -> bool:
@@ -92,19 +95,17 @@ def pipeline(shape: ModelShape, rules: Rules) -> list[int]:
     """Numbers of stages: even ones, and uneven ones that leave few ranks idle."""
     if rules.executable_only:
         return [1]
-    wanted = rules.wanted.get("pp")
-    if wanted is not None:
-        return [wanted] if wanted <= shape.layers else []
+    if rules.beyond and "pp" in rules.wanted:
+        return [pp for pp in (rules.wanted["pp"],) if pp <= shape.layers]
     return [pp for pp in range(1, shape.layers + 1) if stages_useful(shape.layers, pp)]
 
 
 def context(rules: Rules) -> list[int]:
     """Degrees of context parallelism: each rank holds an early and a late piece of the sequence."""
-    wanted = rules.wanted.get("cp")
-    if rules.executable_only or wanted == 1:
+    if rules.executable_only:
         return [1]
-    if wanted is not None:
-        return [wanted] if rules.context % (2 * wanted) == 0 else []
+    if rules.beyond and "cp" in rules.wanted:
+        return [cp for cp in (rules.wanted["cp"],) if cp == 1 or rules.context % (2 * cp) == 0]
     most = rules.context // _LEAST_CONTEXT
     return [1, *(cp for cp in range(2, most + 1) if rules.context % (2 * cp) == 0 and _plain(cp))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hanse.contracts.base import now
 from hanse.contracts.layout import Layout
@@ -12,6 +12,7 @@ from hanse.contracts.units import format_count
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
 from hanse.planning import bounds, clock, explain, interval, search, space, stages
+from hanse.planning.levers import levers
 from hanse.planning.memory import footprint
 from hanse.planning.refuse import Asked
 from hanse.planning.search import Choice, Limits, Objective
@@ -33,12 +34,14 @@ def make(
     objective: Objective | None = None,
     executable_only: bool = True,
     wanted: Mapping[str, int] | None = None,
+    with_levers: bool = False,
+    others: Sequence[Machine] = (),
 ) -> Plan:
     """The best layout within the limits, or the given `layout` weighed. Raises PlanError if nothing keeps to them.
 
     `nodes=None` lets the planner choose: by the objective; without one the fewest that keep `max_wall_time_s` (or the
     given layout's), else the cheapest. `finish_by_s` counts from the run's start. `wanted` holds columns of
-    `space.Layouts` to one value.
+    `space.Layouts` to one value. `with_levers`: also what would change the plan, on `others` too.
     """
     limits = Limits(wall_time_s=max_wall_time_s, finish_by_s=finish_by_s, accelerator_seconds=max_accelerator_seconds)
     bounds.check(
@@ -54,7 +57,7 @@ def make(
     count = nodes if nodes is not None else layout.nodes if layout else None
     queue = bounds.partition(machine, partition, count)
     shape = workload.shape or stand_in(workload.parameters, workload.vocab, workload.context)
-    rules = search.rules(workload, machine, executable_only=executable_only, **(wanted or {}))
+    rules = search.rules(workload, machine, executable_only=executable_only, wanted=wanted)
     most = bounds.most_nodes(machine, queue)
     counts = [count] if count is not None else space.node_counts(most, workload.global_batch, rules.ranks_per_node)
     asked = Asked(
@@ -66,7 +69,11 @@ def make(
         choice = search.given(asked, space.of([layout]), limits)
     else:
         choice = search.find(asked, limits, objective)
-    return _plan(asked, queue, choice, layout)
+    plan = _plan(asked, queue, choice, layout)
+    if not with_levers:
+        return plan
+    changed = levers(workload, shape, machine, plan.layout, others=others, executable_only=executable_only)
+    return plan.model_copy(update={"levers": changed})
 
 
 def _plan(asked: Asked, queue: Partition | None, choice: Choice, given: Layout | None) -> Plan:

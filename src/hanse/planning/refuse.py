@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from hanse.contracts.errors import PlanError
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
-from hanse.contracts.units import format_bytes, format_gpu_hours, format_seconds
+from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes, format_percent, format_seconds
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning import space
 from hanse.planning.choose import Limits, missed_memory
@@ -19,6 +20,7 @@ from hanse.planning.weigh import Weighed, least_memory, weigh
 from hanse.workloads import shapes
 
 _SHOWN: Final = 3
+_SOME: Final = 0.01
 _LEAST_CONTEXT: Final = 128
 
 
@@ -57,8 +59,8 @@ def refusal(asked: Asked, weighed: Weighed, limits: Limits) -> PlanError:
         among, values = fits & in_time, weighed.accelerator_seconds
         least = float(values[among].min())
         fix = (
-            f"Raise where.max_gpu_hours to {least / 3600:,.3g} ({format_gpu_hours(least)}), allow more time on fewer "
-            "nodes, or train on fewer tokens."
+            f"Raise where.max_gpu_hours to {_rounded_up(least / SECONDS_PER_HOUR)}, allow more time on fewer nodes, "
+            "or train on fewer tokens."
         )
     positions = np.flatnonzero(among)
     positions = positions[np.lexsort((weighed.numbers[positions], values[positions]))][:_SHOWN]
@@ -75,16 +77,23 @@ def _more_time(weighed: Weighed, limits: Limits) -> str:
     quickest = usable[np.argmin(weighed.wall_s[usable])]
     needed, nodes = float(weighed.wall_s[quickest]), int(weighed.nodes[quickest])
     share = (limits.time_s or 0.0) / needed
+    fewer = f" (about {format_percent(share)} of them)" if share > _SOME else ""
     return (
         f"Allow {format_seconds(needed)} on {nodes} node{'s' if nodes > 1 else ''}, the quickest there is, "
-        f"or more nodes, or train on fewer tokens (about {share:.0%} of them)."
+        f"or more nodes, or train on fewer tokens{fewer}."
     )
 
 
+def _rounded_up(hours: float) -> str:
+    return f"{math.ceil(hours):,}" if hours > 10 else f"{math.ceil(hours * 100) / 100:g}"
+
+
 def _no_memory(asked: Asked, weighed: Weighed) -> PlanError:
-    numbers = weighed.misses.numbers[:_SHOWN]
+    numbers = weighed.misses.numbers
     if not len(numbers):
-        numbers = weighed.numbers[np.argsort(weighed.memory_bytes, kind="stable")[:_SHOWN]]
+        numbers = weighed.numbers[np.argsort(weighed.memory_bytes, kind="stable")]
+    _, first = np.unique(weighed.families(numbers), return_index=True)
+    numbers = numbers[np.sort(first)][:_SHOWN]
     nearest = weigh(asked.workload, asked.shape, asked.machine, weighed.source.take(numbers))
     short = float(nearest.memory_bytes.min(initial=np.inf)) - nearest.memory_limit
     return PlanError(

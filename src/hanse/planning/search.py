@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from hanse.contracts.errors import PlanError
 from hanse.planning import refuse
 from hanse.planning.bounds import rules
@@ -47,9 +49,11 @@ def _with_misses(asked: Asked, choice: Choice) -> Choice:
     """Also the layouts on as many nodes that need a little more memory than there is."""
     misses = choice.weighed.misses
     nodes = choice.weighed.nodes[choice.position]
-    numbers = misses.numbers[misses.nodes == nodes][:_SHOWN_TOO_LARGE]
+    numbers = misses.numbers[misses.nodes == nodes]
     if not len(numbers):
         return choice
+    _, first = np.unique(choice.weighed.families(numbers), return_index=True)
+    numbers = numbers[np.sort(first)][:_SHOWN_TOO_LARGE]
     near = weigh(asked.workload, asked.shape, asked.machine, choice.weighed.source.take(numbers))
     rows = (candidate(asked.workload, near, each, missed_memory(near, each)) for each in range(len(numbers)))
     return replace(choice, considered=(*choice.considered, *rows))

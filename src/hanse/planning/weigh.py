@@ -73,9 +73,8 @@ class Weighed:
     def accelerator_seconds(self) -> Array:
         return np.asarray(self.wall_s * (self.nodes * self.ranks_per_node))
 
-    def families(self, positions: Integers) -> Integers:
-        """A number for each way to divide ranks and state, of the layouts at these positions."""
-        numbers = self.numbers[positions]
+    def families(self, numbers: Integers) -> Integers:
+        """The same for layouts of the source that divide ranks and state alike."""
         if isinstance(self.source, Space):
             return self.source.row_of(numbers)
         layouts = self.source.take(numbers)
