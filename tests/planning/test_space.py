@@ -96,6 +96,17 @@ def test_blocks_one_after_another_are_the_whole_space(
                 assert (getattr(block, name) == getattr(same, name)).all()
 
 
+def test_blocks_mode_by_mode_hold_every_layout() -> None:
+    rules = space.Rules(ranks_per_node=8, global_batch=96, context=8192, offload=True)
+    found = space.whole([2, 3], LLAMA_8B, rules)
+    together = space.Layouts.joined(list(found.blocks(100)))
+    numbered = found.take(np.arange(len(found)))
+    rows = [
+        np.stack([getattr(each, name) for name in space.Layouts.__dataclass_fields__]) for each in (together, numbered)
+    ]
+    assert (np.unique(rows[0], axis=1) == np.unique(rows[1], axis=1)).all()
+
+
 def test_the_space_holds_every_kind_of_layout_for_a_model_with_experts_and_a_long_context() -> None:
     found = space.enumerate_layouts([16], 8, 256, MIXTURE, executable_only=False, offload=True)
     kinds = {name: set(np.unique(getattr(found, name)).tolist()) for name in space.Layouts.__dataclass_fields__}

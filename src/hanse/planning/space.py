@@ -7,7 +7,7 @@ offloaded; its layouts are all combinations, written out a block at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -151,6 +151,14 @@ class Space:
         edges = np.clip(self.starts[begin : end + 2], start, stop)
         row = np.repeat(np.arange(begin, end + 1), np.diff(edges))
         return self._written(row, np.arange(start, stop)), row
+
+    def blocks(self, size: int) -> Iterator[Layouts]:
+        """All layouts, up to `size` at a time, mode by mode: for what need not know their numbers."""
+        for start in range(0, self.bases, size):
+            base, _ = self.span(start, min(start + size, self.bases))
+            for recompute, offload in self.modes:
+                same = np.ones(len(base), dtype=np.int64)
+                yield replace(base, recompute=recompute * same, offload=offload * same)
 
     def take(self, which: Integers) -> Layouts:
         """The layouts of these numbers."""

@@ -23,8 +23,8 @@ from hanse.planning.steptime import step_times
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-BLOCK: Final = 16_384
-"""Layouts weighed at once."""
+BLOCK: Final = 8_192
+"""Layouts weighed at once: some thirty of their arrays fit into a core's second cache and share of the third."""
 _NEAREST: Final = 3
 """Misses kept of each block and mode."""
 
