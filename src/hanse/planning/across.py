@@ -12,7 +12,7 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Interval
 from hanse.contracts.scaling import Option
 from hanse.contracts.workload import ModelShape, Workload
-from hanse.planning import bounds, clock, interval, pareto, space, stages
+from hanse.planning import bounds, clock, interval, pareto, space, uneven
 from hanse.planning.choose import Limits, best_of_each_count, within
 from hanse.planning.weigh import Weighed, seek
 from hanse.workloads.shapes import stand_in
@@ -103,7 +103,7 @@ def _on_one(
 
 def option(workload: Workload, shape: ModelShape, machine: Machine, weighed: Weighed, position: int) -> Option:
     """What is weighed at this position."""
-    layout = stages.laid_out(shape, weighed.source.take(weighed.numbers[[position]]).at(0))
+    layout = uneven.laid_out(shape, weighed.source.take(weighed.numbers[[position]]).at(0))
     step_s = interval.around(float(weighed.step_s[position]), machine)
     wall_s = clock.wall_time(workload, machine, layout.nodes, step_s)
     tokens, ranks = workload.tokens_per_step, layout.world_size

@@ -11,13 +11,13 @@ from hanse.contracts.plan import Interval, Plan, StepTime
 from hanse.contracts.units import format_count
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
-from hanse.planning import bounds, clock, explain, interval, search, space, stages
+from hanse.planning import bounds, clock, explain, interval, search, space, uneven
 from hanse.planning.levers import levers
 from hanse.planning.memory import footprint
 from hanse.planning.refuse import Asked
 from hanse.planning.search import Choice, Limits, Objective
 from hanse.planning.steptime import step_times
-from hanse.planning.supported import refusal
+from hanse.planning.supported import model_refusal, refusal
 from hanse.workloads.shapes import stand_in
 
 
@@ -79,7 +79,7 @@ def make(
 def _plan(asked: Asked, queue: Partition | None, choice: Choice, given: Layout | None) -> Plan:
     workload, shape, machine = asked.workload, asked.shape, asked.machine
     chosen = choice.layouts
-    layout = given or stages.laid_out(shape, chosen.at(0))
+    layout = given or uneven.laid_out(shape, chosen.at(0))
     times = step_times(workload, shape, machine, chosen)
     total_s = float(times.total[0])
     step_s = interval.around(total_s, machine)
@@ -140,6 +140,5 @@ def _estimates(workload: Workload, shape: ModelShape, machine: Machine, layout: 
         )
     startup_s = clock.STARTUP_S[machine.scheduler.kind]
     found.append(f"Start-up of {startup_s:.0f} s a job: an estimate; waiting in the queue is not counted.")
-    if (because := refusal(layout)) is not None:
-        found.append(because)
+    found += [because for because in (refusal(layout), model_refusal(shape)) if because is not None]
     return tuple(found)
