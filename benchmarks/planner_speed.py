@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -168,8 +169,14 @@ def command(scratch: Path) -> dict[str, Any]:
         subprocess.run(argv, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         return 1
 
-    found = timed(turn, time.perf_counter)
-    return {"seconds": found.median_s, "least": found.least_s, "most": found.most_s}
+    found, used = timed(turn, time.perf_counter), timed(turn, _children_s)
+    return {"seconds": found.median_s, "least": found.least_s, "most": found.most_s, "cpu_seconds": used.median_s}
+
+
+def _children_s() -> float:
+    """CPU seconds of processes that were started here and ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def results(scratch: Path) -> dict[str, Any]:
@@ -192,6 +199,13 @@ def results(scratch: Path) -> dict[str, Any]:
     ours = min(each["per_s"] for each in found["weighed_in_full"].values())
     found["peers"] = {
         name: {"per_s": rate, "ratio": ours / rate} if rate else "not installed" for name, rate in peers.rates().items()
+    }
+    found["summary"] = {
+        "layouts_per_s": ours,
+        "gpt3_175b_on_4096_a100_s": found["gpt3_175b_on_4096_a100"]["seconds"],
+        "1t_on_100000_s": found["1t_on_up_to_100000"]["seconds"],
+        "all_machines_s": found["all_machines"]["seconds"],
+        "hanse_plan_s": found["hanse_plan"]["seconds"],
     }
     found["met"] = {
         "layouts_per_s": ours >= PER_S,
@@ -222,7 +236,14 @@ def measure(scratch: Path) -> Table:
     each = found["all_machines"]
     said = f"{each['machines']} machines, {each['options']} options"
     rows.append(("llama-3-70b on all machines and numbers of nodes", f"{each['weighed']:,}", _spread(each), said))
-    rows.append(("`hanse plan` from start to finish (on the clock)", "", _spread(found["hanse_plan"]), ""))
+    rows.append(
+        (
+            "`hanse plan` from start to finish (on the clock)",
+            "",
+            _spread(found["hanse_plan"]),
+            f"{found['hanse_plan']['cpu_seconds']:.3f} of CPU",
+        )
+    )
     for name, peer in found["peers"].items():
         said = peer if isinstance(peer, str) else f"{peer['per_s']:,.0f}/s; ours over it **{peer['ratio']:,.0f}**"
         rows.append((f"peer: {name}", "", "", said))
