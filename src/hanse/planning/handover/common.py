@@ -40,7 +40,7 @@ def no_lora(plan: Plan, tool: str) -> None:
 
 
 def stage_layers(plan: Plan, shape: ModelShape) -> tuple[int, ...]:
-    """Layers of every stage in the model's order; where the plan leaves it open, as even as can be, the longer first."""
+    """Layers of every stage in the model's order; left open, as even as can be, the longer ones first."""
     layout = plan.layout
     if layout.stages:
         return layout.stages
