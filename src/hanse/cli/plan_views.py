@@ -22,7 +22,7 @@ from hanse.contracts.units import (
     significant,
 )
 from hanse.planning import explain, scaling_text
-from hanse.planning.picture import picture
+from hanse.planning.picture import folded, picture
 
 if TYPE_CHECKING:
     from hanse.contracts.machine import Machine
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PARTS_SHOWN: Final = 6
 _LEVERS_SHOWN: Final = 4
 _RUNNERS_SHOWN: Final = 3
-_BAR: Final = 30
+_BAR: Final = 26
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SHADES: Final = {"parameters": "█", "gradients": "▓", "optimiser": "▒", "activations": "░", "other": "▚"}
 
@@ -43,7 +43,7 @@ def overview(made: Plan, machine: Machine, *, details: bool = False) -> Renderab
     parts: list[RenderableType] = [title, pairs(_figures(made))]
     parts += ["", _heading("Where a step goes", "communication: what is not hidden"), _breakdown(made, details=details)]
     parts += ["", _heading("Memory of the fullest rank"), _memory(made, details=details)]
-    parts += ["", _heading("Layout"), _Picture(made)]
+    parts += ["", _heading("Layout"), _picture(made)]
     parts += ["", _heading("Why"), sentences(explain.sentences(made) if details else explain.briefly(made))]
     if made.levers:
         parts += ["", _heading("What would change it"), _levers(made, details=details)]
@@ -135,22 +135,22 @@ def _breakdown(made: Plan, *, details: bool) -> RenderableType:
         grid.add_row(name, format_seconds(seconds), format_percent(seconds / total), bar(seconds / total))
     if details:
         for hidden, seconds in made.step_time.hidden.items():
-            grid.add_row(f"{explain.NAMES[hidden]}, hidden", format_seconds(seconds), "", "")
+            grid.add_row(explain.NAMES[hidden], format_seconds(seconds), "", "hidden behind computation")
     return Padding(grid, (0, 0, 0, 2))
 
 
 def _memory(made: Plan, *, details: bool) -> RenderableType:
     memory = made.memory
     kinds = {kind: getattr(memory, kind) for kind in _SHADES}
-    key = "  ".join(f"{_SHADES[kind]} {kind} {format_bytes(size)}" for kind, size in kinds.items() if size)
-    of = f"{format_bytes(memory.total)} of {format_bytes(memory.limit)}"
-    lines: list[RenderableType] = [f"{memory_bar(memory)} {of}", key]
-    if details and made.memory_by_stage:
-        most = max(each.total for each in made.memory_by_stage)
+    key = [f"{_SHADES[kind]} {kind} {format_bytes(size)}" for kind, size in kinds.items() if size]
+    bars = [f"{memory_bar(memory)} {format_bytes(memory.total)} of {format_bytes(memory.limit)}"]
+    stages: list[str] = []
+    if details:
+        most = max((each.total for each in made.memory_by_stage), default=0)
         for number, each in enumerate(made.memory_by_stage, 1):
             fullest = ", the fullest" if each.total == most else ""
-            lines.append(f"{memory_bar(each)} stage {number}, {format_bytes(each.total)}{fullest}")
-    return Padding(Group(*lines), (0, 0, 0, 2))
+            stages.append(f"{memory_bar(each)} stage {number}, {format_bytes(each.total)}{fullest}")
+    return _Lines(lambda width: [*bars, *folded(key, width, "  "), *stages])
 
 
 def memory_bar(memory: Memory, width: int = 48) -> str:
@@ -165,16 +165,19 @@ def memory_bar(memory: Memory, width: int = 48) -> str:
     return f"{text[:edge]}│{text[edge:]}"
 
 
-class _Picture:
-    """The layout's picture, as wide as the terminal lets it be."""
+class _Lines:
+    """Lines made for the width there is, in the margin of two columns that everything here has."""
 
-    def __init__(self, made: Plan) -> None:
+    def __init__(self, made: Callable[[int], Iterable[str]]) -> None:
         self._made = made
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, 100) - 2
-        for line in picture(self._made.layout, shape=self._made.workload.shape, width=width):
+        for line in self._made(min(options.max_width, 100) - 2):
             yield Text(f"  {line}", no_wrap=True)
+
+
+def _picture(made: Plan) -> RenderableType:
+    return _Lines(lambda width: picture(made.layout, shape=made.workload.shape, width=width))
 
 
 def _levers(made: Plan, *, details: bool) -> RenderableType:
@@ -230,11 +233,10 @@ def candidates(made: Plan) -> RenderableType:
 
 def _rests_on(made: Plan, *, details: bool) -> list[RenderableType]:
     if not details:
-        named = [f"{len(made.estimates)} estimate{'s' * (len(made.estimates) > 1)}"] if made.estimates else []
-        named += ["goes beyond what the planner was validated on"] if made.outside else []
-        said = f"It rests on {named[0]}" if made.estimates else ""
-        said += (" and " if said else "It ") + named[-1] if made.outside else ""
-        return [Text(f"{said}; --details tells the rest.", style="dim")] if said else []
+        count = len(made.estimates)
+        said = [f"rests on {count} estimate{'s' * (count > 1)}"] if count else []
+        said += ["goes beyond what the planner was validated on"] if made.outside else []
+        return [Text(f"It {' and '.join(said)}; --details tells the rest.", style="dim")] if said else []
     parts: list[RenderableType] = []
     if made.outside:
         parts += ["", _heading("Outside what was validated"), sentences(made.outside)]

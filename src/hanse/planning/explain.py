@@ -23,7 +23,7 @@ NAMES: Final[dict[StepPart, str]] = {
     "sharding": "gathering sharded parameters",
     "data-parallel": "adding up gradients",
     "communication": "waiting for communication",
-    "bubble": "pipeline stages waiting for one another",
+    "bubble": "waiting in the pipeline",
     "imbalance": "waiting for the slowest stage",
     "optimiser": "the optimiser",
 }
@@ -106,8 +106,9 @@ def _layout(layout: Layout) -> str:
 
 
 def briefly(plan: Plan) -> tuple[str, ...]:
-    """The layout, why that many nodes where that was a choice, and what would shorten a step."""
-    return (*takewhile(lambda each: each != _time(plan), sentences(plan)), _advice(plan))
+    """Why that many nodes, where that was a choice, and what would shorten a step."""
+    said = takewhile(lambda each: each != _time(plan), sentences(plan))
+    return (*(each for each in said if each != _layout(plan.layout)), _advice(plan))
 
 
 def difference(chosen: Layout, other: Layout) -> str:

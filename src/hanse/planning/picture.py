@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from hanse.contracts.layout import Layout
@@ -78,7 +79,7 @@ def legend(layout: Layout, *, shape: ModelShape | None = None, width: int = 80) 
         facts.append(f"{BRICK * min(layout.tp, 4)} {spans}: split each matrix (tp {layout.tp})")
     if layout.pp > 1:
         layers = (layers_of_ranks(layout, shape) if shape else None) or ()
-        each = f" of {layers[0]} layers" if len(set(layers)) == 1 else ""
+        each = f" of {layers[0]} layer{'s' * (layers[0] > 1)}" if len(set(layers)) == 1 else ""
         facts.append(f"→ next stage{each} (pp {layout.pp})")
     if layout.cp > 1:
         facts.append(f"cp {layout.cp}: share a sequence")
@@ -89,10 +90,15 @@ def legend(layout: Layout, *, shape: ModelShape | None = None, width: int = 80) 
         facts.append(f"dp {layout.dp}: copies that add gradients")
     if layout.ep > 1:
         facts.append(f"ep {layout.ep}: share the experts")
-    lines = [""]
+    return folded(facts, width, " · ")
+
+
+def folded(facts: Iterable[str], width: int, between: str) -> tuple[str, ...]:
+    """Facts one after the other, on as few lines as they fit on."""
+    lines: list[str] = []
     for fact in facts:
-        longer = f"{lines[-1]} · {fact}" if lines[-1] else fact
-        if len(longer) <= width or not lines[-1]:
+        longer = f"{lines[-1]}{between}{fact}" if lines else fact
+        if lines and len(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(fact)

@@ -115,12 +115,12 @@ def _fact(name: str, value: str, range_: str = "") -> Html:
 def _answer(plan: Plan) -> Html:
     ranks, wall, step = plan.layout.world_size, plan.wall_time_s, plan.step_time.total_s
     share = plan.goodput.share if plan.goodput else None
+    mfu = f"{format_percent(plan.mfu)} MFU"
     hours = f"{gpu_hours(wall.low * ranks):,.0f} to {gpu_hours(wall.high * ranks):,.0f}"
     shown = [
         _fact("Step time", format_seconds(step.expected), f"{format_seconds(step.low)} to {format_seconds(step.high)}"),
-        _fact("Throughput", f"{format_count(_rounded(plan.tokens_per_s.expected))} tokens/s"),
+        _fact("Throughput", f"{format_count(_rounded(plan.tokens_per_s.expected))} tokens/s", mfu),
         _fact("Memory", f"{significant(plan.memory.total / 1e9)} of {format_bytes(plan.memory.limit)}"),
-        _fact("MFU", format_percent(plan.mfu)),
         _fact("Goodput", format_percent(share.expected), _percents(share)) if share else None,
         _fact("Wall time", format_seconds(wall.expected), f"{format_seconds(wall.low)} to {format_seconds(wall.high)}"),
         _fact("GPU-hours", format_gpu_hours(plan.accelerator_seconds).partition(NBSP)[0], hours),
@@ -237,7 +237,7 @@ def _machines(options: Sequence[Option], plan: Plan, names: dict[str, str]) -> H
         return None
     columns = (
         "Machine", Column("Nodes", True), Column("Wall time", True), Column("GPU-hours", True), Column("MFU", True),
-        "Layout", "Unbeaten",
+        "Layout",
     )  # fmt: skip
     rows: list[Sequence[Child]] = [
         (
@@ -247,7 +247,6 @@ def _machines(options: Sequence[Option], plan: Plan, names: dict[str, str]) -> H
             f"{gpu_hours(one.accelerator_seconds):,.0f}",
             format_percent(one.mfu),
             one.layout.describe().split(", ", 1)[1],
-            "yes" if one.best else "",
         )
         for one in options
         if one.best
