@@ -42,8 +42,8 @@ _FASTER: Final[dict[StepPart, str]] = {
     "sharding": "A larger micro-batch, or sharding within fewer nodes, would hide more of it.",
     "data-parallel": "A larger batch or fewer nodes would make it a smaller share.",
     "communication": "A larger batch, fewer nodes or a faster network would make it a smaller share.",
+    "imbalance": "Stages of other sizes would shorten it.",
     "bubble": "More micro-batches in a step or fewer pipeline stages would make it smaller.",
-    "imbalance": "Fewer layers where embedding and head lie would even the stages out.",
     "optimiser": "A larger batch would spread it over more tokens; sharding (fsdp) divides it.",
 }
 _SHARED: Final = {

@@ -95,14 +95,17 @@ def _whisker(bar: Bar, to_x: Scale, y: int) -> Html | None:
     if bar.low is None or bar.high is None:
         return None
     low, high = to_x(bar.low), to_x(bar.high)
-    label = f"{significant(bar.low)} to {significant(bar.high)}, eight times in ten"
-    width = 6.2 * len(label)
-    if low - 8 > width:
-        x, below, anchor = low - 8, 4, "end"
-    elif high + 8 + width < to_x.end:
-        x, below, anchor = high + 8, 4, "start"
-    else:
-        x, below, anchor = to_x.end, 17, "end"
+    figures = f"{significant(bar.low)} to {significant(bar.high)}"
+    label, x, below, anchor = figures, to_x.end, 17, "end"
+    # In a narrow drawing the figures alone have room; what they are stands in the text.
+    for shorter in (f"{figures}, eight times in ten", figures):
+        width = 6.2 * len(shorter)
+        if low - 8 > width:
+            label, x, below, anchor = shorter, low - 8, 4, "end"
+            break
+        if high + 8 + width < to_x.end:
+            label, x, below, anchor = shorter, high + 8, 4, "start"
+            break
     return join(
         h("path", class_="whisker", d=f"M{low:.1f} {y - 4}v8M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 4}v8"),
         h("text", label, x=x, y=y + below, text_anchor=anchor),
