@@ -24,7 +24,7 @@ def spec_path(tmp_path: Path) -> Path:
 
 
 def test_a_plan_is_told_in_figures_and_sentences(hanse: Hanse, spec_path: Path) -> None:
-    answer = hanse("plan", "--candidates")
+    answer = hanse("plan", "--details")
     assert answer.code == 0
     for word in ("Step time", "Throughput", "Memory", "Wall time", "Cost", "Why", "layouts were weighed"):
         assert word in answer.out

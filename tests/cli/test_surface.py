@@ -15,7 +15,10 @@ PUBLIC = {
     "demo": {"--out"},
     "doctor": {"--json"},
     "version": {"--json"},
-    "plan": {"[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--candidates", "--json"},
+    "plan": {
+        "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--budget", "--whole-space", "--details", "--html",
+        "--export", "--out", "--json",
+    },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},

@@ -13,9 +13,7 @@ from rich.text import Text
 from hanse.contracts.units import (
     NBSP,
     format_bytes,
-    format_count,
     format_gpu_hours,
-    format_percent,
     format_seconds,
     significant,
 )
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
     from hanse.contracts.decision import Decision
     from hanse.contracts.machine import Machine
-    from hanse.contracts.plan import Interval, Plan
     from hanse.contracts.programme import Allocation, Application
     from hanse.contracts.run import Run
 
@@ -81,61 +78,9 @@ def sentences(lines: Iterable[str], indent: int = 2) -> RenderableType:
     return Padding(grid, (0, 0, 0, indent))
 
 
-def interval(value: Interval, unit: str = "s") -> str:
-    """'0.69 s (80 %: 0.55 s to 0.83 s)'."""
-    shown = format_seconds if unit == "s" else lambda figure: f"{format_count(figure)}{NBSP}{unit}"
-    return f"{shown(value.expected)} (80{NBSP}% likely {shown(value.low)} to {shown(value.high)})"
-
-
 def when(moment: datetime | None) -> str:
     """'22 Nov, 17:04' in the reader's own time zone."""
     return f"{moment.astimezone():%-d %b, %H:%M}" if moment else "–"
-
-
-def plan(made: Plan, machine: Machine) -> RenderableType:
-    """The plan's answer, its figures, and why."""
-    from hanse.planning.explain import sentences as explain
-
-    work = made.workload
-    size = f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens"
-    title = Text.assemble((work.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
-    rows: list[tuple[str, RenderableType]] = [
-        ("Model", f"{size} in {made.steps:,} {'step' if made.steps == 1 else 'steps'}"),
-        ("Step time", interval(made.step_time.total_s)),
-        ("Throughput", interval(made.tokens_per_s, "tokens/s")),
-        ("Memory", f"{format_bytes(made.memory.total)} of {format_bytes(made.memory.limit)} on the fullest rank"),
-        ("Wall time", interval(made.wall_time_s)),
-        ("Cost", f"about {format_gpu_hours(made.accelerator_seconds)}"),
-        ("Efficiency", f"{format_percent(made.mfu)} MFU"),
-    ]
-    why = explain(made)
-    parts: list[RenderableType] = [title, pairs(rows), "", Text("Why", style="bold"), sentences(why)]
-    if made.estimates:
-        parts += ["", Text("Estimates this rests on", style="bold"), sentences(made.estimates)]
-    return Group(*parts)
-
-
-def plan_line(made: Plan) -> RenderableType:
-    """The plan in one sentence."""
-    return (
-        f"{made.layout.describe()}: {made.steps:,} steps of about {format_seconds(made.step_time.total_s.expected)}, "
-        f"in all about {format_seconds(made.wall_time_s.expected)} and {format_gpu_hours(made.accelerator_seconds)}."
-    )
-
-
-def candidates(made: Plan) -> RenderableType:
-    """The layouts that were weighed, best first."""
-    shown = table("Layout", "Step time", "Tokens/s", "Memory", "", right=("Step time", "Tokens/s", "Memory"))
-    for one in made.considered:
-        shown.add_row(
-            one.layout.describe(),
-            format_seconds(one.step_time_s),
-            format_count(one.tokens_per_s),
-            format_bytes(one.memory_bytes),
-            one.note or ("" if one.fits else "does not fit"),
-        )
-    head = Text(f"{made.searched:,} layouts were weighed; the best, and the nearest that did not fit:")
-    return Group(head, Padding(shown, (0, 0, 0, 2)))
 
 
 def decision(made: Decision) -> RenderableType:
