@@ -1,7 +1,7 @@
 """Sizes of published configurations by family, and how many parameters transformers' own class of them holds.
 
-Counted once with transformers 5.23 on the meta device (a language model's head included, an encoder's for masked tokens,
-without further blocks for multi-token prediction, a Gemma 3's text part alone).
+Counted once with transformers 5.23 on the meta device: a language model's head included, an encoder's for masked
+tokens, without further blocks for multi-token prediction, of a Gemma 3 the text part alone.
 """
 
 from __future__ import annotations
@@ -370,3 +370,53 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "id2label": {str(each): "" for each in range(1000)},
     },
 }
+
+PARAMETERS: Final = {
+    "llama-3-8b": 8_030_261_248,
+    "mistral-7b": 7_241_732_096,
+    "mixtral-8x7b": 46_702_792_704,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen1.5-moe": 14_315_784_192,
+    "qwen3-0.6b": 596_049_920,
+    "qwen3-1.7b": 1_720_574_976,
+    "qwen3-32b": 32_762_123_264,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "deepseek-v2": 235_741_434_880,
+    "deepseek-v2-lite": 15_706_484_224,
+    "deepseek-v3": 671_026_404_352,
+    "kimi-k2": 1_026_408_209_408,
+    "glm-4.5-air": 106_852_245_504,
+    "gpt2-xl": 1_557_611_200,
+    "gpt-j-6b": 6_050_882_784,
+    "gpt-neox-20b": 20_554_567_680,
+    "bloom-176b": 176_247_271_424,
+    "opt-66b": 65_719_701_504,
+    "falcon-7b": 6_921_720_704,
+    "falcon-40b": 41_303_293_952,
+    "falcon-180b": 178_557_088_768,
+    "gemma-7b": 8_537_680_896,
+    "gemma2-9b": 9_241_705_984,
+    "gemma3-4b": 3_880_263_168,
+    "gemma3-12b": 11_766_034_176,
+    "gemma3-27b": 27_009_346_304,
+    "phi-2": 2_779_683_840,
+    "phi-4": 14_659_507_200,
+    "olmo-7b": 6_888_095_744,
+    "olmo2-32b": 32_234_279_936,
+    "gpt-oss-20b": 20_914_757_184,
+    "gpt-oss-120b": 116_829_156_672,
+    "apertus-8b": 8_053_338_176,
+    "apertus-70b": 70_599_864_480,
+    "smollm3-3b": 3_075_098_624,
+    "nemotron-4-340b": 341_029_195_776,
+    "granite-3-8b": 8_170_848_256,
+    "starcoder2-7b": 7_173_923_840,
+    "command-r": 34_980_831_232,
+    "bert-base": 109_514_298,
+    "bert-large": 335_174_458,
+    "roberta-base": 124_697_433,
+    "xlm-roberta-base": 278_295_186,
+    "modernbert-base": 149_655_232,
+    "vit-b-16": 86_567_656,
+}
+"""Of each."""

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from hanse.contracts.errors import SpecError
 from hanse.contracts.workload import ModelShape
 from hanse.files.contract import nearest
-from hanse.workloads.families import FAMILIES, Config
+from hanse.workloads.families import FAMILIES
+from hanse.workloads.keys import Config
 
 _MOST_BYTES: Final = 4_000_000
 _NESTED: Final = ("text_config", "llm_config", "language_config")
@@ -38,12 +39,12 @@ def shape(config: Mapping[str, Any] | Path, *, context: int | None = None) -> Mo
             f'the model_type "{kind}" is not known{nearest(kind, FAMILIES)}', where=where,
             fix=f"Known: {', '.join(sorted(FAMILIES))}. Or describe the model's sizes under model.shape.",
         )  # fmt: skip
-    fields = FAMILIES[kind](Config(data=data, where=where, kind=kind))
-    if context is not None:
-        fields["context"] = context
-    if fields.get("head_size") == fields["hidden"] / fields["heads"]:
-        del fields["head_size"]  # it says no more than the default
     try:
+        fields = FAMILIES[kind](Config(data=data, where=where, kind=kind))
+        if context is not None:
+            fields["context"] = context
+        if fields.get("head_size") == fields["hidden"] / fields["heads"]:
+            del fields["head_size"]  # it says no more than the default
         return ModelShape(**fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
