@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ def trace(
     A module that looks at values (`.item()`, a loop until something converges) is run again with memory.
     """
     try:
-        with _NoMemory():
+        with _NoMemory(), warnings.catch_warnings():
+            # Copying a module looks at data pointers; that these are none is the point here.
+            warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
             return _run(build(), inputs(), dtype, vocab)
     except _NEEDS_VALUES:
         return _run(build(), inputs(), dtype, vocab)
@@ -295,12 +298,12 @@ def _block(name: str, parameters: int, costs: list[_Costs]) -> Block:
 
 
 def _embedding(module: nn.Module, vocab: int | None) -> int:
-    weights = {
-        id(each.weight): each.weight.numel()
-        for each in module.modules()
-        if isinstance(each, nn.Embedding) or (isinstance(each, nn.Linear) and each.out_features == vocab)
-    }
-    return sum(weights.values())
+    """Of embeddings, and of the head: what comes last, if it makes `vocab` numbers."""
+    leaves = [each for each in module.modules() if next(each.parameters(recurse=False), None) is not None]
+    found = [each.weight for each in leaves if isinstance(each, nn.Embedding)]
+    if leaves and isinstance(leaves[-1], nn.Linear) and leaves[-1].out_features == vocab:
+        found.append(leaves[-1].weight)
+    return sum({id(each): each.numel() for each in found}.values())
 
 
 def trace_spec(spec: TrainSpec, folder: Path) -> Workload:
