@@ -26,12 +26,12 @@ class Accelerator(Contract):
     """One rank's device: a GPU, on LUMI one GCD, on a laptop a share of the cores."""
 
     name: str
-    kind: Literal["cuda", "rocm", "cpu"]
+    kind: Literal["cuda", "rocm", "cpu", "tpu", "hpu"]
     memory_bytes: Bytes
     memory_bytes_per_s: float = Field(gt=0)
-    peak_flops: dict[Literal["fp32", "bf16", "fp8"], float]
+    peak_flops: dict[Literal["fp32", "bf16", "fp8", "fp4"], float]
     """Dense peak FLOP/s by precision; a missing precision is not supported."""
-    best_matmul: dict[Literal["fp32", "bf16", "fp8"], Fraction] = Field(default_factory=dict)
+    best_matmul: dict[Literal["fp32", "bf16", "fp8", "fp4"], Fraction] = Field(default_factory=dict)
     """Best measured product over the peak, by precision."""
     architecture: str | None = None
     """The maker's name of the generation ('ampere', 'hopper', 'blackwell', 'cdna2', 'cdna3'): kernels differ by it."""

@@ -7,23 +7,35 @@ an A100's balance of FLOPs to bytes, fitted over some two thousand published run
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from hanse.contracts.machine import Accelerator, Curve, Link
 from hanse.contracts.workload import Precision
+from hanse.machines import accelerators
 
 Array = NDArray[np.float64]
 
 _CEILINGS: Final[tuple[tuple[str, float], ...]] = (
-    ("A100", 0.87), ("GH200", 0.84), ("GB200", 0.73), ("H100", 0.80), ("H200", 0.80), ("B200", 0.78), ("B300", 0.79),
-    ("MI355X", 0.68), ("MI325X", 0.60), ("MI300X", 0.51), ("MI250X", 0.60),
+    ("A100", 0.87), ("GH200", 0.84), ("GB200", 0.73), ("GB300", 0.75), ("H100", 0.80), ("H200", 0.80), ("B200", 0.78),
+    ("B300", 0.79), ("MI355X", 0.68), ("MI325X", 0.60), ("MI300X", 0.51), ("MI250X", 0.60),
 )  # fmt: skip
-"""MI250X: from published training runs on LUMI rather than a matmul benchmark."""
+"""Where an accelerator does not say itself. MI250X: from published training runs on LUMI, not a matmul benchmark."""
 
+_OF_ARCHITECTURE: Final = {
+    "volta": 0.80, "ampere": 0.80, "ada": 0.75, "hopper": 0.72, "blackwell": 0.75, "cdna2": 0.60, "cdna3": 0.52,
+    "cdna4": 0.63, "gaudi2": 0.90, "gaudi3": 0.74, "tpu-v3": 0.85, "tpu-v4": 0.85, "tpu-v5e": 0.85, "tpu-v5p": 0.85,
+    "tpu-v6e": 0.80,
+}  # fmt: skip
+"""Of a generation's parts that nobody measured."""
 _UNKNOWN_CEILING: Final = 0.6
+_ASYNCHRONOUS: Final = ("hopper", "blackwell")
+_ASYNCHRONOUS_NAMES: Final = ("H100", "H200", "H800", "H20", "B200", "B300")
 _TRAINING_OVER_BENCHMARK: Final = 0.89
 """Products inside a training run at this share of the best isolated ones (power, clocks, cold caches)."""
 
@@ -41,11 +53,31 @@ def interpolate(curve: Curve, x: ArrayLike) -> Array:
 
 
 def ceiling(accelerator: Accelerator) -> tuple[float, bool]:
-    """(share of dense peak the best product reaches, whether that was measured for this accelerator)."""
+    """(share of dense 16-bit peak the best product reaches, whether that was measured for this accelerator)."""
+    if (own := accelerator.best_matmul.get("bf16")) is not None:
+        return own, True
     for name, share in _CEILINGS:
         if name in accelerator.name:
             return share, True
-    return _UNKNOWN_CEILING, False
+    return _OF_ARCHITECTURE.get(accelerator.architecture or "", _UNKNOWN_CEILING), False
+
+
+def newer(accelerator: Accelerator) -> bool:
+    """Whether its kernels are asynchronous, so that attention written for the generation before stays behind."""
+    if accelerator.architecture is not None:
+        return accelerator.architecture.startswith(_ASYNCHRONOUS)
+    return any(name in accelerator.name for name in _ASYNCHRONOUS_NAMES)
+
+
+def training_factor(accelerator: Accelerator) -> float:
+    """Products in published trainings over what is usual at the ceiling; 1 for what has no published runs."""
+    return _factors().get(accelerators.key(accelerator.name), 1.0) if accelerators.known(accelerator.name) else 1.0
+
+
+@cache
+def _factors() -> dict[str, float]:
+    given: dict[str, float] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text()) or {}
+    return given
 
 
 def product_flops_per_s(

@@ -1,9 +1,9 @@
 """Seconds of collectives by message size and by which links they cross, for many layouts at once.
 
-A group of n ranks has g members in a node and k = n/g nodes. Large messages: ring bandwidth, all-reduce
-2(g-1)/g·S over the node's links, then 2(k-1)/k·S/g over the network; gather and scatter move half of that. Small ones:
-latency, once a ring step in the node and twice log₂ k between nodes (trees). Where a machine was calibrated, groups of
-the measured size follow the measured curve.
+A group of n ranks has g members in each of k domains (a domain: a node, or the nodes of one rack with common fast
+links). Large messages: ring bandwidth, all-reduce 2(g-1)/g·S over the fast links, then 2(k-1)/k·S/g over the network;
+gather and scatter move half of that. Small ones: latency, once a ring step in the domain and twice log₂ k between
+domains (trees). Where a machine was calibrated, groups of at most the measured size follow the measured curve.
 """
 
 from __future__ import annotations
@@ -11,80 +11,72 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hanse.contracts.machine import Curve, Link, Machine
-from hanse.machines.rates import bus_bytes_per_s, interpolate
-from hanse.planning.space import Integers
-
-Array = NDArray[np.float64]
+from hanse.contracts.machine import Curve
+from hanse.machines.rates import interpolate
+from hanse.planning.constants import Constants
+from hanse.planning.inputs import Hardware, Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Sizes of a kind of group in each layout, shape (layouts,)."""
+    """Sizes of a kind of group in each layout; `in_node` members share fast links. Means where ranks are uneven."""
 
-    size: Integers
-    in_node: Integers
-
-    @property
-    def nodes(self) -> Integers:
-        return self.size // self.in_node
+    size: Values
+    in_node: Values
+    nodes: Values
 
 
-def group(size: Integers, stride: Integers, ranks_per_node: Integers) -> Group:
-    """Groups of `size` ranks that stand `stride` ranks apart."""
-    fitting = np.maximum(1, ranks_per_node // stride)
-    return Group(size=size, in_node=np.where(size % fitting == 0, fitting, np.gcd(size, fitting)).clip(max=size))
+def group(size: Values, stride: Values, domain: Values) -> Group:
+    """Groups of `size` ranks that stand `stride` ranks apart, in domains of `domain` ranks."""
+    fitting = np.maximum(1.0, np.floor(domain / stride))
+    nodes = np.ceil(size / fitting)
+    return Group(size=size, in_node=size / nodes, nodes=nodes)
 
 
-def all_reduce_s(machine: Machine, ranks: Group, message_bytes: Array, messages: Array | float = 1.0) -> Array:
-    """Seconds of `messages` all-reduces of `message_bytes` each."""
-    calibration = machine.calibration
-    curve = calibration.all_reduce if calibration else None
-    return _seconds(machine, ranks, message_bytes, messages, passes=2.0, curve=curve)
+def all_reduce_s(
+    hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, *, pieces: Values = 1.0
+) -> Values:
+    """Seconds of all-reduces of `message_bytes` in all, sent as `pieces` messages."""
+    return _seconds(hardware, ranks, message_bytes, constants, pieces, passes=2.0, curve=hardware.all_reduce)
 
 
-def all_gather_s(machine: Machine, ranks: Group, message_bytes: Array, messages: Array | float = 1.0) -> Array:
-    """Seconds of `messages` all-gathers whose result is `message_bytes` long."""
-    calibration = machine.calibration
-    curve = calibration.all_gather if calibration else None
-    return _seconds(machine, ranks, message_bytes, messages, passes=1.0, curve=curve)
-
-
-def reduce_scatter_s(machine: Machine, ranks: Group, message_bytes: Array, messages: Array | float = 1.0) -> Array:
-    """Seconds of `messages` reduce-scatters of `message_bytes` of input. gloo, on CPUs, makes an all-reduce of them."""
-    if machine.accelerator.kind == "cpu":
-        return all_reduce_s(machine, ranks, message_bytes, messages)
-    return _seconds(machine, ranks, message_bytes, messages, passes=1.0, curve=None)
+def all_gather_s(
+    hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, *, pieces: Values = 1.0
+) -> Values:
+    """Seconds of all-gathers whose results are `message_bytes` long in all; reduce-scatters take as long."""
+    return _seconds(hardware, ranks, message_bytes, constants, pieces, passes=1.0, curve=hardware.all_gather)
 
 
 def _seconds(
-    machine: Machine, ranks: Group, message_bytes: Array, messages: Array | float, *, passes: float, curve: Curve | None
-) -> Array:
-    modelled = _ring(machine.in_node, ranks.in_node, message_bytes, passes) + _tree(
-        machine.between_nodes, ranks, message_bytes / ranks.in_node, passes
+    hardware: Hardware, ranks: Group, message_bytes: Values, constants: Constants, pieces: Values, *, passes: float,
+    curve: Curve | None,
+) -> Values:  # fmt: skip
+    members, nodes = ranks.in_node, ranks.nodes
+    inside = passes * (members - 1) / members * message_bytes / _rate(hardware.node_bytes_per_s, constants.bus_of_link)
+    inside = inside + passes * (members - 1) * hardware.node_latency_s * pieces
+    # The members of a domain send side by side, each over its own card.
+    between = (
+        passes
+        * (nodes - 1)
+        / nodes
+        * (message_bytes / members)
+        / _rate(hardware.nic_bytes_per_s, constants.nic_of_link)
     )
-    if curve is not None and machine.calibration is not None:
-        measured_ranks = machine.calibration.ranks
+    between = between + passes * np.log2(np.maximum(nodes, 1.0)) * hardware.latency_s * pieces
+    # A machine without such links cannot have such groups.
+    inside = np.where((np.asarray(hardware.node_bytes_per_s) <= 0) & (np.asarray(members) > 1), np.inf, inside)
+    between = np.where((np.asarray(hardware.nic_bytes_per_s) <= 0) & (np.asarray(nodes) > 1), np.inf, between)
+    modelled = inside + between
+    if curve is not None and hardware.measured_ranks > 1:
         # A ring of another size moves another share of the message over each link.
-        share = (1 - 1 / ranks.size) / (1 - 1 / measured_ranks) if measured_ranks > 1 else np.ones_like(modelled)
-        measured = share * message_bytes / interpolate(curve, message_bytes)
-        applies = (ranks.size <= measured_ranks) & ((ranks.nodes == 1) | (machine.scheduler.kind == "local"))
+        share = (1 - 1 / np.asarray(ranks.size)) / (1 - 1 / hardware.measured_ranks)
+        one = np.maximum(message_bytes / np.maximum(pieces, 1e-9), 1e-9)
+        measured = share * message_bytes / interpolate(curve, one)
+        applies = (np.asarray(ranks.size) <= hardware.measured_ranks) & (np.asarray(nodes) <= 1)
         modelled = np.where(applies, measured, modelled)
-    return np.asarray(np.where(ranks.size > 1, modelled * messages, 0.0))
+    return np.where(np.asarray(ranks.size) > 1, modelled, 0.0)
 
 
-def _ring(link: Link | None, members: Integers, message_bytes: Array, passes: float) -> Array:
-    if link is None:
-        return np.where(members > 1, np.inf, 0.0)
-    share = passes * (members - 1) / members
-    return np.asarray(share * message_bytes / bus_bytes_per_s(link) + passes * (members - 1) * link.latency_s)
-
-
-def _tree(link: Link | None, ranks: Group, message_bytes: Array, passes: float) -> Array:
-    if link is None:
-        return np.where(ranks.nodes > 1, np.inf, 0.0)
-    share = passes * (ranks.nodes - 1) / ranks.nodes
-    latency = passes * np.log2(ranks.nodes) * link.latency_s
-    return np.asarray(share * message_bytes / bus_bytes_per_s(link) + latency)
+def _rate(bytes_per_s: Values, share: float) -> Values:
+    return np.maximum(bytes_per_s, 1.0) * share

@@ -1,0 +1,271 @@
+"""Fits the step-time kernel's constants to published runs, and judges the fit on families it has not seen.
+
+Maximum a posteriori: every constant has a published or measured value as its prior and may leave it as far as the prior
+is wide; errors of log step time count by soft-L1; families are weighed so that large ones do not drown small ones.
+Levenberg-Marquardt with differences, in numpy. `--write` puts the result into src/hanse/planning/constants.yaml and
+stacks.yaml; `--leave-one-out` prints each family's error when the constants have not seen it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import published
+from hanse.planning import kernel
+from hanse.planning.constants import Constants
+from hanse.planning.inputs import Array
+
+HERE = Path(__file__).parent
+PLANNING = HERE.parent / "src" / "hanse" / "planning"
+
+# name: (prior, sd of its log, what it is)
+PRIORS: dict[str, tuple[float, float, str]] = {
+    "training_over_benchmark": (0.89, 0.04, "products in a training, over the best isolated ones"),
+    "fp8": (0.92, 0.08, "share of the fp8 peak's ceiling that products with scaling and casts reach"),
+    "mxfp8": (0.86, 0.08, "same, block scaled"),
+    "nvfp4": (0.64, 0.10, "same, of the 4-bit peak"),
+    "weight_traffic": (0.93, 0.25, "of a product's weights, not hidden behind its arithmetic"),
+    "input_traffic": (0.43, 0.35, "of its input"),
+    "output_traffic": (0.43, 0.50, "of its output"),
+    "grouped": (1.15, 0.15, "experts' grouped products over single ones of their size"),
+    "attention_of_ceiling": (0.55, 0.15, "tiled attention forward, of the best product's rate"),
+    "attention_on_newer": (0.65, 0.15, "FlashAttention-2 on asynchronous generations over kernels written for them"),
+    "attention_backward": (3.0, 0.12, "tiled attention backward over forward"),
+    "short_heads": (0.3, 0.5, "power of head size / 128 in attention's rate"),
+    "scores_of_ceiling": (0.33, 0.25, "products of stored scores, of the best product's rate"),
+    "score_bytes": (16.0, 0.25, "moved for each stored score forward"),
+    "odd_heads": (1.5, 0.2, "attention's time where the head size is no multiple of 8"),
+    "residual_elements": (15.0, 0.25, "elements of hidden size moved by norms, residuals, dropout"),
+    "head_elements": (3.0, 0.35, "same, of queries, keys and values"),
+    "ffn_elements": (2.0, 0.35, "same, of the feed-forward's inner width"),
+    "sorted_elements": (6.0, 0.35, "same, of hidden size for each copy of a token at the experts"),
+    "cast_elements": (1.5, 0.5, "same, for casting to 8 bits or fewer"),
+    "backward_traffic": (2.0, 0.12, "elementwise traffic backward over forward"),
+    "memory_of_peak": (0.85, 0.05, "of the published memory bandwidth"),
+    "logit_bytes": (28.0, 0.25, "moved for each logit, forward and backward"),
+    "embedding_bytes": (24.0, 0.35, "moved for each element of the embedded tokens"),
+    "launch_s": (0.7e-3, 0.3, "host time of a block's forward launches"),
+    "launch_backward": (1.5, 0.2, "backward launches over forward"),
+    "launch_experts": (2.8, 0.3, "launches of a block of experts over those of a dense one"),
+    "launch_per_doubling": (0.09, 0.4, "more launches for each doubling of tensor parallelism"),
+    "micro_batch_s": (1.0e-3, 0.7, "host time of a pipeline stage for each micro-batch"),
+    "tensor_half_bytes": (5e6, 0.4, "message at which in-node collectives reach half their bandwidth"),
+    "bus_of_link": (0.78, 0.08, "collectives' bandwidth over the links', in a node"),
+    "nic_of_link": (0.80, 0.15, "same, between nodes"),
+    "context_exposed": (0.35, 0.5, "share of the ring's messages that is not hidden in any case"),
+    "expert_exposed": (0.6, 0.3, "share of all-to-all that shows"),
+    "expert_copies": (4.0, 0.2, "most nodes a token is sent to"),
+    "expert_latency_s": (2e-5, 0.7, "of an all-to-all, for each doubling of its ranks"),
+    "pipeline_exposed": (0.1, 0.7, "share of sending between stages that shows beside fill and drain"),
+    "sharding_exposed": (0.08, 0.6, "share of gathering weights that shows in any case"),
+    "optimiser_bytes": (40.0, 0.3, "moved for each parameter by optimiser, norm and clipping"),
+    "offload_bytes": (16.0, 0.001, "over the host link for each parameter, with the optimiser there"),
+    "accumulate_bytes": (6.0, 0.5, "moved for each parameter to add a micro-batch's gradient"),
+    "step_s": (0.02, 0.7, "once a step: data, loss scale, logging"),
+    "step_layer_s": (0.5e-3, 0.7, "once a step and block: launches of the optimiser"),
+    "straggling": (0.004, 0.6, "waiting for the slowest, for each doubling of ranks beyond 8"),
+}
+STACK_SD = {"compute": 0.08, "traffic": 0.25, "launch": 0.35, "exposed": 0.40}
+ACCELERATOR_SD = 0.06
+FAMILY_POWER = 0.6
+"""A family's rows weigh n^-0.6 each."""
+NOISE = 0.07
+"""Of log step time, what no model of this kind can know."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Runs with what the parameters act on."""
+
+    runs: published.Runs
+    stacks: tuple[str, ...]
+    accelerators: tuple[str, ...]
+    stack_of: np.ndarray
+    accelerator_of: np.ndarray
+    used: np.ndarray
+    """Runs whose errors count."""
+    weights: Array
+    free: tuple[bool, ...] = ()
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        own = [("constant", name) for name in PRIORS]
+        own += [(f"stack:{kind}", name) for name in self.stacks for kind in STACK_SD]
+        return own + [("accelerator", name) for name in self.accelerators]
+
+    def spreads(self) -> Array:
+        sds = [PRIORS[name][1] if kind == "constant" else STACK_SD.get(kind.partition(":")[2], ACCELERATOR_SD)
+               for kind, name in self.names]  # fmt: skip
+        return np.array(sds)
+
+
+def problem(runs: published.Runs, used: np.ndarray) -> Problem:
+    """Offsets exist for stacks and accelerators among the used runs only."""
+    rows = [runs.runs[index].row for index in runs.of_run]
+    named = [runs.runs[index].accelerator for index in runs.of_run]
+    stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
+    chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
+    families = np.array([run.family for run in runs.runs])
+    counts = {family: np.count_nonzero((families == family) & used) for family in set(families)}
+    weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
+    return Problem(
+        runs=runs, stacks=tuple(stacks), accelerators=tuple(chips),
+        stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
+        accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
+        used=used, weights=weights * 4.0,
+    )  # fmt: skip
+
+
+def constants_of(theta: Array) -> Constants:
+    values = {name: prior * float(np.exp(sd * value)) for (name, (prior, sd, _)), value in zip(PRIORS.items(), theta)}
+    for name in SHARES & values.keys():
+        values[name] = min(1.0, values[name])
+    return Constants(**values)
+
+
+SHARES = {
+    "training_over_benchmark", "context_exposed", "expert_exposed", "pipeline_exposed", "sharding_exposed",
+    "memory_of_peak", "bus_of_link", "nic_of_link",
+}  # fmt: skip
+
+
+def predict(task: Problem, theta: Array) -> Array:
+    """Log seconds of each run."""
+    constants = constants_of(theta)
+    at = len(PRIORS)
+    runs = task.runs
+    kinds = list(STACK_SD)
+    offsets = theta[at : at + len(task.stacks) * len(kinds)].reshape(len(task.stacks), len(kinds))
+    offsets = np.exp(np.vstack([offsets * np.array(list(STACK_SD.values())), np.zeros(len(kinds))]))[task.stack_of]
+    chips = np.append(theta[at + len(task.stacks) * len(kinds) :], 0.0)[task.accelerator_of]
+    stack = replace(runs.stack, **{kind: getattr(runs.stack, kind) * offsets[:, i] for i, kind in enumerate(kinds)})
+    stack = replace(stack, exposed=np.minimum(1.0, stack.exposed))
+    hardware = replace(runs.hardware, ceiling=runs.hardware.ceiling * np.exp(ACCELERATOR_SD * chips))
+    total = kernel.step(runs.model, hardware, stack, runs.degrees, constants).total
+    return np.log(runs.fastest(np.asarray(total)))
+
+
+def fit(task: Problem, rounds: int = 12, start: Array | None = None) -> Array:
+    """Levenberg-Marquardt on soft-L1 residuals and unit-normal priors."""
+    size = len(task.names)
+    theta = np.zeros(size) if start is None else start
+    target = np.log(task.runs.measured_s)
+    damping = 1e-2
+
+    def cost(predicted: Array, at: Array) -> float:
+        scaled = ((predicted - target) / NOISE) ** 2
+        return float(np.sum(task.weights * 2 * (np.sqrt(1 + scaled) - 1)) + np.sum(at**2))
+
+    predicted = predict(task, theta)
+    best = cost(predicted, theta)
+    for _ in range(rounds):
+        residual = predicted - target
+        weight = task.weights / np.sqrt(1 + (residual / NOISE) ** 2) / NOISE**2
+        slopes = np.empty((len(residual), size))
+        for column in range(size):
+            moved = theta.copy()
+            moved[column] += 0.05
+            slopes[:, column] = (predict(task, moved) - predicted) / 0.05
+        rows = np.flatnonzero(task.used)
+        weighted = slopes[rows] * weight[rows, None]
+        normal = weighted.T @ slopes[rows] + np.eye(size)
+        gradient = weighted.T @ residual[rows] + theta
+        for _ in range(6):
+            moved = theta - np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)
+            tried = predict(task, moved)
+            if (value := cost(tried, moved)) < best:
+                break
+            damping *= 5
+        else:
+            break
+        gain, theta, predicted, best = best - value, moved, tried, value
+        damping = max(1e-4, damping / 5)
+        if gain < 1e-3 * best:
+            break
+    return theta
+
+
+def summary(errors: Array) -> tuple[float, float, float]:
+    """(median, 90th percentile of absolute errors, bias)."""
+    return float(np.median(np.abs(errors))), float(np.quantile(np.abs(errors), 0.9)), float(np.median(errors))
+
+
+def leave_one_out(runs: published.Runs, rounds: int = 8) -> dict[str, Array]:
+    """Relative errors of each family's runs, predicted by constants fitted without it."""
+    usable = np.array([run.fitted for run in runs.runs])
+    families = np.array([run.family for run in runs.runs])
+    found = {}
+    everything = problem(runs, usable)
+    start = fit(everything, rounds)
+    names = everything.names
+    for family in sorted(set(families)):
+        task = problem(runs, usable & (families != family))
+        lookup = dict(zip(names, start, strict=True))
+        theta = fit(task, rounds, np.array([lookup[name] for name in task.names]))
+        found[family] = (np.exp(predict(task, theta)) / runs.measured_s - 1)[families == family]
+    return found
+
+
+def write(task: Problem, theta: Array) -> None:
+    """The fitted values, into the package."""
+    constants = constants_of(theta)
+    lines = ["# Written by benchmarks/planner_fit.py from published runs; see docs/explanation/planner-accuracy.md."]
+    for name, (prior, _, meaning) in PRIORS.items():
+        lines.append(f"{name}: {getattr(constants, name):.5g}  # {meaning}; prior {prior:g}")
+    (PLANNING / "constants.yaml").write_text("\n".join(lines) + "\n")
+    lookup = dict(zip(task.names, theta, strict=True))
+    path = PLANNING / "stacks.yaml"
+    kept = path.read_text().partition("fitted:")[0]
+    rows = ["fitted:"]
+    for stack in task.stacks:
+        factors = {kind: float(np.exp(sd * lookup[f"stack:{kind}", stack])) for kind, sd in STACK_SD.items()}
+        rows.append(f"  {stack}: {{" + ", ".join(f"{kind}: {value:.4f}" for kind, value in factors.items()) + "}")
+    path.write_text(kept + "\n".join(rows) + "\n")
+    chips = {chip: float(np.exp(ACCELERATOR_SD * lookup["accelerator", chip])) for chip in task.accelerators}
+    (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
+        "# Best product of a training over the measured ceiling's, by accelerator; written by benchmarks/planner_fit.py.\n"
+        + "".join(f"{chip}: {value:.4f}\n" for chip, value in chips.items())
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=HERE / "data" / "published_runs.csv")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--leave-one-out", action="store_true")
+    chosen = parser.parse_args(arguments)
+    runs = published.read(chosen.runs, fitted=False)
+    usable = np.array([run.fitted for run in runs.runs])
+    task = problem(runs, usable)
+    began = time.perf_counter()
+    theta = fit(task)
+    predicted = np.exp(predict(task, theta)) / runs.measured_s - 1
+    print(f"{len(runs.runs)} of {runs.rows} rows; fitted in {time.perf_counter() - began:.0f} s", runs.inexpressible)
+    families = np.array([run.family for run in runs.runs])
+    found = leave_one_out(runs) if chosen.leave_one_out else {}
+    seen, unseen = [], []
+    for family in sorted(set(families)):
+        own = summary(predicted[families == family])
+        seen.append(own)
+        line = f"{family:22} {np.count_nonzero(families == family):5}  seen {own[0]:6.1%} {own[1]:6.1%} {own[2]:+6.1%}"
+        if found:
+            other = summary(found[family])
+            unseen.append(other)
+            line += f"   unseen {other[0]:6.1%} {other[1]:6.1%} {other[2]:+6.1%}"
+        print(line)
+    print("medians", [f"{np.median([s[i] for s in seen]):.1%}" for i in (0, 1)],
+          [f"{np.median([s[i] for s in unseen]):.1%}" for i in (0, 1)] if unseen else "")  # fmt: skip
+    if chosen.write:
+        write(task, theta)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

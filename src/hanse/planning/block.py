@@ -1,0 +1,213 @@
+"""Seconds of one transformer block for one micro-batch on one rank: products, attention, elementwise traffic.
+
+Products: 2·M·N·K FLOPs at the measured ceiling, plus their operands' traffic, which hides behind the arithmetic only
+in part (a roofline whose corner is round). Attention: FlashAttention's FLOPs (Dao 2023), or three passes over stored
+scores (Korthikanti et al. 2022, section 3). Elementwise: bytes over memory bandwidth. Expert widths: Shazeer et al.
+2017; the latent attention's: DeepSeek-V2 (2024). Arrays broadcast over whatever the inputs have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hanse.machines.rates import interpolate
+from hanse.planning.constants import Constants
+from hanse.planning.inputs import FP8, Array, Degrees, Hardware, Model, Stack, Values
+
+TILE: Final = 128
+"""Rows and columns of what one unit computes at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """Seconds of one block going one way."""
+
+    matmul: Values
+    attention: Values
+    memory: Values
+
+    @property
+    def total(self) -> Values:
+        return self.matmul + self.attention + self.memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block's passes. `again`: what recompute repeats of the forward pass."""
+
+    forward: Pass
+    backward: Pass
+    again: Pass
+    tokens: Values
+    weights: Values
+    """Parameters of a block on this rank, sharding aside, without the experts."""
+    expert_weights: Values
+
+
+def tokens_of(model: Model, degrees: Degrees) -> Values:
+    """Tokens of a micro-batch on one rank."""
+    return degrees.micro_batch * model.context / degrees.cp
+
+
+def rate16(hardware: Hardware, constants: Constants) -> Values:
+    """FLOP/s of the best 16-bit products in a training."""
+    return hardware.peak16 * hardware.ceiling * constants.training_over_benchmark
+
+
+def rate(hardware: Hardware, constants: Constants) -> Values:
+    """FLOP/s of the best products at the blocks' precision."""
+    shares = np.array([1.0, 1.0, constants.fp8, constants.mxfp8, constants.nvfp4])
+    share = shares[np.asarray(hardware.width, dtype=np.int64)]
+    return hardware.peak * hardware.ceiling * constants.training_over_benchmark * share
+
+
+def product(
+    rows: Values, inner: Values, columns: Values, best: Values, hardware: Hardware, stack: Stack, constants: Constants
+) -> Values:
+    """Seconds of a rows × inner by inner × columns product. Nothing where a size is 0."""
+    flops = 2.0 * rows * inner * columns
+    if hardware.matmul is not None:
+        return np.where(flops > 0, flops / interpolate(hardware.matmul, np.maximum(flops, 1.0)), 0.0)
+    traffic = 2.0 * (
+        constants.weight_traffic * inner * columns
+        + constants.input_traffic * rows * inner
+        + constants.output_traffic * rows * columns
+    )
+    return stack.compute * (flops / best + traffic / hardware.memory_bytes_per_s)
+
+
+def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
+    """One block, averaged over dense blocks and those of experts."""
+    tokens, best = tokens_of(model, degrees), rate(hardware, constants)
+
+    def seconds(rows: Values, inner: Values, columns: Values) -> Values:
+        return product(rows, inner, columns, best, hardware, stack, constants)
+
+    tp, heads = degrees.tp, model.heads / degrees.tp
+    # Latent attention keeps no keys and values a head; their projections start from the narrow vectors.
+    latent = np.where(np.asarray(model.kv_rank) > 0, 1.0, 0.0)
+    queries = heads * model.qk_dim
+    # Keys and values that are fewer than the ranks are repeated on them.
+    key_heads = np.maximum(model.kv_heads / tp, np.minimum(model.kv_heads, 1.0))
+    entered = queries * (1 - latent * np.minimum(model.q_rank, 1.0)) + key_heads * (model.qk_dim + model.v_dim)
+    down = model.q_rank + model.kv_rank + model.rope_dim
+    up = heads * (model.qk_dim - model.rope_dim + model.v_dim) * latent
+    values = heads * model.v_dim
+    attention_products = (
+        seconds(tokens, model.hidden, entered)
+        + seconds(tokens, model.hidden, down)
+        + seconds(tokens, model.q_rank, queries * np.minimum(model.q_rank, 1.0))
+        + seconds(tokens, model.kv_rank, up)
+        + seconds(tokens, values, model.hidden)
+    )
+    share = model.moe_layers / model.layers
+    wide = (1 + model.gated) * model.ffn / tp
+    dense = seconds(tokens, model.hidden, wide) + seconds(tokens, model.ffn / tp, model.hidden)
+    experts, expert_weights, copies = _experts(model, hardware, stack, degrees, constants, tokens, best)
+    matmul = attention_products + (1 - share) * dense + share * experts
+
+    score_forward, score_backward, scores = _attention(model, hardware, stack, degrees, constants, tokens)
+    memory = _elementwise(model, hardware, stack, degrees, constants, tokens, copies * share)
+    memory = memory + scores
+    weights = (
+        model.hidden * (entered + down + values)
+        + queries * model.q_rank
+        + model.kv_rank * up
+        + (1 - share) * (2 + model.gated) * model.hidden * model.ffn / tp
+        + share * (2 + model.gated) * model.hidden * model.shared_ffn / tp
+    )
+    forward = Pass(matmul=matmul, attention=score_forward, memory=memory)
+    backward = Pass(
+        matmul=matmul * (1 + model.weight_gradients),
+        attention=score_backward,
+        memory=constants.backward_traffic * memory,
+    )
+    full, some = degrees.recompute == 2, degrees.recompute == 1
+    repeated = np.where(full, 1.0, np.where(some, stack.tiled * stack.selective, 0.0))
+    again = Pass(
+        matmul=repeated * matmul,
+        attention=np.where(full | (some & (np.asarray(stack.tiled) == 0)), 1.0, 0.0) * score_forward,
+        memory=np.where(full, 1.0, 0.0) * memory
+        + np.where(some, stack.tiled * np.minimum(1.0, 2 * stack.selective) * (memory - scores) + scores, 0.0),
+    )
+    return Block(
+        forward=forward, backward=backward, again=again, tokens=tokens, weights=weights,
+        expert_weights=share * expert_weights,
+    )  # fmt: skip
+
+
+def _experts(
+    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, tokens: Values, best: Values
+) -> tuple[Values, Values, Values]:
+    """(seconds of the experts' products forward, expert parameters a rank holds, copies of tokens a rank works on).
+
+    Experts that are spread lie whole on their rank, and tensor parallel ranks share the tokens among them.
+    """
+    spread = np.asarray(degrees.ep) > 1
+    experts = np.maximum(model.experts, 1.0)
+    width = np.where(spread, model.expert_ffn, model.expert_ffn / degrees.tp)
+    local = experts / degrees.ep
+    copies = tokens * model.top_k / np.where(spread, degrees.tp, 1.0)
+    rows = copies / local
+    up = product(rows, model.hidden, (1 + model.gated) * width, best, hardware, stack, constants)
+    down = product(rows, width, model.hidden, best, hardware, stack, constants)
+    shared = model.shared_ffn / degrees.tp
+    beside = product(tokens, model.hidden, (1 + model.gated) * shared, best, hardware, stack, constants)
+    beside = beside + product(tokens, shared, model.hidden, best, hardware, stack, constants)
+    # Grouped products: one launch, unequal groups.
+    seconds = constants.grouped * local * (up + down) + beside
+    return seconds, local * (2 + model.gated) * model.hidden * width, copies
+
+
+def _attention(
+    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, tokens: Values
+) -> tuple[Values, Values, Values]:
+    """(forward, backward seconds of the products of scores, seconds of the stored scores' traffic forward)."""
+    heads = model.heads / degrees.tp
+    best = rate16(hardware, constants)
+    # Masked keys are skipped by whole tiles; without tiles nothing is skipped.
+    tiled = np.asarray(stack.tiled) > 0
+    keys = np.where(tiled, np.minimum(model.keys + TILE / 2, model.context), model.context)
+    flops = 2.0 * tokens * keys * heads * (model.qk_dim + model.v_dim)
+    plain = 1 - (1 - constants.attention_on_newer) * hardware.newer * (1 - stack.cudnn)
+    # Short heads fill the units' registers badly; sizes that are no multiple of 8 cannot use them at all.
+    fitting = np.where(np.mod(model.qk_dim, 8) == 0, 1.0, constants.odd_heads)
+    quick = constants.attention_of_ceiling * plain * np.minimum(1.0, model.qk_dim / 128) ** constants.short_heads
+    share = np.where(tiled, quick, constants.scores_of_ceiling)
+    forward = stack.compute * flops / (best * share) * np.where(tiled, 1.0, fitting)
+    backward = forward * np.where(tiled, constants.attention_backward, 2.0)
+    bytes_moved = np.where(tiled, 0.0, constants.score_bytes * tokens * model.context * heads)
+    return forward, backward, bytes_moved / hardware.memory_bytes_per_s
+
+
+def _elementwise(
+    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, tokens: Values,
+    copies: Values,
+) -> Values:  # fmt: skip
+    """Seconds of norms, residuals, rotary positions, activations, and of sorting tokens by expert."""
+    tp = degrees.tp
+    share = model.moe_layers / model.layers
+    between = np.where(np.asarray(degrees.sequence_parallel) > 0, tp, 1.0)
+    widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
+    inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
+    elements = tokens * (
+        constants.residual_elements * model.hidden / between
+        + constants.head_elements * widths / tp
+        + constants.ffn_elements * (1 + 0.5 * model.gated) * inner
+    )
+    expert_width = np.where(np.asarray(degrees.ep) > 1, model.expert_ffn, model.expert_ffn / tp)
+    elements = elements + copies * (
+        constants.sorted_elements * model.hidden + constants.ffn_elements * (1 + 0.5 * model.gated) * expert_width
+    )
+    # Casting to narrow formats: each product's input is read and written once more.
+    narrow = np.where(np.asarray(hardware.width) >= FP8, constants.cast_elements, 0.0)
+    elements = elements + narrow * (tokens * (2 * model.hidden + inner) + copies * (model.hidden + expert_width))
+    element_bytes = np.where(np.asarray(hardware.width) == 0, 4.0, 2.0)
+    moved = stack.traffic * element_bytes * elements + model.extra_elementwise * tokens
+    return moved / (hardware.memory_bytes_per_s * constants.memory_of_peak)
+
+
+__all__ = ["Array", "Block", "Pass", "block", "product", "rate", "rate16", "tokens_of"]

@@ -1,0 +1,84 @@
+"""Training software: what is usual for it, and how far its runs were from the usual stack's (`stacks.yaml`).
+
+A stack is found by its name, by the longest known name that its own begins with or holds, else it is `default`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from hanse.planning.inputs import BF16, FP8, Stack
+
+EAGER: Final = 1.0
+COMPILED: Final = 0.73
+"""Elementwise traffic of compiled over that of plain kernels."""
+FUSED_NORM: Final = 0.85
+"""Elementwise traffic where norms alone are fused."""
+TENSOR_OVERLAPPED: Final = 0.44
+"""Share of tensor parallelism's messages that shows where the software overlaps them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """One stack. The first eleven are the kernel's `Stack`; the others are what is usual where a run does not say."""
+
+    compute: float = 1.0
+    traffic: float = 0.95
+    launch: float = 1.0
+    exposed: float = 0.3
+    tensor_exposed: float = 0.9
+    tiled: float = 1.0
+    cudnn: float = 0.0
+    gradient_bytes: float = 4.0
+    every_micro_batch: float = 0.0
+    prefetch: float = 1.0
+    selective: float = 0.5
+    zero: float = 1.0
+    sequence_parallel: float = 1.0
+    recompute: float = 0.0
+    interleaves: bool = False
+    hopper_fp8: bool = False
+    """Runs whose precision is not stated are fp8 ones where the accelerator has it."""
+    known: bool = False
+    name: str = "default"
+
+    def values(self) -> dict[str, float]:
+        """The kernel's fields."""
+        own = asdict(self)
+        return {each.name: float(own[each.name]) for each in fields(Stack)}
+
+    def precision_of(self, newer: float, fp8: float) -> int:
+        return FP8 if self.hopper_fp8 and newer and fp8 else BF16
+
+    def stack(self) -> Stack:
+        return Stack(**self.values())
+
+
+@cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("stacks.yaml").read_text())
+    return data
+
+
+@cache
+def find(name: str, *, fitted: bool = True) -> Traits:
+    """Traits of the stack of that name, or the default's; without what was fitted to its runs, if asked."""
+    data = _data()
+    wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
+    known = data["stacks"]
+    match = wanted if wanted in known else None
+    if match is None and wanted:
+        held = [each for each in known if each in wanted]
+        match = max(held, key=len, default=None)
+    if match is None:
+        return Traits(**data["kinds"]["default"])
+    own = dict(known[match])
+    kind = data["kinds"][own.pop("kind")]
+    traits = Traits(**(kind | own), known=match in (data["fitted"] or {}), name=match)
+    factors = data["fitted"].get(match, {}) if fitted else {}
+    return replace(traits, **{key: getattr(traits, key) * value for key, value in factors.items()})
