@@ -22,7 +22,9 @@ from tests.workloads import specs
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_has_the_parameters_its_publisher_states(name: str) -> None:
-    assert shapes.parameters(PRESETS[name]) == pytest.approx(published()[name].parameters, rel=0.005)
+    shape = PRESETS[name].model_copy(update={"mtp_layers": 0})
+    tolerance = 0.005 if published()[name].confidence == "rounded" else 1e-9
+    assert shapes.parameters(shape) == pytest.approx(published()[name].parameters, rel=tolerance)
 
 
 def test_parameters_of_a_small_model_counted_by_hand() -> None:
