@@ -21,7 +21,7 @@ from tests.crash.blows import Blow, Scene
 from tests.crash.conftest import BATCH, CHECKPOINT_EVERY, STEPS
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.crash, pytest.mark.torch, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.crash, pytest.mark.torch, pytest.mark.timeout(600)]
 SEED = 20261122
 
 STORIES: dict[str, tuple[Blow, ...]] = {
