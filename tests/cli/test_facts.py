@@ -174,12 +174,19 @@ def test_on_eighty_columns_no_id_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
     from rich.console import Console
 
     from hanse.cli import machine_views, views
+    from hanse.client.summary import RunSummary
     from hanse.machines import catalogue
     from tests.reporting import records
 
     narrow = Console(file=io.StringIO(), width=80)
     narrow.print(machine_views.machines([catalogue.load(one) for one in catalogue.ids()]))
-    runs = [made().run for made in records.ALL.values()]
+    runs = [
+        RunSummary(
+            id=run.id, name=run.name, state=run.state, step=run.step, steps=run.steps,
+            used_accelerator_seconds=run.used_accelerator_seconds, machines=("local",), created_at=run.created_at,
+        )
+        for run in (made().run for made in records.ALL.values())
+    ]  # fmt: skip
     narrow.print(views.runs(runs))
     shown = narrow.file.getvalue()  # type: ignore[attr-defined]
     for name in (*catalogue.ids(), *(run.id for run in runs)):

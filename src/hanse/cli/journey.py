@@ -175,7 +175,7 @@ class Journey:
             run = follow(client, run, self.story.console, connect.client, indent=INDENT)
         except KeyboardInterrupt:
             typer.echo(
-                keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
+                keeps_going(run.id) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
             )
             raise typer.Exit(130) from None
         launching.require_finished(client, run)

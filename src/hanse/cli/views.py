@@ -21,6 +21,7 @@ from hanse.contracts.units import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hanse.client.summary import RunSummary
     from hanse.contracts.decision import Decision
     from hanse.contracts.machine import Machine
     from hanse.contracts.programme import Allocation, Application
@@ -98,16 +99,15 @@ def decision(made: Decision) -> RenderableType:
     return Padding(grid, (0, 0, 0, 2))
 
 
-def runs(listed: Sequence[Run]) -> Table:
+def runs(listed: Sequence[RunSummary]) -> Table:
     """An id and a state are never cut: the one is typed, the other looked for."""
     names = ("Run", "Name", "State", "Steps", "GPU-hours", "Machine", "Launched")
     shown = table(*names, right=("Steps", "GPU-hours"), whole=("Run", "State", "Launched"))
     shown.padding = (0, 1, 0, 0)
     for run in listed:
         steps = f"{run.step:,}/{run.steps:,}" if run.steps else "–"
-        machines = ", ".join(leg.machine for leg in run.legs)
         used = format_gpu_hours(run.used_accelerator_seconds).partition(NBSP)[0]
-        shown.add_row(run.id, run.name, state(run.state), steps, used, machines, when(run.created_at))
+        shown.add_row(run.id, run.name, state(run.state), steps, used, ", ".join(run.machines), when(run.created_at))
     return shown
 
 

@@ -27,8 +27,8 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import HanseError, TrainingError, UsageError
 from hanse.contracts.machine import Calibration, Collectives, Curve
 from hanse.contracts.workload import ModelShape
+from hanse.files.durable import write_atomically
 from hanse.training import allocator
-from hanse.training.durable import write_atomically
 
 if TYPE_CHECKING:
     import torch

@@ -45,7 +45,7 @@ def run(
         try:
             tried = follow(client, tried, console(stderr=True), connect)
         except KeyboardInterrupt:
-            typer.echo(keeps_going(tried) + "\nThe real run was not started.", err=True)
+            typer.echo(keeps_going(tried.id) + "\nThe real run was not started.", err=True)
             raise typer.Exit(130) from None
         launching.require_finished(client, tried)
     started = launching.launch(client, spec, spec_path, machine=machine, allocation=allocation, say=note)
@@ -63,7 +63,7 @@ def run(
     try:
         ended = follow(client, started, out, connect)
     except KeyboardInterrupt:
-        typer.echo(keeps_going(started), err=True)
+        typer.echo(keeps_going(started.id), err=True)
         return
     if as_json:
         print_json(ended)
