@@ -12,9 +12,7 @@ from rich.text import Text
 
 from hanse.contracts.units import (
     NBSP,
-    format_bytes,
     format_gpu_hours,
-    format_seconds,
     significant,
 )
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
     from hanse.client.summary import RunSummary
     from hanse.contracts.decision import Decision
-    from hanse.contracts.machine import Machine
     from hanse.contracts.programme import Allocation, Application
     from hanse.contracts.run import Run
 

@@ -16,7 +16,7 @@ def make(machine: Machine, spool: Path, environment: Mapping[str, str] | None = 
     """`spool` is where the local scheduler keeps its jobs; `environment` goes to Slurm's commands."""
     kind = machine.scheduler.kind
     devices = machine.accelerator.kind
-    if devices in ("tpu", "hpu"):
+    if devices == "tpu" or devices == "hpu":
         raise SiteError(f"Hanse plans for {devices} accelerators but starts no jobs on them", where=machine.id)
     if kind == "local":
         return LocalScheduler(spool, machine.nodes or 1, machine.accelerators_per_node, devices=devices)

@@ -15,7 +15,6 @@ from hanse.contracts.errors import SpecError
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.workload import Lora, ModelShape, Precision, Workload
 from hanse.workloads import parts
-from hanse.workloads.parts import kv_hidden
 from hanse.workloads.presets import PRESETS
 
 ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp32": 4, "bf16": 2, "fp8": 2}
