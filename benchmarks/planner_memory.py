@@ -31,14 +31,15 @@ LAYOUTS = (
     Layout(fsdp=2, micro_batch=8, recompute="full"),
     Layout(fsdp=2, micro_batch=2, accumulate=4),
 )
+CASES = (("4 × 128", SMALL, LAYOUTS), ("3 × 192, untied", WIDE, LAYOUTS[:2]))
 HEADER = ("model", "precision", "layout", "predicted MB", "counted MB", "predicted / counted")
 
 
 def measure(scratch: Path) -> Table:
     rows, off = [], []
-    for name, shape in (("4 × 128", SMALL), ("3 × 192, untied", WIDE)):
+    for name, shape, layouts in CASES:
         for precision in ("fp32", "bf16"):
-            for number, layout in enumerate(LAYOUTS):
+            for number, layout in enumerate(layouts):
                 counted = counted_peak(shape, layout, precision, scratch / f"{name}-{precision}-{number}")
                 said = predicted(shape, layout, precision)
                 off.append(abs(said / counted - 1))

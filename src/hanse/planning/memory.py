@@ -9,7 +9,7 @@ moment. `hanse.planning.accounting` says what which framework holds. Experts are
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -26,8 +26,10 @@ from hanse.planning.space import PIPELINES, Layouts
 Array = NDArray[np.float64]
 
 _ARRAYS: Final = ("parameters", "gradients", "optimiser", "activations", "other", "host")
-_BLOCK: Final = 8192
+_BLOCK: Final = 16384
 """Layouts weighed at once: the arrays of a block stay in the processor's cache."""
+_LARGE: Final = 4_000_000
+"""Numbers of eight bytes: just under the 32 MiB up to which glibc's threshold follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +67,22 @@ def footprint(
 ) -> Footprint:
     """Memory of the fullest rank of each layout; stages are as even as can be."""
     model = Model.of(workload, shape, machine, stack)
+    _keep_freed_memory()
     if len(layouts) <= _BLOCK:
         return _fullest(model, layouts)
     parts = [_fullest(model, _between(layouts, start, start + _BLOCK)) for start in range(0, len(layouts), _BLOCK)]
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     return Footprint(**arrays, limit=parts[0].limit, host_limit=parts[0].host_limit)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Freed arrays go back to the system and come again page by page, which costs as much as the sums themselves.
+
+    glibc keeps more from the day on which one large allocation was freed (its trim threshold is dynamic). This one is
+    never touched and takes no memory; elsewhere it does nothing.
+    """
+    np.empty(_LARGE)
 
 
 def _between(layouts: Layouts, start: int, stop: int) -> Layouts:
