@@ -34,6 +34,8 @@ _OF_ARCHITECTURE: Final = {
 }  # fmt: skip
 """Of a generation's parts that nobody measured."""
 _UNKNOWN_CEILING: Final = 0.6
+_INSTEAD: Final = {"NVIDIA GB300 279 GB": 0.79}
+"""The table has a GB200's for it, which has 1200 W for the same peak; this one has 1400 W: by the root of the power."""
 _ASYNCHRONOUS: Final = ("hopper", "blackwell")
 _ASYNCHRONOUS_NAMES: Final = ("H100", "H200", "H800", "H20", "B200", "B300")
 _TRAINING_OVER_BENCHMARK: Final = 0.89
@@ -54,6 +56,8 @@ def interpolate(curve: Curve, x: ArrayLike) -> Array:
 
 def ceiling(accelerator: Accelerator) -> tuple[float, bool]:
     """(share of dense 16-bit peak the best product reaches, whether that was measured for this accelerator)."""
+    if (own := _INSTEAD.get(accelerator.name)) is not None:
+        return own, False
     if (own := accelerator.best_matmul.get("bf16")) is not None:
         return own, True
     for name, share in _CEILINGS:

@@ -59,7 +59,7 @@ def rate16(hardware: Hardware, constants: Constants) -> Values:
 
 def rate(hardware: Hardware, constants: Constants) -> Values:
     """FLOP/s of the best products at the blocks' precision."""
-    shares = np.array([1.0, 1.0, constants.fp8, constants.mxfp8, constants.nvfp4])
+    shares = np.array([1.0, 1.0, constants.fp8, constants.mxfp8, constants.nvfp4, constants.fp8_rowwise])
     share = shares[np.asarray(hardware.width, dtype=np.int64)]
     return hardware.peak * hardware.ceiling * constants.training_over_benchmark * share
 
@@ -175,11 +175,13 @@ def _attention(
     plain = 1 - (1 - constants.attention_on_newer) * hardware.newer * (1 - stack.cudnn)
     # Short heads fill the units' registers badly; sizes that are no multiple of 8 cannot use them at all.
     fitting = np.where(np.mod(model.qk_dim, 8) == 0, 1.0, constants.odd_heads)
-    quick = constants.attention_of_ceiling * plain * np.minimum(1.0, model.qk_dim / 128) ** constants.short_heads
+    # Few keys fill few tiles: the loop over them has a beginning and an end.
+    long = model.context / (model.context + constants.attention_half)
+    quick = constants.attention_of_ceiling * long * plain * np.minimum(1.0, model.qk_dim / 128) ** constants.short_heads
     share = np.where(tiled, quick, constants.scores_of_ceiling)
     forward = stack.compute * flops / (best * share) * np.where(tiled, 1.0, fitting)
     backward = forward * np.where(tiled, constants.attention_backward, 2.0)
-    bytes_moved = np.where(tiled, 0.0, constants.score_bytes * tokens * model.context * heads)
+    bytes_moved = np.where(tiled, 0.0, stack.scores * constants.score_bytes * tokens * model.context * heads)
     return forward, backward, bytes_moved / hardware.memory_bytes_per_s
 
 
@@ -194,9 +196,9 @@ def _elementwise(
     widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
     inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
     elements = tokens * (
-        constants.residual_elements * model.hidden / between
-        + constants.head_elements * widths / tp
-        + constants.ffn_elements * (1 + 0.5 * model.gated) * inner
+        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements) * model.hidden / between
+        + (constants.head_elements + stack.plain_rotary * model.gated * constants.rotary_elements) * widths / tp
+        + constants.ffn_elements * (1 + (0.5 + stack.plain_rotary) * model.gated) * inner
     )
     expert_width = np.where(np.asarray(degrees.ep) > 1, model.expert_ffn, model.expert_ffn / tp)
     elements = elements + copies * (

@@ -92,8 +92,10 @@ def per_block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, 
     ahead = (2.0 * one * stack.tensor_exposed) + show_context / 3 + show_expert / (2.0 + again)
     forward, backward = found.forward.total + ahead, found.backward.total + found.again.total + shown - ahead
     per_pass = _host(model, hardware, stack, degrees, constants)
-    forward_all = longer(forward, per_pass)
-    back_all = longer(backward, per_pass * (constants.launch_backward + again))
+    # Before it can start the experts' products the host waits to learn how many tokens each got.
+    wait = constants.expert_wait_s * stack.launch * hardware.launch * model.moe_layers / model.layers
+    forward_all = longer(forward, per_pass) + wait
+    back_all = longer(backward, per_pass * (constants.launch_backward + again)) + wait * (1 + again)
     scale = hardware.block_scale
     return Micro(
         matmul=scale * (found.forward.matmul + found.backward.matmul),
@@ -133,9 +135,9 @@ def assemble(
     mean = layers * once + micro.head / pp
     whole = np.ceil(depth / (pp * chunks)) * chunks
     most = np.where(np.asarray(degrees.most_layers) > 0, degrees.most_layers, whole)
-    even = np.where(depth - (pp - 1) * whole > 0, np.minimum(whole, np.floor(layers)), 1.0)
+    # What does not divide is missing where the head is.
+    even = np.maximum(depth - (pp - 1) * whole, 0.0)
     last = np.where(np.asarray(degrees.last_layers) > 0, degrees.last_layers, even)
-    # Planners and people give the stage with the head fewer layers where that helps; half of it is assumed.
     pace = np.where(np.asarray(pp) > 1, np.maximum(most * once, last * once + micro.head), mean)
     slack = np.maximum(0.0, pace - mean) * times
     deep = np.where(np.asarray(degrees.zero_bubble) > 0, 1 / 6, 1 / chunks)
@@ -201,7 +203,7 @@ def _sharding(
     divided = (np.asarray(degrees.zero) == 3) & (np.asarray(degrees.shard) > 1)
     pieces = layers + 1
     message = 2.0 * (plain + experts / np.maximum(1.0, 1.0))
-    gather = communication.gathered(hardware, degrees, constants, message, degrees.shard, pieces)
+    gather = communication.gathered(hardware, stack, degrees, constants, message, pieces)
     gather = np.where(divided, gather, 0.0)
     scatter = gather * stack.gradient_bytes / 2.0
     base = np.where(np.asarray(stack.prefetch) > 0, constants.sharding_exposed, 1.0)

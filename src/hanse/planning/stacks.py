@@ -14,18 +14,17 @@ import yaml
 
 from hanse.planning.inputs import BF16, FP8, Stack
 
-EAGER: Final = 1.0
 COMPILED: Final = 0.73
-"""Elementwise traffic of compiled over that of plain kernels."""
-FUSED_NORM: Final = 0.85
-"""Elementwise traffic where norms alone are fused."""
+"""Elementwise traffic of compiled over that of single fused kernels."""
+UNFUSED_SCORES: Final = 2.0
+"""Traffic of stored scores where mask, scaling and softmax are single operations."""
 TENSOR_OVERLAPPED: Final = 0.44
 """Share of tensor parallelism's messages that shows where the software overlaps them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """One stack. The first eleven are the kernel's `Stack`; the others are what is usual where a run does not say."""
+    """One stack. The first fifteen are the kernel's `Stack`; the others are what is usual where a run does not say."""
 
     compute: float = 1.0
     traffic: float = 0.95
@@ -37,6 +36,10 @@ class Traits:
     gradient_bytes: float = 4.0
     every_micro_batch: float = 0.0
     prefetch: float = 1.0
+    flat: float = 0.0
+    plain_norms: float = 0.5
+    plain_rotary: float = 0.5
+    scores: float = 1.0
     selective: float = 0.5
     zero: float = 1.0
     sequence_parallel: float = 1.0
