@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import published
 from hanse.planning import kernel
+from hanse.planning import stacks as stack_table
 from hanse.planning.constants import Constants
 from hanse.planning.inputs import Array
 
@@ -36,11 +37,11 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "input_traffic": (0.43, 0.35, "of its input"),
     "output_traffic": (0.43, 0.50, "of its output"),
     "grouped": (1.15, 0.15, "experts' grouped products over single ones of their size"),
-    "attention_of_ceiling": (0.6, 0.15, "tiled attention forward, of the best product's rate"),
+    "attention_of_ceiling": (0.72, 0.15, "tiled attention forward, of the best product's rate"),
     "attention_on_newer": (0.65, 0.15, "FlashAttention-2 on asynchronous generations over kernels written for them"),
-    "attention_backward": (3.0, 0.12, "tiled attention backward over forward"),
+    "attention_backward": (2.9, 0.12, "tiled attention backward over forward"),
     "short_heads": (0.3, 0.5, "power of head size / 128 in attention's rate"),
-    "attention_half": (400.0, 0.7, "sequence at which tiled attention reaches half its rate"),
+    "attention_half": (700.0, 0.6, "sequence at which tiled attention reaches half its rate"),
     "scores_of_ceiling": (0.33, 0.25, "products of stored scores, of the best product's rate"),
     "score_bytes": (16.0, 0.25, "moved for each stored score forward"),
     "odd_heads": (4.0, 0.3, "attention's time where the head size is no multiple of 8"),
@@ -78,7 +79,9 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "straggling": (0.004, 0.6, "waiting for the slowest, for each doubling of ranks beyond 8"),
 }
 STACK_SD = {"compute": 0.08, "traffic": 0.25, "launch": 0.35, "exposed": 0.40}
-ACCELERATOR_SD = 0.06
+KIND_SHARE, OWN_SHARE = 0.75, 0.66
+"""Of those, what stacks of a kind have in common and what is each one's own (root of the sum of squares: 1)."""
+ACCELERATOR_SD, HOST_SD = 0.06, 0.30
 FAMILY_POWER = 0.6
 """A family's rows weigh n^-0.6 each."""
 NOISE = 0.07
@@ -90,25 +93,23 @@ class Problem:
     """Runs with what the parameters act on."""
 
     runs: published.Runs
+    kinds: tuple[str, ...]
     stacks: tuple[str, ...]
     accelerators: tuple[str, ...]
+    kind_of: np.ndarray
     stack_of: np.ndarray
     accelerator_of: np.ndarray
     used: np.ndarray
     """Runs whose errors count."""
     weights: Array
-    free: tuple[bool, ...] = ()
 
     @property
     def names(self) -> list[tuple[str, str]]:
         own = [("constant", name) for name in PRIORS]
-        own += [(f"stack:{kind}", name) for name in self.stacks for kind in STACK_SD]
-        return own + [("accelerator", name) for name in self.accelerators]
-
-    def spreads(self) -> Array:
-        sds = [PRIORS[name][1] if kind == "constant" else STACK_SD.get(kind.partition(":")[2], ACCELERATOR_SD)
-               for kind, name in self.names]  # fmt: skip
-        return np.array(sds)
+        own += [(f"kind:{factor}", name) for name in self.kinds for factor in STACK_SD]
+        own += [(f"stack:{factor}", name) for name in self.stacks for factor in STACK_SD]
+        own += [("accelerator", name) for name in self.accelerators]
+        return own + [("host", name) for name in self.accelerators]
 
 
 def problem(runs: published.Runs, used: np.ndarray) -> Problem:
@@ -116,12 +117,15 @@ def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     rows = [runs.runs[index].row for index in runs.of_run]
     named = [runs.runs[index].accelerator for index in runs.of_run]
     stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
+    kind_of = {name: stack_table.find(name).kind for name in {run.row["stack"] for run in runs.runs}}
+    kinds = sorted({kind_of[name] for name in stacks})
     chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
     families = np.array([run.family for run in runs.runs])
     counts = {family: np.count_nonzero((families == family) & used) for family in set(families)}
     weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
     return Problem(
-        runs=runs, stacks=tuple(stacks), accelerators=tuple(chips),
+        runs=runs, kinds=tuple(kinds), stacks=tuple(stacks), accelerators=tuple(chips),
+        kind_of=np.array([kinds.index(kind_of[row["stack"]]) if kind_of[row["stack"]] in kinds else -1 for row in rows]),
         stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
         accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
         used=used, weights=weights * 4.0,
@@ -144,15 +148,20 @@ SHARES = {
 def predict(task: Problem, theta: Array) -> Array:
     """Log seconds of each run."""
     constants = constants_of(theta)
-    at = len(PRIORS)
-    runs = task.runs
-    kinds = list(STACK_SD)
-    offsets = theta[at : at + len(task.stacks) * len(kinds)].reshape(len(task.stacks), len(kinds))
-    offsets = np.exp(np.vstack([offsets * np.array(list(STACK_SD.values())), np.zeros(len(kinds))]))[task.stack_of]
-    chips = np.append(theta[at + len(task.stacks) * len(kinds) :], 0.0)[task.accelerator_of]
-    stack = replace(runs.stack, **{kind: getattr(runs.stack, kind) * offsets[:, i] for i, kind in enumerate(kinds)})
+    runs, at, factors = task.runs, len(PRIORS), len(STACK_SD)
+    offsets = np.zeros((len(task.stack_of), factors))
+    for names, of_run, share in ((task.kinds, task.kind_of, KIND_SHARE), (task.stacks, task.stack_of, OWN_SHARE)):
+        own = theta[at : at + len(names) * factors].reshape(len(names), factors) * share
+        offsets += np.vstack([own, np.zeros(factors)])[of_run]
+        at += len(names) * factors
+    offsets = np.exp(offsets * np.array(list(STACK_SD.values())))
+    count = len(task.accelerators)
+    chips = np.append(theta[at : at + count], 0.0)[task.accelerator_of]
+    hosts = np.append(theta[at + count :], 0.0)[task.accelerator_of]
+    stack = replace(runs.stack, **{name: getattr(runs.stack, name) * offsets[:, i] for i, name in enumerate(STACK_SD)})
     stack = replace(stack, exposed=np.minimum(1.0, stack.exposed))
-    hardware = replace(runs.hardware, ceiling=runs.hardware.ceiling * np.exp(ACCELERATOR_SD * chips))
+    hardware = replace(runs.hardware, ceiling=runs.hardware.ceiling * np.exp(ACCELERATOR_SD * chips),
+                       launch=runs.hardware.launch * np.exp(HOST_SD * hosts))  # fmt: skip
     total = kernel.step(runs.model, hardware, stack, runs.degrees, constants).total
     return np.log(runs.fastest(np.asarray(total)))
 
@@ -227,16 +236,24 @@ def write(task: Problem, theta: Array) -> None:
     (PLANNING / "constants.yaml").write_text("\n".join(lines) + "\n")
     lookup = dict(zip(task.names, theta, strict=True))
     path = PLANNING / "stacks.yaml"
-    kept = path.read_text().partition("fitted:")[0]
+    kept = path.read_text().partition("\nfitted:")[0]
     rows = ["fitted:"]
-    for stack in task.stacks:
-        factors = {kind: float(np.exp(sd * lookup[f"stack:{kind}", stack])) for kind, sd in STACK_SD.items()}
-        rows.append(f"  {stack}: {{" + ", ".join(f"{kind}: {value:.4f}" for kind, value in factors.items()) + "}")
-    path.write_text(kept + "\n".join(rows) + "\n")
-    chips = {chip: float(np.exp(ACCELERATOR_SD * lookup["accelerator", chip])) for chip in task.accelerators}
+    for title, names, level, share in (
+        ("kinds", task.kinds, "kind", KIND_SHARE), ("stacks", task.stacks, "stack", OWN_SHARE)
+    ):  # fmt: skip
+        rows.append(f"  {title}:")
+        for name in names:
+            factors = {key: float(np.exp(sd * share * lookup[f"{level}:{key}", name])) for key, sd in STACK_SD.items()}
+            rows.append(f"    {name}: {{" + ", ".join(f"{key}: {value:.4f}" for key, value in factors.items()) + "}")
+    path.write_text(kept + "\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"{chip}: {{products: {np.exp(ACCELERATOR_SD * lookup['accelerator', chip]):.4f}, "
+        f"host: {np.exp(HOST_SD * lookup['host', chip]):.4f}}}"
+        for chip in task.accelerators
+    ]
     (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
-        "# Best product of a training over the measured ceiling's, by accelerator; written by benchmarks/planner_fit.py.\n"
-        + "".join(f"{chip}: {value:.4f}\n" for chip, value in chips.items())
+        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its usual\n"
+        "# node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -73,15 +73,24 @@ def newer(accelerator: Accelerator) -> bool:
     return any(name in accelerator.name for name in _ASYNCHRONOUS_NAMES)
 
 
-def training_factor(accelerator: Accelerator) -> float:
-    """Products in published trainings over what is usual at the ceiling; 1 for what has no published runs."""
-    return _factors().get(accelerators.key(accelerator.name), 1.0) if accelerators.known(accelerator.name) else 1.0
+class TrainingFactors(NamedTuple):
+    """Published trainings over what is usual: rate of products, host time for launches."""
+
+    products: float = 1.0
+    host: float = 1.0
+
+
+def training_factors(accelerator: Accelerator) -> TrainingFactors:
+    """Both 1 for what has no published runs."""
+    if not accelerators.known(accelerator.name):
+        return TrainingFactors()
+    return TrainingFactors(**_factors().get(accelerators.key(accelerator.name), {}))
 
 
 @cache
-def _factors() -> dict[str, float]:
-    given: dict[str, float] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text()) or {}
-    return given
+def _factors() -> dict[str, dict[str, float]]:
+    given: dict[str, dict[str, float]] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text())
+    return given or {}
 
 
 def product_flops_per_s(

@@ -128,7 +128,7 @@ class Stack(_Struct):
     every_micro_batch: Values
     """1 where sharded gradients are reduced after each micro-batch."""
     prefetch: Values
-    """1 where sharded weights are gathered ahead of their use."""
+    """1 where sharded weights are gathered ahead of their use; between 0 and 1 where only in part."""
     flat: Values
     """1 where each rank gathers sharded weights over its own card alone, instead of each node once."""
     plain_norms: Values

@@ -206,7 +206,7 @@ def _sharding(
     gather = communication.gathered(hardware, stack, degrees, constants, message, pieces)
     gather = np.where(divided, gather, 0.0)
     scatter = gather * stack.gradient_bytes / 2.0
-    base = np.where(np.asarray(stack.prefetch) > 0, constants.sharding_exposed, 1.0)
+    base = 1.0 - stack.prefetch * (1.0 - constants.sharding_exposed)
     times = degrees.accumulate
     every = np.where(np.asarray(stack.every_micro_batch) > 0, times, 1.0)
     back = gather + scatter * every / times
@@ -241,8 +241,8 @@ def _reduction(
 def _pipeline(model: Model, hardware: Hardware, degrees: Degrees, constants: Constants) -> tuple[Values, Values]:
     """(exposed, hidden) seconds of sending activations and their gradients between stages."""
     pp, chunks, times = degrees.pp, degrees.chunks, degrees.accumulate
-    split = np.where(np.asarray(degrees.sequence_parallel) > 0, degrees.tp, 1.0)
-    message = 2.0 * degrees.micro_batch * model.context / degrees.cp * model.hidden / split
+    # Tensor parallel ranks send a part each, over their own cards (Narayanan et al. 2021, section 4.1).
+    message = 2.0 * degrees.micro_batch * model.context / degrees.cp * model.hidden / degrees.tp
     apart = degrees.tp * degrees.cp * degrees.replicas
     near = apart * pp <= hardware.domain
     over = np.where(near, hardware.node_bytes_per_s * constants.bus_of_link,

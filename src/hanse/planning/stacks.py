@@ -49,6 +49,7 @@ class Traits:
     """Runs whose precision is not stated are fp8 ones where the accelerator has it."""
     known: bool = False
     name: str = "default"
+    kind: str = "default"
 
     def values(self) -> dict[str, float]:
         """The kernel's fields."""
@@ -81,7 +82,9 @@ def find(name: str, *, fitted: bool = True) -> Traits:
     if match is None:
         return Traits(**data["kinds"]["default"])
     own = dict(known[match])
-    kind = data["kinds"][own.pop("kind")]
-    traits = Traits(**(kind | own), known=match in (data["fitted"] or {}), name=match)
-    factors = data["fitted"].get(match, {}) if fitted else {}
-    return replace(traits, **{key: getattr(traits, key) * value for key, value in factors.items()})
+    kind = own.pop("kind")
+    of_kinds, of_stacks = data["fitted"]["kinds"], data["fitted"]["stacks"]
+    traits = Traits(**(data["kinds"][kind] | own), known=match in of_stacks, name=match, kind=kind)
+    for factors in (of_kinds.get(kind, {}), of_stacks.get(match, {})) if fitted else ():
+        traits = replace(traits, **{name: getattr(traits, name) * value for name, value in factors.items()})
+    return replace(traits, exposed=min(1.0, traits.exposed))

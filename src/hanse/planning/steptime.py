@@ -138,10 +138,11 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
     precision = workload.precision
     peak = accelerator.peak_flops.get(precision, max(accelerator.peak_flops.values()))
     peak16 = accelerator.peak_flops.get("bf16", peak) if precision != "fp32" else peak
+    factors = rates.training_factors(accelerator)
     node, between = machine.in_node, machine.between_nodes
     local = machine.scheduler.kind == "local"
     return Hardware(
-        peak=peak, peak16=peak16, ceiling=rates.ceiling(accelerator)[0] * rates.training_factor(accelerator),
+        peak=peak, peak16=peak16, ceiling=rates.ceiling(accelerator)[0] * factors.products,
         width=_WIDTHS[precision],
         memory_bytes_per_s=calibration.memory_bytes_per_s if calibration else accelerator.memory_bytes_per_s,
         node_bytes_per_s=node.bytes_per_s if node else 0.0,
@@ -149,7 +150,7 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
         newer=float(rates.newer(accelerator)),
-        host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=1.0,
+        host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=factors.host,
         matmul=calibration.matmul if calibration else None,
         all_reduce=calibration.all_reduce if calibration else None,
         all_gather=calibration.all_gather if calibration else None,
