@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import published
-from hanse.planning import constants, kernel
+from benchmarks import planner_fit, published
+from hanse.machines import accelerators, rates
+from hanse.planning import constants, error, kernel, stacks
 from hanse.planning.inputs import Array
 
 HERE = Path(__file__).parent
@@ -43,6 +44,7 @@ def figures(runs: published.Runs, predicted_s: Array, low: Array, high: Array) -
         "at_least_64": _errors(errors[ranks >= MANY], within[ranks >= MANY]),
         "by_source_family": by_family,
         "by_accelerator": _by(chips, errors, within),
+        "by_kind": _by(np.array([planner_fit.kind_of(run) for run in runs.runs]), errors, within),
         "headline_median": float(np.median([each["median_abs_error"] for each in own])),
         "headline_p90": float(np.median([each["p90_abs_error"] for each in own])),
         "interval80_coverage": float(np.mean(within)),
@@ -140,6 +142,30 @@ def predict(runs: published.Runs) -> Array:
     return runs.fastest(np.asarray(total))
 
 
+def stated(runs: published.Runs) -> tuple[Array, Array]:
+    """(low, high) of the shipped 80 % interval for each run."""
+    known = [stacks.find(run.row["stack"]).known and rates.validated(accelerators.load(run.accelerator))
+             for run in runs.runs]  # fmt: skip
+    found = [
+        error.intervals()[error.group(experts=run.moe, known=sure, small=run.small)]
+        for run, sure in zip(runs.runs, known, strict=True)
+    ]
+    low, high = np.array(found).T
+    return low, high
+
+
+def unseen(runs: published.Runs) -> dict[str, Any]:
+    """The figures with each family's runs predicted, and their intervals learnt, without that family."""
+    errors = planner_fit.unseen_errors(runs, planner_fit.leave_one_out(runs))
+    families = np.array([run.family for run in runs.runs])
+    low, high = np.empty(len(errors)), np.empty(len(errors))
+    for family in set(families):
+        learnt = planner_fit.quantiles(runs, 1 / (1 + errors), families != family, planner_fit.UNKNOWN_LEVEL)
+        for position in np.flatnonzero(families == family):
+            low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
+    return figures(runs, (1 + errors) * runs.measured_s, low, high)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=HERE / "data" / "published_runs.csv")
@@ -148,18 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     runs = published.read(chosen.runs)
     predicted = predict(runs)
-    ones = np.ones(len(predicted))
-    found = figures(runs, predicted, 0.85 * ones, 1.15 * ones)
+    low, high = stated(runs)
+    found = figures(runs, predicted, low, high)
     if chosen.leave_one_out:
-        from benchmarks import planner_fit
-
-        bare = published.read(chosen.runs, fitted=False)
-        unseen = planner_fit.leave_one_out(bare)
-        families = np.array([run.family for run in bare.runs])
-        seconds = np.empty(len(bare.runs))
-        for family, errors in unseen.items():
-            seconds[families == family] = (1 + errors) * bare.measured_s[families == family]
-        found["leave_one_family_out"] = figures(bare, seconds, 0.8 * ones, 1.2 * ones)
+        found["leave_one_family_out"] = unseen(published.read(chosen.runs, fitted=False))
     print(json.dumps(found, indent=1) if chosen.json else table(found))
     return 0
 
@@ -174,7 +192,7 @@ def table(found: dict[str, Any]) -> str:
                   f"{part['pairwise_ordering']:.1%} ({part['pairwise_ordering_mean_of_families']:.1%} mean of families), same workload "
                   f"{part['ordering_same_workload']:.1%} ({part['ordering_same_workload_mean_of_families']:.1%}), pick costs {part['regret_median']:.1%}, at worst "
                   f"{part['regret_worst']:.1%} ({part['regret_worst_workload']}), 80 % interval holds for {part['interval80_coverage']:.0%}"]  # fmt: skip
-        for name in ("by_source_family", "by_accelerator"):
+        for name in ("by_source_family", "by_accelerator", "by_kind"):
             for group, each in part[name].items():
                 order = part["ordering_same_workload_by_family"].get(group)
                 lines.append(

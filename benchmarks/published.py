@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import published_hardware as hardware_of
-from hanse.planning import stacks
+from hanse.planning import error, stacks
 from hanse.planning.inputs import BF16, FP8, FP8_ROWWISE, FP32, MXFP8, NVFP4, Array, Degrees, Hardware, Model, Stack
 
 _PRECISIONS = {
@@ -46,6 +46,7 @@ class Run:
     """Whether the fit may see it."""
     accelerator: str
     """The table's name of it."""
+    small: bool
 
     @property
     def family(self) -> str:
@@ -157,7 +158,7 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
         {"model": model, "hardware": hardware, "stack": stack, "degrees": each | again(each)} for each in candidates
     )
     stated = tuple(row.get(name, "") for name in _INPUTS)
-    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator)
+    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator, _small(model, hardware, ranks))
 
 
 _INPUTS = (
@@ -166,6 +167,14 @@ _INPUTS = (
     "ep", "dp", "sharding", "micro_batch", "global_batch_sequences", "recompute", "precision", "flash_attention",
     "sequence_parallel",
 )  # fmt: skip
+
+
+def _small(model: dict[str, float], hardware: dict[str, float], ranks: float) -> bool:
+    """As `hanse.planning.error` has it."""
+    hidden = model["hidden"]
+    body = model["layers"] * hidden * (2 * hidden + 2 * model["kv_heads"] * model["qk_dim"]
+                                       + (2 + model["gated"]) * model["ffn"])  # fmt: skip
+    return body + model["vocab"] * hidden < error.SMALL_PARAMETERS and ranks <= hardware["domain"]
 
 
 def _fitted(row: Mapping[str, str], text: str, width: float | None) -> bool:

@@ -87,6 +87,11 @@ def training_factors(accelerator: Accelerator) -> TrainingFactors:
     return TrainingFactors(**_factors().get(accelerators.key(accelerator.name), {}))
 
 
+def validated(accelerator: Accelerator) -> bool:
+    """Whether published trainings on it took part in the fit."""
+    return accelerators.known(accelerator.name) and accelerators.key(accelerator.name) in _factors()
+
+
 @cache
 def _factors() -> dict[str, dict[str, float]]:
     given: dict[str, dict[str, float]] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text())
