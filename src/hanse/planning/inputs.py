@@ -125,6 +125,8 @@ class Stack(_Struct):
     """1: attention kernels written for the generation."""
     gradient_bytes: Values
     """Of a gradient as it is reduced."""
+    accumulate: Values
+    """Factor on the traffic of adding up micro-batches' gradients: 1 where the product itself adds in fp32."""
     every_micro_batch: Values
     """1 where sharded gradients are reduced after each micro-batch."""
     prefetch: Values

@@ -162,7 +162,7 @@ def assemble(
         np.asarray(degrees.offload) > 0,
         trained / divided * constants.offload_bytes / np.maximum(hardware.host_bytes_per_s, 1.0), 0.0
     )  # fmt: skip
-    added = trained * constants.accumulate_bytes * times / rate
+    added = trained * constants.accumulate_bytes * stack.accumulate * times / rate
     ranks = degrees.tp * degrees.cp * pp * degrees.replicas
     waiting = constants.straggling * np.log2(np.maximum(1.0, ranks / 8)) * mean * times
     blocks = layers * times

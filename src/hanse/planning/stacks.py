@@ -24,7 +24,7 @@ TENSOR_OVERLAPPED: Final = 0.44
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """One stack. The first fifteen are the kernel's `Stack`; the others are what is usual where a run does not say."""
+    """One stack. The first sixteen are the kernel's `Stack`; the others are what is usual where a run does not say."""
 
     compute: float = 1.0
     traffic: float = 0.95
@@ -34,6 +34,7 @@ class Traits:
     tiled: float = 1.0
     cudnn: float = 0.0
     gradient_bytes: float = 4.0
+    accumulate: float = 1.5
     every_micro_batch: float = 0.0
     prefetch: float = 1.0
     flat: float = 0.0
