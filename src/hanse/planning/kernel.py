@@ -30,8 +30,14 @@ class _Gathered:
 
     def spread(self, where: NDArray[np.int64]) -> Self:
         """Each layout's, from those of the combinations; what all layouts share stays one number."""
-        values = {each.name: np.asarray(getattr(self, each.name)) for each in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**{name: value[where] if value.ndim else value[()] for name, value in values.items()})
+        return type(self)(**{each.name: _at(getattr(self, each.name), where) for each in fields(self)})  # type: ignore[arg-type]
+
+
+def _at(value: Values, where: NDArray[np.int64]) -> Values:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim and array.size and not np.all(array == array[0]):
+        return array[where]
+    return float(array.flat[0]) if array.size else array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +110,8 @@ def step(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, const
     """All of it, for one row a run."""
     micro = per_block(model, hardware, stack, degrees, constants)
     state = per_degrees(model, hardware, stack, degrees, constants)
-    found = bring_together(micro, state, stack, degrees, constants)
-    return parts(micro, state, found, stack, degrees, constants)
+    found = bring_together(micro, state, stack, degrees.micro_batch, degrees.accumulate, constants)
+    return parts(micro, state, found, stack, degrees.micro_batch, degrees.accumulate, constants)
 
 
 def per_block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Micro:
@@ -225,15 +231,14 @@ class Step:
         )  # fmt: skip
 
 
-def bring_together(micro: Micro, state: State, stack: Stack, degrees: Degrees, constants: Constants) -> Step:
-    """The whole step, in the order of a schedule."""
-    times = degrees.accumulate
+def bring_together(micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants) -> Step:
+    """The whole step: `times` micro-batches of `micro_batch` sequences a rank."""
     once = micro.forward + micro.backward
     mean = state.layers * once + micro.head * state.head_share
     pace = np.maximum(np.maximum(state.most * once, state.last * once + micro.head), mean)
     slack = (pace - mean + state.straggling * mean) * times
     backward = state.layers * micro.backward
-    one = state.send * degrees.micro_batch + state.latency
+    one = state.send * micro_batch + state.latency
     shown = state.fill + constants.pipeline_exposed * state.steady * times
     if np.any(state.gather):
         sharding = _sharding(stack, constants, state, times, state.layers * micro.forward, backward)
@@ -262,9 +267,10 @@ def _back(stack: Stack, state: State, times: Values) -> Values:
     return state.gather * (1.0 + stack.gradient_bytes / 2.0 * scatters)
 
 
-def parts(micro: Micro, state: State, found: Step, stack: Stack, degrees: Degrees, constants: Constants) -> Parts:
+def parts(
+    micro: Micro, state: State, found: Step, stack: Stack, micro_batch: Values, times: Values, constants: Constants
+) -> Parts:
     """The same step, told apart."""
-    times = degrees.accumulate
     blocks = state.layers * times
     shown: dict[StepPart, Values] = {
         "matmul": micro.matmul * blocks,
@@ -283,7 +289,7 @@ def parts(micro: Micro, state: State, found: Step, stack: Stack, degrees: Degree
         "imbalance": found.slack,
         "optimiser": found.once,
     }
-    one = state.send * degrees.micro_batch + state.latency
+    one = state.send * micro_batch + state.latency
     gathers = (state.gather + _back(stack, state, times)) * times
     hidden: dict[StepPart, Values] = {
         "tensor-parallel": micro.hidden_tensor * blocks,

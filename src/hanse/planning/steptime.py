@@ -65,21 +65,22 @@ def step_times(
     if machine.accelerator.kind == "cpu":
         measured = cpu.parts(workload, shape, machine, hardware, layouts, constants)
         return StepTimes(np.asarray(sum(measured.values()), dtype=np.float64), lambda: (measured, {}))
-    model, software, degrees = model_of(workload, shape), stacks.find(stack).stack(), degrees_of(layouts)
+    model, software = model_of(workload, shape), stacks.find(stack).stack()
     columns = (layouts.tp, layouts.cp, layouts.ep, layouts.micro_batch, layouts.recompute, layouts.sequence_parallel)
     some, where = combinations(columns)
-    each = kernel.per_block(model, hardware, software, degrees.take(some), constants)
+    each = kernel.per_block(model, hardware, software, degrees_of(layouts.take(some)), constants)
     columns = (
         layouts.tp, layouts.cp, layouts.pp, layouts.chunks, layouts.pipeline, layouts.dp, layouts.fsdp, layouts.zero,
         layouts.ep, layouts.offload,
     )  # fmt: skip
     others, place = combinations(columns)
-    state = kernel.per_degrees(model, hardware, software, degrees.take(others), constants).spread(place)
-    found = kernel.bring_together(each.only(("forward", "backward", "head")).spread(where), state, software, degrees,
-                                  constants)  # fmt: skip
+    state = kernel.per_degrees(model, hardware, software, degrees_of(layouts.take(others)), constants).spread(place)
+    sizes = layouts.micro_batch.astype(np.float64), layouts.accumulate.astype(np.float64)
+    needed = each.only(("forward", "backward", "head")).spread(where)
+    found = kernel.bring_together(needed, state, software, *sizes, constants)
 
     def tell() -> tuple[Parts, Parts]:
-        told = kernel.parts(each.spread(where), state, found, software, degrees, constants)
+        told = kernel.parts(each.spread(where), state, found, software, *sizes, constants)
         return _full(told.shown, length), _full(told.hidden, length)
 
     return StepTimes(_wide(found.total, length), tell)
