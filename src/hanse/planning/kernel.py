@@ -36,7 +36,7 @@ class _Gathered:
 def _at(value: Values, where: NDArray[np.int64]) -> Values:
     array = np.asarray(value, dtype=np.float64)
     if array.ndim and array.size and not np.all(array == array[0]):
-        return array[where]
+        return array.take(where)
     return float(array.flat[0]) if array.size else array
 
 
@@ -256,9 +256,8 @@ def _sharding(
 ) -> Values:
     """Exposed seconds of gathering sharded weights, twice a micro-batch, and of scattering their gradients."""
     base = 1.0 - stack.prefetch * (1.0 - constants.sharding_exposed)
-    back = _back(stack, state, times)
-    show_forward = base * state.gather + longer(forward, (1 - base) * state.gather) - forward
-    return (show_forward + base * back + longer(backward, (1 - base) * back) - backward) * times
+    both, whole = state.gather + _back(stack, state, times), forward + backward
+    return (base * both + longer(whole, (1 - base) * both) - whole) * times
 
 
 def _back(stack: Stack, state: State, times: Values) -> Values:

@@ -29,6 +29,8 @@ _HOST_BYTES_PER_S: Final = 2.5e10
 """A PCIe 4.0 link's, where a machine does not say."""
 _WIDTHS: Final = {"fp32": FP32, "bf16": BF16, "fp8": FP8}
 _UNBOUNDED: Final = 2.0**40
+_SLICE: Final = 8192
+"""Layouts brought together at once: what that needs stays in the processor's cache."""
 
 
 class StepTimes:
@@ -74,16 +76,23 @@ def step_times(
         layouts.ep, layouts.offload,
     )  # fmt: skip
     others, place = combinations(columns)
-    state = kernel.per_degrees(model, hardware, software, degrees_of(layouts.take(others)), constants).spread(place)
-    sizes = layouts.micro_batch.astype(np.float64), layouts.accumulate.astype(np.float64)
-    needed = each.only(("forward", "backward", "head")).spread(where)
-    found = kernel.bring_together(needed, state, software, *sizes, constants)
+    state = kernel.per_degrees(model, hardware, software, degrees_of(layouts.take(others)), constants)
+
+    def steps(block: kernel.Micro, part: slice) -> tuple[kernel.Micro, kernel.State, kernel.Step, Array, Array]:
+        sizes = layouts.micro_batch[part].astype(np.float64), layouts.accumulate[part].astype(np.float64)
+        micro, held = block.spread(where[part]), state.spread(place[part])
+        return micro, held, kernel.bring_together(micro, held, software, *sizes, constants), *sizes
 
     def tell() -> tuple[Parts, Parts]:
-        told = kernel.parts(each.spread(where), state, found, software, *sizes, constants)
+        micro, held, found, *sizes = steps(each, slice(None))
+        told = kernel.parts(micro, held, found, software, *sizes, constants)
         return _full(told.shown, length), _full(told.hidden, length)
 
-    return StepTimes(_wide(found.total, length), tell)
+    needed, total = each.only(("forward", "backward", "head")), np.empty(length)
+    for start in range(0, length, _SLICE):
+        part = slice(start, start + _SLICE)
+        total[part] = steps(needed, part)[2].total
+    return StepTimes(total, tell)
 
 
 def _full(parts: dict[StepPart, Values], length: int) -> Parts:
@@ -111,11 +120,13 @@ def combinations(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64
     first = np.full(size, -1, dtype=np.int64)
     first[code] = np.arange(length)
     held = first >= 0
-    return first[held], (np.cumsum(held) - 1)[code]
+    return first[held], (np.cumsum(held) - 1).take(code)
 
 
 def _ranks(column: NDArray[np.int64], size: int | None = None) -> tuple[NDArray[np.int64], int]:
     """(each value's rank among the values there are, how many there are)."""
+    if size is None and len(column) and column.min() == column.max():
+        return np.zeros_like(column), 1
     size = int(column.max(initial=0)) + 1 if size is None else size
     if size > 16 * len(column) + 65_536:
         values, ranks = np.unique(column, return_inverse=True)
@@ -123,7 +134,7 @@ def _ranks(column: NDArray[np.int64], size: int | None = None) -> tuple[NDArray[
     present = np.zeros(size, dtype=np.int64)
     present[column] = 1
     ranks = np.cumsum(present)
-    return (ranks - 1)[column], int(ranks[-1])
+    return (ranks - 1).take(column), int(ranks[-1])
 
 
 def degrees_of(layouts: Layouts) -> Degrees:
