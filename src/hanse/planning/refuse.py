@@ -98,7 +98,7 @@ def _no_memory(asked: Asked, weighed: Weighed) -> PlanError:
         numbers = weighed.numbers[np.argsort(weighed.memory_bytes, kind="stable")]
     _, first = np.unique(weighed.families(numbers), return_index=True)
     numbers = numbers[np.sort(first)][:_SHOWN]
-    nearest = weigh(asked.workload, asked.shape, asked.machine, weighed.source.take(numbers))
+    nearest = weigh(asked.workload, asked.shape, asked.machine, weighed.source.take(numbers), stages=asked.stages)
     short = float(nearest.memory_bytes.min(initial=np.inf)) - nearest.memory_limit
     if short <= 0:
         return PlanError(
