@@ -37,6 +37,7 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "input_traffic": (0.43, 0.35, "of its input"),
     "output_traffic": (0.43, 0.50, "of its output"),
     "grouped": (1.15, 0.15, "experts' grouped products over single ones of their size"),
+    "quantised": (0.5, 0.5, "power of the share of units that a product's last wave of tiles leaves idle"),
     "attention_of_ceiling": (0.72, 0.15, "tiled attention forward, of the best product's rate"),
     "attention_on_newer": (0.65, 0.15, "FlashAttention-2 on asynchronous generations over kernels written for them"),
     "attention_backward": (2.9, 0.12, "tiled attention backward over forward"),

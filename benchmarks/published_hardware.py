@@ -47,7 +47,7 @@ def find(
         "peak": peak, "peak16": peak16, "ceiling": rates.ceiling(chip)[0] * factors.products, "width": float(used),
         "memory_bytes_per_s": chip.memory_bytes_per_s, "node_bytes_per_s": node.in_node.bytes_per_s,
         "domain": float(domain), "nic_bytes_per_s": network_bytes_per_s(text, per_node) or node.between_nodes.bytes_per_s,
-        "node_latency_s": 3e-6, "latency_s": 1e-5, "newer": float(newer),
+        "node_latency_s": 3e-6, "latency_s": 1e-5, "newer": float(newer), "units": float(rates.units(chip)),
         "host_bytes_per_s": node.host_bytes_per_s or 2.5e10, "launch": factors.host,
     }  # fmt: skip
 

@@ -61,8 +61,9 @@ def rate(hardware: Hardware, constants: Constants) -> Values:
 
 
 def product(
-    rows: Values, inner: Values, columns: Values, best: Values, hardware: Hardware, stack: Stack, constants: Constants
-) -> Values:
+    rows: Values, inner: Values, columns: Values, best: Values, hardware: Hardware, stack: Stack, constants: Constants,
+    groups: Values = 1.0,
+) -> Values:  # fmt: skip
     """Seconds of a rows × inner by inner × columns product. Nothing where a size is 0."""
     flops = 2.0 * rows * inner * columns
     if hardware.matmul is not None:
@@ -72,7 +73,26 @@ def product(
         + constants.input_traffic * rows * inner
         + constants.output_traffic * rows * columns
     )
-    return stack.compute * (flops / best + traffic / hardware.memory_bytes_per_s)
+    # Of its three products in a training, that for the weights can be cut along the rows it sums over.
+    idle = (_waves(rows, columns, groups, hardware) ** constants.quantised
+            + _waves(rows, inner, groups, hardware) ** constants.quantised + 1) / 3  # fmt: skip
+    return stack.compute * (flops / best * idle + traffic / hardware.memory_bytes_per_s)
+
+
+_TILES: Final = ((256, 128, 1.0), (128, 256, 1.0), (128, 128, 0.93), (128, 64, 0.78), (64, 64, 0.6))
+"""Rows, columns, and the rate within the tile: smaller ones load more for each product."""
+
+
+def _waves(rows: Values, columns: Values, groups: Values, hardware: Hardware) -> Values:
+    """Time of dealing a product's tiles to the units, over that of an even deal; the best tile counts."""
+    units = np.maximum(hardware.units, 1.0)
+    least: Values = np.inf
+    for tall, wide, rate_within in _TILES:
+        tiles = np.ceil(rows / tall) * np.ceil(columns / wide) * groups
+        even = np.maximum(rows * columns * groups / (tall * wide), 1e-9)
+        least = np.minimum(least, np.ceil(tiles / units) * units / even / rate_within)
+    known = (np.asarray(hardware.units) > 0) & (np.asarray(rows) > 0) & (np.asarray(columns) > 0)
+    return np.where(known, np.clip(least, 1.0, 16.0), 1.0)
 
 
 def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
@@ -159,8 +179,8 @@ def _experts(
     local = experts / degrees.ep
     copies = tokens * model.top_k / np.where(spread, degrees.tp, 1.0)
     rows = copies / local
-    up = product(rows, model.hidden, (1 + model.gated) * width, best, hardware, stack, constants)
-    down = product(rows, width, model.hidden, best, hardware, stack, constants)
+    up = product(rows, model.hidden, (1 + model.gated) * width, best, hardware, stack, constants, local)
+    down = product(rows, width, model.hidden, best, hardware, stack, constants, local)
     shared = model.shared_ffn / degrees.tp
     beside = product(tokens, model.hidden, (1 + model.gated) * shared, best, hardware, stack, constants)
     beside = beside + product(tokens, shared, model.hidden, best, hardware, stack, constants)

@@ -88,6 +88,8 @@ class Hardware(_Struct):
     node_latency_s: Values
     latency_s: Values
     """Of one message within and between domains."""
+    units: Values
+    """Multiprocessors or compute units, to which a product's tiles are dealt; 0 where that is not known."""
     newer: Values
     """1 where kernels are asynchronous (Hopper and later), so that plain FlashAttention-2 stays behind."""
     host_bytes_per_s: Values

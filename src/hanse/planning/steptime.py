@@ -194,7 +194,7 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         domain=_UNBOUNDED if local else float(machine.accelerators_per_node * machine.domain_nodes),
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
-        newer=float(rates.newer(accelerator)),
+        units=float(rates.units(accelerator)), newer=float(rates.newer(accelerator)),
         host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=factors.host,
         matmul=calibration.matmul if calibration else None,
         all_reduce=calibration.all_reduce if calibration else None,
