@@ -32,8 +32,8 @@ def figures(runs: published.Runs, predicted_s: Array, low: Array, high: Array) -
     errors = predicted_s / runs.measured_s - 1
     within = (runs.measured_s >= low * predicted_s) & (runs.measured_s <= high * predicted_s)
     families = np.array([run.family for run in runs.runs])
-    chips = np.array([run.row["accelerator"] for run in runs.runs])
-    ranks = np.array([float(run.row["n_accelerators"]) for run in runs.runs])
+    chips = np.array([run.row.get("accelerator", "") for run in runs.runs])
+    ranks = np.array([run.ranks for run in runs.runs])
     by_family = _by(families, errors, within)
     own = [each for each in by_family.values() if each["n"]]
     return {
@@ -77,12 +77,12 @@ def _grouped(runs: published.Runs, key: Callable[[published.Run], tuple[Any, ...
 
 
 def _model(run: published.Run) -> tuple[Any, ...]:
-    return run.family, run.row["model_name"]
+    return run.family, run.row.get("model_name", "")
 
 
 def _workload(run: published.Run) -> tuple[Any, ...]:
-    row = run.row
-    return (*_model(run), row["accelerator"], row["n_accelerators"], row["global_batch_sequences"], row["seq_len"])
+    names = ("accelerator", "n_accelerators", "global_batch_sequences", "seq_len")
+    return (*_model(run), *(run.row.get(name, "") for name in names))
 
 
 def _ordering(runs: published.Runs, predicted_s: Array) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def predict(runs: published.Runs) -> Array:
 
 def stated(runs: published.Runs) -> tuple[Array, Array]:
     """(low, high) of the shipped 80 % interval for each run."""
-    known = [stacks.find(run.row["stack"]).known and rates.validated(accelerators.load(run.accelerator))
+    known = [stacks.find(run.row.get("stack", "")).known and rates.validated(accelerators.load(run.accelerator))
              for run in runs.runs]  # fmt: skip
     found = [
         error.intervals()[error.group(experts=run.moe, known=sure, small=run.small)]
@@ -182,22 +182,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+HEADLINES = (
+    ("median", "headline_median"), ("p90", "headline_p90"), ("ordering", "pairwise_ordering"),
+    ("its mean over families", "pairwise_ordering_mean_of_families"), ("same workload", "ordering_same_workload"),
+    ("its mean over families", "ordering_same_workload_mean_of_families"), ("pick costs", "regret_median"),
+    ("at worst", "regret_worst"), ("80 % interval holds for", "interval80_coverage"),
+)  # fmt: skip
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
 def table(found: dict[str, Any]) -> str:
     """The same for readers."""
     lines = [f"{found['expressible']} of {found['rows']} rows expressible; not: {found['inexpressible']}"]
     for title, part in (("seen", found), ("unseen (leave one family out)", found.get("leave_one_family_out"))):
         if part is None:
             continue
-        lines += ["", f"{title}: headline {part['headline_median']:.1%} / {part['headline_p90']:.1%}, ordering "
-                  f"{part['pairwise_ordering']:.1%} ({part['pairwise_ordering_mean_of_families']:.1%} mean of families), same workload "
-                  f"{part['ordering_same_workload']:.1%} ({part['ordering_same_workload_mean_of_families']:.1%}), pick costs {part['regret_median']:.1%}, at worst "
-                  f"{part['regret_worst']:.1%} ({part['regret_worst_workload']}), 80 % interval holds for {part['interval80_coverage']:.0%}"]  # fmt: skip
+        lines += ["", f"{title}: " + ", ".join(f"{name} {percent(part[key])}" for name, key in HEADLINES)]
+        lines.append(f"  the costliest pick: {part['regret_worst_workload']}")
         for name in ("by_source_family", "by_accelerator", "by_kind"):
             for group, each in part[name].items():
                 order = part["ordering_same_workload_by_family"].get(group)
                 lines.append(
                     f"  {group:24}{each['n']:6}{each['median_abs_error']:8.1%}{each['p90_abs_error']:8.1%}"
-                    f"{each['bias']:+8.1%}{each['interval80_coverage']:8.0%}" + (f"{order:8.1%}" if order else "")
+                    f"{each['bias']:+8.1%}{each['interval80_coverage']:8.0%}"
+                    + (f"{order:8.1%}" if order is not None else "")
                 )
     return "\n".join(lines)
 

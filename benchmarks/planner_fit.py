@@ -50,7 +50,11 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "head_elements": (3.0, 0.35, "same, of queries, keys and values"),
     "ffn_elements": (2.0, 0.35, "same, of the feed-forward's inner width"),
     "norm_elements": (20.0, 0.3, "same, more where RMS norms are single operations in fp32"),
-    "rotary_elements": (8.0, 0.35, "same, of queries, keys and values, more where rotary positions are single operations"),
+    "rotary_elements": (
+        8.0,
+        0.35,
+        "same, of queries, keys and values, more where rotary positions are single operations",
+    ),
     "sorted_elements": (6.0, 0.35, "same, of hidden size for each copy of a token at the experts"),
     "cast_elements": (1.5, 0.5, "same, for casting to 8 bits or fewer"),
     "backward_traffic": (2.0, 0.12, "elementwise traffic backward over forward"),
@@ -113,12 +117,16 @@ class Problem:
         return own + [("host", name) for name in self.accelerators]
 
 
+def places(names: Sequence[str], said: Sequence[str]) -> np.ndarray:
+    """Where each stands in `names`; -1 for what does not."""
+    return np.array([names.index(each) if each in names else -1 for each in said])
+
+
 def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     """Offsets exist for stacks and accelerators among the used runs only."""
-    rows = [runs.runs[index].row for index in runs.of_run]
-    named = [runs.runs[index].accelerator for index in runs.of_run]
-    stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
-    kind_of = {name: stack_table.find(name).kind for name in {run.row["stack"] for run in runs.runs}}
+    software = [runs.runs[index].row.get("stack", "") for index in runs.of_run]
+    stacks = sorted({run.row.get("stack", "") for run, use in zip(runs.runs, used, strict=True) if use})
+    kind_of = {name: stack_table.find(name).kind for name in {run.row.get("stack", "") for run in runs.runs}}
     kinds = sorted({kind_of[name] for name in stacks})
     chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
     families = np.array([run.family for run in runs.runs])
@@ -126,15 +134,17 @@ def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
     return Problem(
         runs=runs, kinds=tuple(kinds), stacks=tuple(stacks), accelerators=tuple(chips),
-        kind_of=np.array([kinds.index(kind_of[row["stack"]]) if kind_of[row["stack"]] in kinds else -1 for row in rows]),
-        stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
-        accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
+        kind_of=places(kinds, [kind_of[name] for name in software]), stack_of=places(stacks, software),
+        accelerator_of=places(chips, [runs.runs[index].accelerator for index in runs.of_run]),
         used=used, weights=weights * 4.0,
     )  # fmt: skip
 
 
 def constants_of(theta: Array) -> Constants:
-    values = {name: prior * float(np.exp(sd * value)) for (name, (prior, sd, _)), value in zip(PRIORS.items(), theta)}
+    values = {
+        name: prior * float(np.exp(sd * value))
+        for (name, (prior, sd, _)), value in zip(PRIORS.items(), theta[: len(PRIORS)], strict=True)
+    }
     for name in SHARES & values.keys():
         values[name] = min(1.0, values[name])
     return Constants(**values)
@@ -301,8 +311,8 @@ def write(task: Problem, theta: Array) -> None:
         for chip in task.accelerators
     ]
     (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
-        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its usual\n"
-        "# node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
+        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its\n"
+        "# usual node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
     )
 
 

@@ -97,6 +97,8 @@ def _waves(rows: Values, columns: Values, groups: Values, hardware: Hardware) ->
 
 def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
     """One block, averaged over dense blocks and those of experts."""
+    if np.any(model.traced_flops):
+        return _traced(model, hardware, stack, degrees, constants)
     tokens, best = tokens_of(model, degrees), rate(hardware, constants)
 
     def seconds(rows: Values, inner: Values, columns: Values) -> Values:
@@ -137,6 +139,25 @@ def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
         + np.where(some, stack.tiled * np.minimum(1.0, 2 * stack.selective) * (memory - scores) + scores, 0.0),
     )
     return Block(forward=forward, backward=backward, again=again)
+
+
+_TRACED_OF_BEST: Final = 0.8
+"""Of the best products' rate, those of a module whose sizes nobody kept."""
+
+
+def _traced(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
+    """A block of a traced module: its FLOPs and bytes as they were counted."""
+    share = degrees.micro_batch / (degrees.tp * degrees.cp)
+    matmul = stack.compute * model.traced_flops * share / (rate(hardware, constants) * _TRACED_OF_BEST)
+    memory = model.traced_bytes * share / (hardware.memory_bytes_per_s * constants.memory_of_peak)
+    repeated = np.where(degrees.recompute == 2, 1.0, np.where(degrees.recompute == 1, stack.selective, 0.0))
+    none = np.zeros_like(np.asarray(matmul))
+    return Block(
+        forward=Pass(matmul=matmul, attention=none, memory=memory),
+        backward=Pass(matmul=matmul * (1 + model.weight_gradients), attention=none,
+                      memory=constants.backward_traffic * memory),
+        again=Pass(matmul=repeated * matmul, attention=none, memory=repeated * memory),
+    )  # fmt: skip
 
 
 def weights(model: Model, degrees: Degrees) -> tuple[Values, Values]:
@@ -223,7 +244,9 @@ def _elementwise(
     widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
     inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
     elements = tokens * (
-        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements) * model.hidden / between
+        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements)
+        * model.hidden
+        / between
         + (constants.head_elements + stack.plain_rotary * model.gated * constants.rotary_elements) * widths / tp
         + constants.ffn_elements * (1 + (0.5 + stack.plain_rotary) * model.gated) * inner
     )
@@ -235,7 +258,7 @@ def _elementwise(
     narrow = np.where(np.asarray(hardware.width) >= FP8, constants.cast_elements, 0.0)
     elements = elements + narrow * (tokens * (2 * model.hidden + inner) + copies * (model.hidden + expert_width))
     element_bytes = np.where(np.asarray(hardware.width) == 0, 4.0, 2.0)
-    moved = stack.traffic * element_bytes * elements + model.extra_elementwise * tokens
+    moved = stack.traffic * element_bytes * elements
     return moved / (hardware.memory_bytes_per_s * constants.memory_of_peak)
 
 
