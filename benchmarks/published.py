@@ -344,12 +344,16 @@ _RECOMPUTE = {
 }  # fmt: skip
 
 
+_SPARING = ("megatron", "jax")
+"""Kinds whose recipes recompute single modules, or move activations to main memory, before whole blocks."""
+
+
 def _recompute(model: dict[str, float], degrees: dict[str, float], traits: stacks.Traits, memory_bytes: float) -> float:
     """What a run that does not say recomputes: what is usual for its software, or all where memory would not do.
 
     Activations after Korthikanti et al. 2022, with tiled attention; state at 16 or more bytes a parameter, divided.
     """
-    if traits.recompute:
+    if traits.recompute or traits.kind in _SPARING:
         return traits.recompute
     tp, pp, cp = degrees["tp"], degrees["pp"], degrees["cp"]
     wide = (2 + model["gated"]) * (model["ffn"] if not model["experts"] else model["top_k"] * model["expert_ffn"])
