@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import planner_fit, published
+from benchmarks.figures import Table
 from hanse.machines import accelerators, rates
 from hanse.planning import constants, error, kernel, stacks
 from hanse.planning.inputs import Array
@@ -164,6 +165,37 @@ def unseen(runs: published.Runs) -> dict[str, Any]:
         for position in np.flatnonzero(families == family):
             low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
     return figures(runs, (1 + errors) * runs.measured_s, low, high)
+
+
+def measure(_scratch: Path) -> Table:
+    """For `benchmarks.run`: each family seen by the fit and not."""
+    path = HERE / "data" / "published_runs.csv"
+    runs = published.read(path)
+    seen, other = figures(runs, predict(runs), *stated(runs)), unseen(published.read(path, fitted=False))
+
+    def pair(each: dict[str, Any]) -> str:
+        return f"{percent(each['median_abs_error'])} / {percent(each['p90_abs_error'])}"
+
+    rows = []
+    for group in ("by_source_family", "by_kind"):
+        for name, each in seen[group].items():
+            away = other[group][name]
+            rows.append((name, str(each["n"]), pair(each), f"**{pair(away)}**", f"{away['bias']:+.1%}",
+                         f"{each['interval80_coverage']:.0%} / {away['interval80_coverage']:.0%}"))  # fmt: skip
+    medians = [f"{percent(each['headline_median'])} / {percent(each['headline_p90'])}" for each in (seen, other)]
+    rows.append(("medians of the families", f"{seen['expressible']}", medians[0], f"**{medians[1]}**", "",
+                 f"{seen['interval80_coverage']:.0%} / {other['interval80_coverage']:.0%}"))  # fmt: skip
+    said = [
+        f"{title}: {percent(part['pairwise_ordering'])} of {part['pairwise_ordering_pairs']:,} pairs of runs of one family "
+        f"and model are put in the right order, of pairs on the same workload {percent(part['ordering_same_workload'])}; "
+        f"the layout picked costs {percent(part['regret_median'])} (median of {part['regret_workloads']} workloads) and "
+        f"{percent(part['regret_worst'])} at worst ({part['regret_worst_workload']})."
+        for title, part in (("Seen", seen), ("Unseen", other))
+    ]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in seen["inexpressible"].items())
+    said.append(f"{seen['expressible']} of {seen['rows']} rows are expressible; not: {reasons}.")
+    header = ("family", "runs", "seen: median / p90 error", "unseen: median / p90", "bias", "80 % interval holds")
+    return Table(header, rows, "\n\n".join(said))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
