@@ -155,23 +155,32 @@ def stated(runs: published.Runs) -> tuple[Array, Array]:
     return low, high
 
 
-def unseen(runs: published.Runs) -> dict[str, Any]:
-    """The figures with each family's runs predicted, and their intervals learnt, without that family."""
-    errors = planner_fit.unseen_errors(runs, planner_fit.leave_one_out(runs))
+def unseen(path: Path) -> dict[str, dict[str, Any]]:
+    """The figures with each family's runs predicted, and their intervals learnt, without that family.
+
+    Once by the name of their software, and once as if nobody had heard of it.
+    """
+    runs, nameless = published.read(path, fitted=False), published.read(path, fitted=False, nameless=True)
     families = np.array([run.family for run in runs.runs])
-    low, high = np.empty(len(errors)), np.empty(len(errors))
-    for family in set(families):
-        learnt = planner_fit.quantiles(runs, 1 / (1 + errors), families != family, planner_fit.UNKNOWN_LEVEL)
-        for position in np.flatnonzero(families == family):
-            low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
-    return figures(runs, (1 + errors) * runs.measured_s, low, high)
+    named, unnamed = planner_fit.leave_one_out(runs, nameless)
+    found = {}
+    for title, each in (("leave_one_family_out", named), ("software_unknown_too", unnamed)):
+        errors = planner_fit.unseen_errors(runs, each)
+        low, high = np.empty(len(errors)), np.empty(len(errors))
+        for family in set(families):
+            learnt = planner_fit.quantiles(runs, 1 / (1 + errors), families != family, planner_fit.UNKNOWN_LEVEL)
+            for position in np.flatnonzero(families == family):
+                low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
+        found[title] = figures(runs, (1 + errors) * runs.measured_s, low, high)
+    return found
 
 
 def measure(_scratch: Path) -> Table:
     """For `benchmarks.run`: each family seen by the fit and not."""
     path = HERE / "data" / "published_runs.csv"
     runs = published.read(path)
-    seen, other = figures(runs, predict(runs), *stated(runs)), unseen(published.read(path, fitted=False))
+    seen, others = figures(runs, predict(runs), *stated(runs)), unseen(path)
+    other, nobody = others["leave_one_family_out"], others["software_unknown_too"]
 
     def pair(each: dict[str, Any]) -> str:
         return f"{percent(each['median_abs_error'])} / {percent(each['p90_abs_error'])}"
@@ -181,20 +190,32 @@ def measure(_scratch: Path) -> Table:
         for name, each in seen[group].items():
             away = other[group][name]
             rows.append((name, str(each["n"]), pair(each), f"**{pair(away)}**", f"{away['bias']:+.1%}",
+                         pair(nobody[group][name]),
                          f"{each['interval80_coverage']:.0%} / {away['interval80_coverage']:.0%}"))  # fmt: skip
-    medians = [f"{percent(each['headline_median'])} / {percent(each['headline_p90'])}" for each in (seen, other)]
-    rows.append(("medians of the families", f"{seen['expressible']}", medians[0], f"**{medians[1]}**", "",
+    medians = [
+        f"{percent(each['headline_median'])} / {percent(each['headline_p90'])}" for each in (seen, other, nobody)
+    ]
+    rows.append(("medians of the families", f"{seen['expressible']}", medians[0], f"**{medians[1]}**", "", medians[2],
                  f"{seen['interval80_coverage']:.0%} / {other['interval80_coverage']:.0%}"))  # fmt: skip
     said = [
-        f"{title}: {percent(part['pairwise_ordering'])} of {part['pairwise_ordering_pairs']:,} pairs of runs of one family "
-        f"and model are put in the right order, of pairs on the same workload {percent(part['ordering_same_workload'])}; "
-        f"the layout picked costs {percent(part['regret_median'])} (median of {part['regret_workloads']} workloads) and "
-        f"{percent(part['regret_worst'])} at worst ({part['regret_worst_workload']})."
-        for title, part in (("Seen", seen), ("Unseen", other))
+        f"{title}: of {part['pairwise_ordering_pairs']:,} pairs of runs of one family and model "
+        f"{percent(part['pairwise_ordering'])} are put in the right order, of pairs on the same workload "
+        f"{percent(part['ordering_same_workload'])}; the layout picked costs {percent(part['regret_median'])} (median "
+        f"of {part['regret_workloads']} workloads), at worst {percent(part['regret_worst'])} "
+        f"({part['regret_worst_workload']})."
+        for title, part in (("Seen", seen), ("Unseen", other), ("Its software unknown too", nobody))
     ]
     reasons = ", ".join(f"{count} {reason}" for reason, count in seen["inexpressible"].items())
     said.append(f"{seen['expressible']} of {seen['rows']} rows are expressible; not: {reasons}.")
-    header = ("family", "runs", "seen: median / p90 error", "unseen: median / p90", "bias", "80 % interval holds")
+    header = (
+        "family",
+        "runs",
+        "seen: median / p90 error",
+        "unseen: median / p90",
+        "bias",
+        "software unknown too",
+        "80 % interval holds",
+    )
     return Table(header, rows, "\n\n".join(said))
 
 
@@ -209,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     low, high = stated(runs)
     found = figures(runs, predicted, low, high)
     if chosen.leave_one_out:
-        found["leave_one_family_out"] = unseen(published.read(chosen.runs, fitted=False))
+        found |= unseen(chosen.runs)
     print(json.dumps(found, indent=1) if chosen.json else table(found))
     return 0
 
@@ -229,7 +250,10 @@ def percent(value: float | None) -> str:
 def table(found: dict[str, Any]) -> str:
     """The same for readers."""
     lines = [f"{found['expressible']} of {found['rows']} rows expressible; not: {found['inexpressible']}"]
-    for title, part in (("seen", found), ("unseen (leave one family out)", found.get("leave_one_family_out"))):
+    for title, part in (
+        ("seen", found), ("unseen (leave one family out)", found.get("leave_one_family_out")),
+        ("unseen, its software unknown too", found.get("software_unknown_too")),
+    ):  # fmt: skip
         if part is None:
             continue
         lines += ["", f"{title}: " + ", ".join(f"{name} {percent(part[key])}" for name, key in HEADLINES)]

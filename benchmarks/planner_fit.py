@@ -222,20 +222,29 @@ def summary(errors: Array) -> tuple[float, float, float]:
     return float(np.median(np.abs(errors))), float(np.quantile(np.abs(errors), 0.9)), float(np.median(errors))
 
 
-def leave_one_out(runs: published.Runs, rounds: int = 8) -> dict[str, Array]:
-    """Relative errors of each family's runs, predicted by constants fitted without it."""
+def leave_one_out(
+    runs: published.Runs, nameless: published.Runs | None = None, rounds: int = 8
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Relative errors of each family's runs, predicted by constants fitted without it.
+
+    Twice: by the name of its software, and as if that were unknown (`nameless`: the same runs read so).
+    """
     usable = np.array([run.fitted for run in runs.runs])
     families = np.array([run.family for run in runs.runs])
-    found = {}
+    named: dict[str, Array] = {}
+    unnamed: dict[str, Array] = {}
     everything = problem(runs, usable)
-    start = fit(everything, rounds)
-    names = everything.names
+    start = dict(zip(everything.names, fit(everything, rounds), strict=True))
     for family in sorted(set(families)):
         task = problem(runs, usable & (families != family))
-        lookup = dict(zip(names, start, strict=True))
-        theta = fit(task, rounds, np.array([lookup[name] for name in task.names]))
-        found[family] = (np.exp(predict(task, theta)) / runs.measured_s - 1)[families == family]
-    return found
+        theta = fit(task, rounds, np.array([start[name] for name in task.names]))
+        named[family] = (np.exp(predict(task, theta)) / runs.measured_s - 1)[families == family]
+        if nameless is not None:
+            nowhere = np.full(len(nameless.of_run), -1)
+            chips = places(task.accelerators, [nameless.runs[index].accelerator for index in nameless.of_run])
+            other = replace(task, runs=nameless, kind_of=nowhere, stack_of=nowhere, accelerator_of=chips)
+            unnamed[family] = (np.exp(predict(other, theta)) / runs.measured_s - 1)[families == family]
+    return named, unnamed
 
 
 def unseen_errors(runs: published.Runs, found: dict[str, Array]) -> Array:
@@ -275,13 +284,15 @@ def kind_of(run: published.Run) -> str:
     return "experts" if run.moe else "small" if run.small else "dense"
 
 
-def write_intervals(runs: published.Runs, seen: Array, unseen: Array) -> None:
+def write_intervals(runs: published.Runs, seen: Array, unseen: Sequence[Array]) -> None:
     """Into the package: `seen` and `unseen` are measured over predicted times."""
     everything = np.ones(len(runs.runs), dtype=bool)
     lines = ["# 80 % intervals of step time, as factors on the prediction. Written by benchmarks/planner_fit.py: known",
              "# software and accelerator from the runs of the fit, unknown from families left out of it."]  # fmt: skip
-    for name, ratios, level in (("known", seen, KNOWN_LEVEL), ("unknown", unseen, UNKNOWN_LEVEL)):
-        for kind, (low, high) in quantiles(runs, ratios, everything, level).items():
+    for name, several, level in (("known", [seen], KNOWN_LEVEL), ("unknown", unseen, UNKNOWN_LEVEL)):
+        each = [quantiles(runs, ratios, everything, level) for ratios in several]
+        for kind in KINDS:
+            low, high = np.exp(np.mean([np.log(own[kind]) for own in each], axis=0))
             lines.append(f"{kind}-{name}: [{low:.3f}, {high:.3f}]")
     (PLANNING / "intervals.yaml").write_text("\n".join(lines) + "\n")
 
@@ -330,8 +341,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predicted = np.exp(predict(task, theta)) / runs.measured_s - 1
     print(f"{len(runs.runs)} of {runs.rows} rows; fitted in {time.perf_counter() - began:.0f} s", runs.inexpressible)
     families = np.array([run.family for run in runs.runs])
-    found = leave_one_out(runs) if chosen.leave_one_out else {}
-    seen, unseen = [], []
+    found, unnamed = ({}, {})
+    if chosen.leave_one_out:
+        found, unnamed = leave_one_out(runs, published.read(chosen.runs, fitted=False, nameless=True))
+    seen, unseen, nobody = [], [], []
     for family in sorted(set(families)):
         own = summary(predicted[families == family])
         seen.append(own)
@@ -340,14 +353,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             other = summary(found[family])
             unseen.append(other)
             line += f"   unseen {other[0]:6.1%} {other[1]:6.1%} {other[2]:+6.1%}"
+            nobody.append(summary(unnamed[family]))
+            line += f"   software unknown too {nobody[-1][0]:6.1%} {nobody[-1][1]:6.1%} {nobody[-1][2]:+6.1%}"
         print(line)
-    print("medians", [f"{np.median([s[i] for s in seen]):.1%}" for i in (0, 1)],
-          [f"{np.median([s[i] for s in unseen]):.1%}" for i in (0, 1)] if unseen else "")  # fmt: skip
+    for title, own in (("seen", seen), ("unseen", unseen), ("software unknown too", nobody)):
+        if own:
+            print(f"medians {title}: {np.median([s[0] for s in own]):.1%} / {np.median([s[1] for s in own]):.1%}")
     if chosen.write:
         write(task, theta)
         if found:
-            seconds = unseen_errors(runs, found)
-            write_intervals(runs, 1 / (1 + predicted), 1 / (1 + seconds))
+            write_intervals(
+                runs, 1 / (1 + predicted), [1 / (1 + unseen_errors(runs, each)) for each in (found, unnamed)]
+            )
     return 0
 
 

@@ -80,14 +80,23 @@ class Runs:
         return best
 
 
-def read(path: Path, *, fitted: bool = True) -> Runs:
-    """The rows of a file with the columns of `data/published_runs.csv`; `fitted`: with what was fitted to runs."""
+def read(path: Path, *, fitted: bool = True, nameless: bool = False) -> Runs:
+    """The rows of a file with the columns of `data/published_runs.csv`.
+
+    `fitted`: with what was fitted to runs. `nameless`: as if nobody had heard of the software.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     runs, reasons = [], Counter[str]()
     for row in rows:
         try:
-            runs.append(run_of({name: (value or "").strip() for name, value in row.items() if name}, fitted=fitted))
+            runs.append(
+                run_of(
+                    {name: (value or "").strip() for name, value in row.items() if name},
+                    fitted=fitted,
+                    nameless=nameless,
+                )
+            )
         except InexpressibleError as reason:
             reasons[str(reason)] += 1
     return arrays(tuple(runs), reasons, len(rows))
@@ -125,7 +134,7 @@ def number(row: Mapping[str, str], name: str, default: float | None = None) -> f
     return value if math.isfinite(value) and value > 0 else default
 
 
-def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
+def run_of(row: Mapping[str, str], *, fitted: bool, nameless: bool = False) -> Run:
     """One row. Raises InexpressibleError."""
     text = " ".join((row.get("model_name", ""), row.get("notes", ""), row.get("source", ""))).lower()
     if "tokendrop" in text or "token drop" in text:
@@ -141,7 +150,7 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
         raise InexpressibleError("no batch")
     if number(row, "n_accelerators") is None:
         raise InexpressibleError("no accelerator count")
-    traits = stacks.find(row.get("stack", ""), fitted=fitted)
+    traits = stacks.find("" if nameless else row.get("stack", ""), fitted=fitted)
     width = _PRECISIONS.get(row.get("precision", "").lower(), BF16)
     ranks = float(number(row, "n_accelerators") or 1)
     if width == FP8 and "rowwise" in text:
@@ -313,6 +322,9 @@ def _layouts(
     text = row.get("sharding", "").lower()
     zero = next((level for word, level in _SHARDING if word in text.replace("-", "").replace("_", "")), None)
     zero = traits.zero if zero is None else zero
+    # With a pipeline, FSDP keeps weights gathered over a step's micro-batches (torchtitan's default, Llama 3's too).
+    if zero == 3 and pp > 1 and "fsdp" in text:
+        zero = 2.0
     split = {"y": 1.0, "n": 0.0}.get(row.get("sequence_parallel", "").lower()[:1], traits.sequence_parallel)
     micro = number(row, "micro_batch")
     share = max(1.0, batch / replicas)
