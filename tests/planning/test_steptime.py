@@ -180,11 +180,12 @@ def test_slower_hardware_never_makes_a_step_shorter(
     layout, work = data.draw(any_layouts(machine)), workload(shape)
     chip = machine.accelerator
     assert machine.in_node is not None and machine.between_nodes is not None
+    node, between = machine.in_node, machine.between_nodes
     slower = (
         {"accelerator": chip.model_copy(update={"memory_bytes_per_s": chip.memory_bytes_per_s * factor})},
         {"accelerator": chip.model_copy(update={"peak_flops": {k: v * factor for k, v in chip.peak_flops.items()}})},
-        {"in_node": machine.in_node.model_copy(update={"bytes_per_s": machine.in_node.bytes_per_s * factor})},
-        {"between_nodes": machine.between_nodes.model_copy(update={"bytes_per_s": machine.between_nodes.bytes_per_s * factor})},
+        {"in_node": node.model_copy(update={"bytes_per_s": node.bytes_per_s * factor})},
+        {"between_nodes": between.model_copy(update={"bytes_per_s": between.bytes_per_s * factor})},
     )  # fmt: skip
     whole = gpu_total(work, machine, layout)
     for change in slower:
