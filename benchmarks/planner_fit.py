@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import published
 from hanse.planning import kernel
+from hanse.planning import stacks as stack_table
 from hanse.planning.constants import Constants
 from hanse.planning.inputs import Array
 
@@ -31,20 +32,24 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "fp8": (0.92, 0.08, "share of the fp8 peak's ceiling that products with scaling and casts reach"),
     "mxfp8": (0.86, 0.08, "same, block scaled"),
     "nvfp4": (0.64, 0.10, "same, of the 4-bit peak"),
+    "fp8_rowwise": (0.5, 0.15, "same, scaled by rows"),
     "weight_traffic": (0.93, 0.25, "of a product's weights, not hidden behind its arithmetic"),
     "input_traffic": (0.43, 0.35, "of its input"),
     "output_traffic": (0.43, 0.50, "of its output"),
     "grouped": (1.15, 0.15, "experts' grouped products over single ones of their size"),
-    "attention_of_ceiling": (0.55, 0.15, "tiled attention forward, of the best product's rate"),
+    "attention_of_ceiling": (0.72, 0.15, "tiled attention forward, of the best product's rate"),
     "attention_on_newer": (0.65, 0.15, "FlashAttention-2 on asynchronous generations over kernels written for them"),
-    "attention_backward": (3.0, 0.12, "tiled attention backward over forward"),
+    "attention_backward": (2.9, 0.12, "tiled attention backward over forward"),
     "short_heads": (0.3, 0.5, "power of head size / 128 in attention's rate"),
+    "attention_half": (700.0, 0.6, "sequence at which tiled attention reaches half its rate"),
     "scores_of_ceiling": (0.33, 0.25, "products of stored scores, of the best product's rate"),
     "score_bytes": (16.0, 0.25, "moved for each stored score forward"),
-    "odd_heads": (1.5, 0.2, "attention's time where the head size is no multiple of 8"),
+    "odd_heads": (4.0, 0.3, "attention's time where the head size is no multiple of 8"),
     "residual_elements": (15.0, 0.25, "elements of hidden size moved by norms, residuals, dropout"),
     "head_elements": (3.0, 0.35, "same, of queries, keys and values"),
     "ffn_elements": (2.0, 0.35, "same, of the feed-forward's inner width"),
+    "norm_elements": (20.0, 0.3, "same, more where RMS norms are single operations in fp32"),
+    "rotary_elements": (8.0, 0.35, "same, of queries, keys and values, more where rotary positions are single operations"),
     "sorted_elements": (6.0, 0.35, "same, of hidden size for each copy of a token at the experts"),
     "cast_elements": (1.5, 0.5, "same, for casting to 8 bits or fewer"),
     "backward_traffic": (2.0, 0.12, "elementwise traffic backward over forward"),
@@ -55,6 +60,7 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "launch_backward": (1.5, 0.2, "backward launches over forward"),
     "launch_experts": (2.8, 0.3, "launches of a block of experts over those of a dense one"),
     "launch_per_doubling": (0.09, 0.4, "more launches for each doubling of tensor parallelism"),
+    "expert_wait_s": (0.6e-3, 0.6, "host waiting for the tokens' counts in a block of experts, each pass"),
     "micro_batch_s": (1.0e-3, 0.7, "host time of a pipeline stage for each micro-batch"),
     "tensor_half_bytes": (5e6, 0.4, "message at which in-node collectives reach half their bandwidth"),
     "bus_of_link": (0.78, 0.08, "collectives' bandwidth over the links', in a node"),
@@ -68,12 +74,14 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "optimiser_bytes": (40.0, 0.3, "moved for each parameter by optimiser, norm and clipping"),
     "offload_bytes": (16.0, 0.001, "over the host link for each parameter, with the optimiser there"),
     "accumulate_bytes": (6.0, 0.5, "moved for each parameter to add a micro-batch's gradient"),
-    "step_s": (0.02, 0.7, "once a step: data, loss scale, logging"),
-    "step_layer_s": (0.5e-3, 0.7, "once a step and block: launches of the optimiser"),
+    "step_s": (0.008, 0.7, "once a step: data, loss scale, logging"),
+    "step_layer_s": (0.3e-3, 0.7, "once a step and block: launches of the optimiser"),
     "straggling": (0.004, 0.6, "waiting for the slowest, for each doubling of ranks beyond 8"),
 }
 STACK_SD = {"compute": 0.08, "traffic": 0.25, "launch": 0.35, "exposed": 0.40}
-ACCELERATOR_SD = 0.06
+KIND_SHARE, OWN_SHARE = 0.75, 0.66
+"""Of those, what stacks of a kind have in common and what is each one's own (root of the sum of squares: 1)."""
+ACCELERATOR_SD, HOST_SD = 0.06, 0.20
 FAMILY_POWER = 0.6
 """A family's rows weigh n^-0.6 each."""
 NOISE = 0.07
@@ -85,25 +93,23 @@ class Problem:
     """Runs with what the parameters act on."""
 
     runs: published.Runs
+    kinds: tuple[str, ...]
     stacks: tuple[str, ...]
     accelerators: tuple[str, ...]
+    kind_of: np.ndarray
     stack_of: np.ndarray
     accelerator_of: np.ndarray
     used: np.ndarray
     """Runs whose errors count."""
     weights: Array
-    free: tuple[bool, ...] = ()
 
     @property
     def names(self) -> list[tuple[str, str]]:
         own = [("constant", name) for name in PRIORS]
-        own += [(f"stack:{kind}", name) for name in self.stacks for kind in STACK_SD]
-        return own + [("accelerator", name) for name in self.accelerators]
-
-    def spreads(self) -> Array:
-        sds = [PRIORS[name][1] if kind == "constant" else STACK_SD.get(kind.partition(":")[2], ACCELERATOR_SD)
-               for kind, name in self.names]  # fmt: skip
-        return np.array(sds)
+        own += [(f"kind:{factor}", name) for name in self.kinds for factor in STACK_SD]
+        own += [(f"stack:{factor}", name) for name in self.stacks for factor in STACK_SD]
+        own += [("accelerator", name) for name in self.accelerators]
+        return own + [("host", name) for name in self.accelerators]
 
 
 def problem(runs: published.Runs, used: np.ndarray) -> Problem:
@@ -111,12 +117,15 @@ def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     rows = [runs.runs[index].row for index in runs.of_run]
     named = [runs.runs[index].accelerator for index in runs.of_run]
     stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
+    kind_of = {name: stack_table.find(name).kind for name in {run.row["stack"] for run in runs.runs}}
+    kinds = sorted({kind_of[name] for name in stacks})
     chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
     families = np.array([run.family for run in runs.runs])
     counts = {family: np.count_nonzero((families == family) & used) for family in set(families)}
     weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
     return Problem(
-        runs=runs, stacks=tuple(stacks), accelerators=tuple(chips),
+        runs=runs, kinds=tuple(kinds), stacks=tuple(stacks), accelerators=tuple(chips),
+        kind_of=np.array([kinds.index(kind_of[row["stack"]]) if kind_of[row["stack"]] in kinds else -1 for row in rows]),
         stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
         accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
         used=used, weights=weights * 4.0,
@@ -139,15 +148,20 @@ SHARES = {
 def predict(task: Problem, theta: Array) -> Array:
     """Log seconds of each run."""
     constants = constants_of(theta)
-    at = len(PRIORS)
-    runs = task.runs
-    kinds = list(STACK_SD)
-    offsets = theta[at : at + len(task.stacks) * len(kinds)].reshape(len(task.stacks), len(kinds))
-    offsets = np.exp(np.vstack([offsets * np.array(list(STACK_SD.values())), np.zeros(len(kinds))]))[task.stack_of]
-    chips = np.append(theta[at + len(task.stacks) * len(kinds) :], 0.0)[task.accelerator_of]
-    stack = replace(runs.stack, **{kind: getattr(runs.stack, kind) * offsets[:, i] for i, kind in enumerate(kinds)})
+    runs, at, factors = task.runs, len(PRIORS), len(STACK_SD)
+    offsets = np.zeros((len(task.stack_of), factors))
+    for names, of_run, share in ((task.kinds, task.kind_of, KIND_SHARE), (task.stacks, task.stack_of, OWN_SHARE)):
+        own = theta[at : at + len(names) * factors].reshape(len(names), factors) * share
+        offsets += np.vstack([own, np.zeros(factors)])[of_run]
+        at += len(names) * factors
+    offsets = np.exp(offsets * np.array(list(STACK_SD.values())))
+    count = len(task.accelerators)
+    chips = np.append(theta[at : at + count], 0.0)[task.accelerator_of]
+    hosts = np.append(theta[at + count :], 0.0)[task.accelerator_of]
+    stack = replace(runs.stack, **{name: getattr(runs.stack, name) * offsets[:, i] for i, name in enumerate(STACK_SD)})
     stack = replace(stack, exposed=np.minimum(1.0, stack.exposed))
-    hardware = replace(runs.hardware, ceiling=runs.hardware.ceiling * np.exp(ACCELERATOR_SD * chips))
+    hardware = replace(runs.hardware, ceiling=runs.hardware.ceiling * np.exp(ACCELERATOR_SD * chips),
+                       launch=runs.hardware.launch * np.exp(HOST_SD * hosts))  # fmt: skip
     total = kernel.step(runs.model, hardware, stack, runs.degrees, constants).total
     return np.log(runs.fastest(np.asarray(total)))
 
@@ -213,6 +227,54 @@ def leave_one_out(runs: published.Runs, rounds: int = 8) -> dict[str, Array]:
     return found
 
 
+def unseen_errors(runs: published.Runs, found: dict[str, Array]) -> Array:
+    """Of `leave_one_out`, in the runs' order."""
+    families = np.array([run.family for run in runs.runs])
+    errors = np.empty(len(runs.runs))
+    for family, own in found.items():
+        errors[families == family] = own
+    return errors
+
+
+def quantiles(runs: published.Runs, ratios: Array, counted: np.ndarray, level: float) -> dict[str, tuple[float, float]]:
+    """(low, high) of measured over predicted by kind of run, families weighed as in the fit."""
+    kinds = np.array([kind_of(run) for run in runs.runs])
+    families = np.array([run.family for run in runs.runs])
+    found = {}
+    for kind in KINDS:
+        chosen = counted & (kinds == kind)
+        if not chosen.any():
+            chosen = counted & (kinds == "dense")
+        own = families[chosen]
+        weights = np.array([np.count_nonzero(own == family) ** -FAMILY_POWER for family in own])
+        order = np.argsort(ratios[chosen])
+        places = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+        ends = ((1 - level) / 2, (1 + level) / 2)
+        low, high = np.interp(ends, places, ratios[chosen][order])
+        found[kind] = (float(low), float(high))
+    return found
+
+
+KINDS = ("dense", "experts", "small")
+KNOWN_LEVEL, UNKNOWN_LEVEL = 0.83, 0.82
+"""Wider than 80 %: quantiles of few families are narrow on the next."""
+
+
+def kind_of(run: published.Run) -> str:
+    return "experts" if run.moe else "small" if run.small else "dense"
+
+
+def write_intervals(runs: published.Runs, seen: Array, unseen: Array) -> None:
+    """Into the package: `seen` and `unseen` are measured over predicted times."""
+    everything = np.ones(len(runs.runs), dtype=bool)
+    lines = ["# 80 % intervals of step time, as factors on the prediction. Written by benchmarks/planner_fit.py: known",
+             "# software and accelerator from the runs of the fit, unknown from families left out of it."]  # fmt: skip
+    for name, ratios, level in (("known", seen, KNOWN_LEVEL), ("unknown", unseen, UNKNOWN_LEVEL)):
+        for kind, (low, high) in quantiles(runs, ratios, everything, level).items():
+            lines.append(f"{kind}-{name}: [{low:.3f}, {high:.3f}]")
+    (PLANNING / "intervals.yaml").write_text("\n".join(lines) + "\n")
+
+
 def write(task: Problem, theta: Array) -> None:
     """The fitted values, into the package."""
     constants = constants_of(theta)
@@ -222,16 +284,24 @@ def write(task: Problem, theta: Array) -> None:
     (PLANNING / "constants.yaml").write_text("\n".join(lines) + "\n")
     lookup = dict(zip(task.names, theta, strict=True))
     path = PLANNING / "stacks.yaml"
-    kept = path.read_text().partition("fitted:")[0]
+    kept = path.read_text().partition("\nfitted:")[0]
     rows = ["fitted:"]
-    for stack in task.stacks:
-        factors = {kind: float(np.exp(sd * lookup[f"stack:{kind}", stack])) for kind, sd in STACK_SD.items()}
-        rows.append(f"  {stack}: {{" + ", ".join(f"{kind}: {value:.4f}" for kind, value in factors.items()) + "}")
-    path.write_text(kept + "\n".join(rows) + "\n")
-    chips = {chip: float(np.exp(ACCELERATOR_SD * lookup["accelerator", chip])) for chip in task.accelerators}
+    for title, names, level, share in (
+        ("kinds", task.kinds, "kind", KIND_SHARE), ("stacks", task.stacks, "stack", OWN_SHARE)
+    ):  # fmt: skip
+        rows.append(f"  {title}:")
+        for name in names:
+            factors = {key: float(np.exp(sd * share * lookup[f"{level}:{key}", name])) for key, sd in STACK_SD.items()}
+            rows.append(f"    {name}: {{" + ", ".join(f"{key}: {value:.4f}" for key, value in factors.items()) + "}")
+    path.write_text(kept + "\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"{chip}: {{products: {np.exp(ACCELERATOR_SD * lookup['accelerator', chip]):.4f}, "
+        f"host: {np.exp(HOST_SD * lookup['host', chip]):.4f}}}"
+        for chip in task.accelerators
+    ]
     (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
-        "# Best product of a training over the measured ceiling's, by accelerator; written by benchmarks/planner_fit.py.\n"
-        + "".join(f"{chip}: {value:.4f}\n" for chip, value in chips.items())
+        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its usual\n"
+        "# node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
     )
 
 
@@ -264,6 +334,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
           [f"{np.median([s[i] for s in unseen]):.1%}" for i in (0, 1)] if unseen else "")  # fmt: skip
     if chosen.write:
         write(task, theta)
+        if found:
+            seconds = unseen_errors(runs, found)
+            write_intervals(runs, 1 / (1 + predicted), 1 / (1 + seconds))
     return 0
 
 

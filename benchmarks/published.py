@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import published_hardware as hardware_of
-from hanse.planning import stacks
-from hanse.planning.inputs import BF16, FP8, FP32, MXFP8, NVFP4, Array, Degrees, Hardware, Model, Stack
+from hanse.planning import error, stacks
+from hanse.planning.inputs import BF16, FP8, FP8_ROWWISE, FP32, MXFP8, NVFP4, Array, Degrees, Hardware, Model, Stack
 
 _PRECISIONS = {
     "": None, "bf16": BF16, "fp16": BF16, "bfloat16": BF16, "float16": BF16, "amp_bf16": BF16, "mixed": BF16,
@@ -46,6 +46,7 @@ class Run:
     """Whether the fit may see it."""
     accelerator: str
     """The table's name of it."""
+    small: bool
 
     @property
     def family(self) -> str:
@@ -141,6 +142,8 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
     traits = stacks.find(row.get("stack", ""), fitted=fitted)
     width = _PRECISIONS.get(row.get("precision", "").lower(), BF16)
     ranks = float(number(row, "n_accelerators") or 1)
+    if width == FP8 and "rowwise" in text:
+        width = FP8_ROWWISE
     accelerator = hardware_of.name(row.get("accelerator", ""))
     if accelerator is None:
         raise Inexpressible("unknown accelerator")
@@ -155,7 +158,7 @@ def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
         {"model": model, "hardware": hardware, "stack": stack, "degrees": each | again(each)} for each in candidates
     )
     stated = tuple(row.get(name, "") for name in _INPUTS)
-    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator)
+    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator, _small(model, hardware, ranks))
 
 
 _INPUTS = (
@@ -166,11 +169,19 @@ _INPUTS = (
 )  # fmt: skip
 
 
+def _small(model: dict[str, float], hardware: dict[str, float], ranks: float) -> bool:
+    """As `hanse.planning.error` has it."""
+    hidden = model["hidden"]
+    body = model["layers"] * hidden * (2 * hidden + 2 * model["kv_heads"] * model["qk_dim"]
+                                       + (2 + model["gated"]) * model["ffn"])  # fmt: skip
+    return body + model["vocab"] * hidden < error.SMALL_PARAMETERS and ranks <= hardware["domain"]
+
+
 def _fitted(row: Mapping[str, str], text: str, width: float | None) -> bool:
     """Data pitfalls: what is not what the columns say."""
-    if width is None or "rowwise" in text or "lora" in text or "sft" in text or "dropless)" in text:
+    if width is None or "lora" in text or "sft" in text or "dropless)" in text:
         return False
-    return not ("zero-3" in text and "deepspeed" in text)
+    return True
 
 
 def _measured(row: Mapping[str, str], ranks: float, model: dict[str, float]) -> float:
@@ -294,7 +305,7 @@ def _layouts(
     per_stage = model["layers"] / pp
     chunks = [stated] if stated else [1.0]
     if not stated and pp > 1 and traits.interleaves:
-        chunks += [each for each in (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0) if per_stage % each == 0 and per_stage >= each]
+        chunks += [each for each in (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0) if per_stage >= each]
     if pp == 1:
         chunks = [1.0]
     notes = row.get("notes", "").lower()
@@ -318,11 +329,13 @@ def _software(
     tiled = {"y": 1.0, "n": 0.0}.get(row.get("flash_attention", "").lower()[:1], traits.tiled)
     stack = traits.values() | {"tiled": tiled}
     if "no compile" in text:
-        stack["traffic"] *= stacks.EAGER / stacks.COMPILED
+        stack |= {"traffic": stack["traffic"] / stacks.COMPILED, "plain_norms": 1.0, "plain_rotary": 1.0}
     if "async tp" in text or "asynctp" in text or "tp-comm-overlap" in text:
         stack["tensor_exposed"] = min(stack["tensor_exposed"], stacks.TENSOR_OVERLAPPED)
     if "rms kernel" in text:
-        stack["traffic"] *= stacks.FUSED_NORM
+        stack["plain_norms"] = 0.0
+    if "kernel=torch" in text:
+        stack["scores"] = stacks.UNFUSED_SCORES
     code = {"none": 0.0, "no": 0.0, "n": 0.0, "selective": 1.0, "full": 2.0, "y": 2.0, "yes": 2.0}.get(
         row.get("recompute", "").lower()
     )

@@ -42,13 +42,13 @@ def find(
     domain = per_node * node.domain_nodes if node.domain_nodes > 1 else per_node
     if node.domain_nodes > 1 and text and not re.search(r"nvl ?\d\d|ici|torus", text.lower()):
         domain = per_node
-    ceiling = rates.ceiling(chip)[0] * (rates.training_factor(chip) if fitted else 1.0)
+    factors = rates.training_factors(chip) if fitted else rates.TrainingFactors()
     return {
-        "peak": peak, "peak16": peak16, "ceiling": ceiling, "width": float(used),
+        "peak": peak, "peak16": peak16, "ceiling": rates.ceiling(chip)[0] * factors.products, "width": float(used),
         "memory_bytes_per_s": chip.memory_bytes_per_s, "node_bytes_per_s": node.in_node.bytes_per_s,
         "domain": float(domain), "nic_bytes_per_s": network_bytes_per_s(text, per_node) or node.between_nodes.bytes_per_s,
         "node_latency_s": 3e-6, "latency_s": 1e-5, "newer": float(newer),
-        "host_bytes_per_s": node.host_bytes_per_s or 2.5e10, "launch": 1.0,
+        "host_bytes_per_s": node.host_bytes_per_s or 2.5e10, "launch": factors.host,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -34,6 +34,8 @@ _OF_ARCHITECTURE: Final = {
 }  # fmt: skip
 """Of a generation's parts that nobody measured."""
 _UNKNOWN_CEILING: Final = 0.6
+_INSTEAD: Final = {"NVIDIA GB300 279 GB": 0.79}
+"""The table has a GB200's for it, which has 1200 W for the same peak; this one has 1400 W: by the root of the power."""
 _ASYNCHRONOUS: Final = ("hopper", "blackwell")
 _ASYNCHRONOUS_NAMES: Final = ("H100", "H200", "H800", "H20", "B200", "B300")
 _TRAINING_OVER_BENCHMARK: Final = 0.89
@@ -54,6 +56,8 @@ def interpolate(curve: Curve, x: ArrayLike) -> Array:
 
 def ceiling(accelerator: Accelerator) -> tuple[float, bool]:
     """(share of dense 16-bit peak the best product reaches, whether that was measured for this accelerator)."""
+    if (own := _INSTEAD.get(accelerator.name)) is not None:
+        return own, False
     if (own := accelerator.best_matmul.get("bf16")) is not None:
         return own, True
     for name, share in _CEILINGS:
@@ -69,15 +73,29 @@ def newer(accelerator: Accelerator) -> bool:
     return any(name in accelerator.name for name in _ASYNCHRONOUS_NAMES)
 
 
-def training_factor(accelerator: Accelerator) -> float:
-    """Products in published trainings over what is usual at the ceiling; 1 for what has no published runs."""
-    return _factors().get(accelerators.key(accelerator.name), 1.0) if accelerators.known(accelerator.name) else 1.0
+class TrainingFactors(NamedTuple):
+    """Published trainings over what is usual: rate of products, host time for launches."""
+
+    products: float = 1.0
+    host: float = 1.0
+
+
+def training_factors(accelerator: Accelerator) -> TrainingFactors:
+    """Both 1 for what has no published runs."""
+    if not accelerators.known(accelerator.name):
+        return TrainingFactors()
+    return TrainingFactors(**_factors().get(accelerators.key(accelerator.name), {}))
+
+
+def validated(accelerator: Accelerator) -> bool:
+    """Whether published trainings on it took part in the fit."""
+    return accelerators.known(accelerator.name) and accelerators.key(accelerator.name) in _factors()
 
 
 @cache
-def _factors() -> dict[str, float]:
-    given: dict[str, float] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text()) or {}
-    return given
+def _factors() -> dict[str, dict[str, float]]:
+    given: dict[str, dict[str, float]] = yaml.safe_load(Path(__file__).with_name("training_factors.yaml").read_text())
+    return given or {}
 
 
 def product_flops_per_s(

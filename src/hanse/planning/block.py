@@ -41,10 +41,6 @@ class Block:
     forward: Pass
     backward: Pass
     again: Pass
-    tokens: Values
-    weights: Values
-    """Parameters of a block on this rank, sharding aside, without the experts."""
-    expert_weights: Values
 
 
 def tokens_of(model: Model, degrees: Degrees) -> Values:
@@ -59,7 +55,7 @@ def rate16(hardware: Hardware, constants: Constants) -> Values:
 
 def rate(hardware: Hardware, constants: Constants) -> Values:
     """FLOP/s of the best products at the blocks' precision."""
-    shares = np.array([1.0, 1.0, constants.fp8, constants.mxfp8, constants.nvfp4])
+    shares = np.array([1.0, 1.0, constants.fp8, constants.mxfp8, constants.nvfp4, constants.fp8_rowwise])
     share = shares[np.asarray(hardware.width, dtype=np.int64)]
     return hardware.peak * hardware.ceiling * constants.training_over_benchmark * share
 
@@ -87,14 +83,8 @@ def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
         return product(rows, inner, columns, best, hardware, stack, constants)
 
     tp, heads = degrees.tp, model.heads / degrees.tp
-    # Latent attention keeps no keys and values a head; their projections start from the narrow vectors.
-    latent = np.where(np.asarray(model.kv_rank) > 0, 1.0, 0.0)
-    queries = heads * model.qk_dim
-    # Keys and values that are fewer than the ranks are repeated on them.
-    key_heads = np.maximum(model.kv_heads / tp, np.minimum(model.kv_heads, 1.0))
-    entered = queries * (1 - latent * np.minimum(model.q_rank, 1.0)) + key_heads * (model.qk_dim + model.v_dim)
+    queries, entered, up = _widths(model, tp)
     down = model.q_rank + model.kv_rank + model.rope_dim
-    up = heads * (model.qk_dim - model.rope_dim + model.v_dim) * latent
     values = heads * model.v_dim
     attention_products = (
         seconds(tokens, model.hidden, entered)
@@ -106,19 +96,12 @@ def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
     share = model.moe_layers / model.layers
     wide = (1 + model.gated) * model.ffn / tp
     dense = seconds(tokens, model.hidden, wide) + seconds(tokens, model.ffn / tp, model.hidden)
-    experts, expert_weights, copies = _experts(model, hardware, stack, degrees, constants, tokens, best)
+    experts, copies = _experts(model, hardware, stack, degrees, constants, tokens, best)
     matmul = attention_products + (1 - share) * dense + share * experts
 
     score_forward, score_backward, scores = _attention(model, hardware, stack, degrees, constants, tokens)
     memory = _elementwise(model, hardware, stack, degrees, constants, tokens, copies * share)
     memory = memory + scores
-    weights = (
-        model.hidden * (entered + down + values)
-        + queries * model.q_rank
-        + model.kv_rank * up
-        + (1 - share) * (2 + model.gated) * model.hidden * model.ffn / tp
-        + share * (2 + model.gated) * model.hidden * model.shared_ffn / tp
-    )
     forward = Pass(matmul=matmul, attention=score_forward, memory=memory)
     backward = Pass(
         matmul=matmul * (1 + model.weight_gradients),
@@ -133,22 +116,46 @@ def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
         memory=np.where(full, 1.0, 0.0) * memory
         + np.where(some, stack.tiled * np.minimum(1.0, 2 * stack.selective) * (memory - scores) + scores, 0.0),
     )
-    return Block(
-        forward=forward, backward=backward, again=again, tokens=tokens, weights=weights,
-        expert_weights=share * expert_weights,
-    )  # fmt: skip
+    return Block(forward=forward, backward=backward, again=again)
+
+
+def weights(model: Model, degrees: Degrees) -> tuple[Values, Values]:
+    """(parameters of an average block on one rank without its experts, those of its experts), sharding aside."""
+    tp, heads, share = degrees.tp, model.heads / degrees.tp, model.moe_layers / model.layers
+    queries, entered, up = _widths(model, tp)
+    attention = model.hidden * (entered + model.q_rank + model.kv_rank + model.rope_dim + heads * model.v_dim)
+    attention = attention + queries * model.q_rank + up * model.kv_rank
+    beside = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
+    experts = np.maximum(model.experts, 0.0) / degrees.ep * _expert_width(model, degrees)
+    matrices = (2 + model.gated) * model.hidden
+    return attention + matrices * beside, share * matrices * experts
+
+
+def _widths(model: Model, tp: Values) -> tuple[Values, Values, Values]:
+    """One rank's (queries, what is projected from the hidden state, what from latent keys and values)."""
+    # Latent attention keeps no keys and values a head; their projections start from the narrow vectors.
+    latent = np.where(np.asarray(model.kv_rank) > 0, 1.0, 0.0)
+    queries = model.heads / tp * model.qk_dim
+    # Keys and values that are fewer than the ranks are repeated on them.
+    key_heads = np.maximum(model.kv_heads / tp, np.minimum(model.kv_heads, 1.0))
+    entered = queries * (1 - latent * np.minimum(model.q_rank, 1.0)) + key_heads * (model.qk_dim + model.v_dim)
+    return queries, entered, model.heads / tp * (model.qk_dim - model.rope_dim + model.v_dim) * latent
+
+
+def _expert_width(model: Model, degrees: Degrees) -> Values:
+    """Experts that are spread lie whole on their rank; others are split as everything is."""
+    return np.where(np.asarray(degrees.ep) > 1, model.expert_ffn, model.expert_ffn / degrees.tp)
 
 
 def _experts(
     model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, tokens: Values, best: Values
-) -> tuple[Values, Values, Values]:
-    """(seconds of the experts' products forward, expert parameters a rank holds, copies of tokens a rank works on).
+) -> tuple[Values, Values]:
+    """(seconds of the experts' products forward, copies of tokens a rank works on).
 
-    Experts that are spread lie whole on their rank, and tensor parallel ranks share the tokens among them.
+    Where experts are spread, tensor parallel ranks share the tokens among them.
     """
     spread = np.asarray(degrees.ep) > 1
-    experts = np.maximum(model.experts, 1.0)
-    width = np.where(spread, model.expert_ffn, model.expert_ffn / degrees.tp)
+    experts, width = np.maximum(model.experts, 1.0), _expert_width(model, degrees)
     local = experts / degrees.ep
     copies = tokens * model.top_k / np.where(spread, degrees.tp, 1.0)
     rows = copies / local
@@ -159,7 +166,7 @@ def _experts(
     beside = beside + product(tokens, shared, model.hidden, best, hardware, stack, constants)
     # Grouped products: one launch, unequal groups.
     seconds = constants.grouped * local * (up + down) + beside
-    return seconds, local * (2 + model.gated) * model.hidden * width, copies
+    return seconds, copies
 
 
 def _attention(
@@ -175,11 +182,13 @@ def _attention(
     plain = 1 - (1 - constants.attention_on_newer) * hardware.newer * (1 - stack.cudnn)
     # Short heads fill the units' registers badly; sizes that are no multiple of 8 cannot use them at all.
     fitting = np.where(np.mod(model.qk_dim, 8) == 0, 1.0, constants.odd_heads)
-    quick = constants.attention_of_ceiling * plain * np.minimum(1.0, model.qk_dim / 128) ** constants.short_heads
+    # Few keys fill few tiles: the loop over them has a beginning and an end.
+    long = model.context / (model.context + constants.attention_half)
+    quick = constants.attention_of_ceiling * long * plain * np.minimum(1.0, model.qk_dim / 128) ** constants.short_heads
     share = np.where(tiled, quick, constants.scores_of_ceiling)
     forward = stack.compute * flops / (best * share) * np.where(tiled, 1.0, fitting)
     backward = forward * np.where(tiled, constants.attention_backward, 2.0)
-    bytes_moved = np.where(tiled, 0.0, constants.score_bytes * tokens * model.context * heads)
+    bytes_moved = np.where(tiled, 0.0, stack.scores * constants.score_bytes * tokens * model.context * heads)
     return forward, backward, bytes_moved / hardware.memory_bytes_per_s
 
 
@@ -194,11 +203,11 @@ def _elementwise(
     widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
     inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
     elements = tokens * (
-        constants.residual_elements * model.hidden / between
-        + constants.head_elements * widths / tp
-        + constants.ffn_elements * (1 + 0.5 * model.gated) * inner
+        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements) * model.hidden / between
+        + (constants.head_elements + stack.plain_rotary * model.gated * constants.rotary_elements) * widths / tp
+        + constants.ffn_elements * (1 + (0.5 + stack.plain_rotary) * model.gated) * inner
     )
-    expert_width = np.where(np.asarray(degrees.ep) > 1, model.expert_ffn, model.expert_ffn / tp)
+    expert_width = _expert_width(model, degrees)
     elements = elements + copies * (
         constants.sorted_elements * model.hidden + constants.ffn_elements * (1 + 0.5 * model.gated) * expert_width
     )

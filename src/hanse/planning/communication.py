@@ -64,11 +64,13 @@ def expert(model: Model, hardware: Hardware, degrees: Degrees, constants: Consta
 
 
 def gathered(
-    hardware: Hardware, degrees: Degrees, constants: Constants, message: Values, group_size: Values, blocks: Values
+    hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, message: Values, pieces: Values
 ) -> Values:
-    """Seconds to gather (or scatter) `message` bytes of sharded weights in `blocks` pieces."""
-    group = collectives.group(group_size, degrees.tp * degrees.cp, hardware.domain)
-    return collectives.all_gather_s(hardware, group, message, constants, pieces=blocks)
+    """Seconds to gather (or scatter) `message` bytes of sharded weights in `pieces`."""
+    group = collectives.group(degrees.shard, degrees.tp * degrees.cp, hardware.domain)
+    alone = np.where(np.asarray(stack.flat) > 0, group.in_node, 1.0)
+    between = collectives.Group(size=group.size, in_node=group.in_node / alone, nodes=group.nodes)
+    return collectives.all_gather_s(hardware, between, message, constants, pieces=pieces)
 
 
 def reduced(

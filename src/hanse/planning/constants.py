@@ -17,6 +17,7 @@ class Constants:
     fp8: float
     mxfp8: float
     nvfp4: float
+    fp8_rowwise: float
     weight_traffic: float
     input_traffic: float
     output_traffic: float
@@ -25,12 +26,15 @@ class Constants:
     attention_on_newer: float
     attention_backward: float
     short_heads: float
+    attention_half: float
     scores_of_ceiling: float
     score_bytes: float
     odd_heads: float
     residual_elements: float
     head_elements: float
     ffn_elements: float
+    norm_elements: float
+    rotary_elements: float
     sorted_elements: float
     cast_elements: float
     backward_traffic: float
@@ -41,6 +45,7 @@ class Constants:
     launch_backward: float
     launch_experts: float
     launch_per_doubling: float
+    expert_wait_s: float
     micro_batch_s: float
     tensor_half_bytes: float
     bus_of_link: float

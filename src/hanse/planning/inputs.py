@@ -102,8 +102,8 @@ class Hardware(_Struct):
     block_scale: float = 1.0
 
 
-PRECISIONS: Final = ("fp32", "bf16", "fp8", "mxfp8", "nvfp4")
-FP32, BF16, FP8, MXFP8, NVFP4 = range(5)
+PRECISIONS: Final = ("fp32", "bf16", "fp8", "mxfp8", "nvfp4", "fp8-rowwise")
+FP32, BF16, FP8, MXFP8, NVFP4, FP8_ROWWISE = range(6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +125,20 @@ class Stack(_Struct):
     """1: attention kernels written for the generation."""
     gradient_bytes: Values
     """Of a gradient as it is reduced."""
+    accumulate: Values
+    """Factor on the traffic of adding up micro-batches' gradients: 1 where the product itself adds in fp32."""
     every_micro_batch: Values
     """1 where sharded gradients are reduced after each micro-batch."""
     prefetch: Values
-    """1 where sharded weights are gathered ahead of their use."""
+    """1 where sharded weights are gathered ahead of their use; between 0 and 1 where only in part."""
+    flat: Values
+    """1 where each rank gathers sharded weights over its own card alone, instead of each node once."""
+    plain_norms: Values
+    """1 where RMS norms are made of single operations (plain eager PyTorch); `plain_rotary` for rotary positions and
+    the gate's product. LayerNorm and GELU are one kernel everywhere."""
+    plain_rotary: Values
+    scores: Values
+    """Factor on the traffic of stored scores: 1 where mask and softmax are one kernel."""
     selective: Values
     """Share of a block's products that selective recompute repeats (attention that keeps scores: none)."""
 

@@ -9,21 +9,39 @@ ZB-V, Qi et al. 2023).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.contracts.plan import StepPart
 from hanse.planning import communication
-from hanse.planning.block import block
+from hanse.planning.block import block, weights
 from hanse.planning.communication import longer
 from hanse.planning.constants import Constants
 from hanse.planning.head import head
 from hanse.planning.inputs import Degrees, Hardware, Model, Stack, Values
 
 
+class _Gathered:
+    """Fields of combinations brought to layouts."""
+
+    __slots__ = ()
+
+    def spread(self, where: NDArray[np.int64]) -> Self:
+        """Each layout's, from those of the combinations; what all layouts share stays one number."""
+        return type(self)(**{each.name: _at(getattr(self, each.name), where) for each in fields(self)})  # type: ignore[arg-type]
+
+
+def _at(value: Values, where: NDArray[np.int64]) -> Values:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim and array.size and not np.all(array == array[0]):
+        return array.take(where)
+    return float(array.flat[0]) if array.size else array
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Micro:
+class Micro(_Gathered):
     """One block and micro-batch on one rank, forward and backward, in seconds; `head` beside it."""
 
     matmul: Values
@@ -41,13 +59,39 @@ class Micro:
     """All of the forward pass, exposed communication and launches too; `backward` likewise, with recompute."""
     backward: Values
     head: Values
-    weights: Values
-    expert_weights: Values
 
-    def spread(self, where: NDArray[np.int64]) -> Micro:
-        """Each layout's, from those of the combinations; what all layouts share stays one number."""
-        values = {each.name: np.asarray(getattr(self, each.name)) for each in fields(self)}
-        return Micro(**{name: value[where] if value.ndim else float(value) for name, value in values.items()})
+    def only(self, names: tuple[str, ...]) -> Micro:
+        """Nothing but these fields; the others 0."""
+        return Micro(**{each.name: getattr(self, each.name) if each.name in names else 0.0 for each in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State(_Gathered):
+    """What a layout's degrees decide, whatever the micro-batch."""
+
+    layers: Values
+    most: Values
+    last: Values
+    """Blocks of a stage: on average, of the fullest, of the one with the head."""
+    head_share: Values
+    bubbles: Values
+    """Micro-batches' time lost to fill and drain."""
+    gather: Values
+    """Seconds to gather a rank's sharded weights; 0 where they are not."""
+    reduction: Values
+    """Seconds to reduce gradients, once a step."""
+    behind: Values
+    """Share of a micro-batch's backward pass that hides them."""
+    optimiser: Values
+    added: Values
+    host: Values
+    """Seconds a micro-batch: adding up gradients, host time of the schedule."""
+    send: Values
+    latency: Values
+    fill: Values
+    steady: Values
+    """Sending between stages: seconds a sequence, and how often."""
+    straggling: Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +107,11 @@ class Parts:
 
 
 def step(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Parts:
-    """Both halves, for one row a run."""
+    """All of it, for one row a run."""
     micro = per_block(model, hardware, stack, degrees, constants)
-    return assemble(micro, model, hardware, stack, degrees, constants)
+    state = per_degrees(model, hardware, stack, degrees, constants)
+    found = bring_together(micro, state, stack, degrees.micro_batch, degrees.accumulate, constants)
+    return parts(micro, state, found, stack, degrees.micro_batch, degrees.accumulate, constants)
 
 
 def per_block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Micro:
@@ -92,8 +138,10 @@ def per_block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, 
     ahead = (2.0 * one * stack.tensor_exposed) + show_context / 3 + show_expert / (2.0 + again)
     forward, backward = found.forward.total + ahead, found.backward.total + found.again.total + shown - ahead
     per_pass = _host(model, hardware, stack, degrees, constants)
-    forward_all = longer(forward, per_pass)
-    back_all = longer(backward, per_pass * (constants.launch_backward + again))
+    # Before it can start the experts' products the host waits to learn how many tokens each got.
+    wait = constants.expert_wait_s * stack.launch * hardware.launch * model.moe_layers / model.layers
+    forward_all = longer(forward, per_pass) + wait
+    back_all = longer(backward, per_pass * (constants.launch_backward + again)) + wait * (1 + again)
     scale = hardware.block_scale
     return Micro(
         matmul=scale * (found.forward.matmul + found.backward.matmul),
@@ -110,8 +158,6 @@ def per_block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, 
         forward=scale * forward_all,
         backward=scale * back_all,
         head=head(model, hardware, stack, degrees, constants),
-        weights=found.weights,
-        expert_weights=found.expert_weights,
     )
 
 
@@ -122,96 +168,137 @@ def _host(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
     return hardware.launch * stack.launch * constants.launch_s * more * (1 + share * (constants.launch_experts - 1))
 
 
-def assemble(
-    micro: Micro, model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants
-) -> Parts:
-    """The whole step."""
-    pp, chunks, times = degrees.pp, degrees.chunks, degrees.accumulate
+def per_degrees(
+    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants
+) -> State:
+    """What does not depend on the micro-batch."""
+    pp, chunks = degrees.pp, degrees.chunks
     depth = model.layers + (model.predictions - 1)
     layers = depth / pp
-    once = micro.forward + micro.backward
-    mean = layers * once + micro.head / pp
+    several = np.asarray(pp) > 1
     whole = np.ceil(depth / (pp * chunks)) * chunks
     most = np.where(np.asarray(degrees.most_layers) > 0, degrees.most_layers, whole)
-    even = np.where(depth - (pp - 1) * whole > 0, np.minimum(whole, np.floor(layers)), 1.0)
-    last = np.where(np.asarray(degrees.last_layers) > 0, degrees.last_layers, even)
-    # Planners and people give the stage with the head fewer layers where that helps; half of it is assumed.
-    pace = np.where(np.asarray(pp) > 1, np.maximum(most * once, last * once + micro.head), mean)
-    slack = np.maximum(0.0, pace - mean) * times
+    # What does not divide is missing where the head is.
+    rest = np.maximum(depth - (pp - 1) * whole, 0.0)
+    last = np.where(np.asarray(degrees.last_layers) > 0, degrees.last_layers, rest)
     deep = np.where(np.asarray(degrees.zero_bubble) > 0, 1 / 6, 1 / chunks)
-    bubble = (pp - 1) * mean * deep
 
-    per_block = micro.weights * layers
-    experts = micro.expert_weights * layers
-    ends = model.vocab * model.hidden / degrees.tp * (2 / pp)
-    held = per_block + experts + ends
-    forward, backward = layers * micro.forward, layers * micro.backward
-    sharding, hidden_sharding = _sharding(hardware, stack, degrees, constants, per_block + ends, experts, layers,
-                                          forward, backward)  # fmt: skip
-    reduction = _reduction(model, hardware, stack, degrees, constants, per_block + ends, experts)
-    data = communication.exposed(stack, reduction, backward / chunks)
-    send, hidden_send = _pipeline(model, hardware, degrees, constants)
+    plain, experts = weights(model, degrees)
+    plain = plain * layers + model.vocab * model.hidden / degrees.tp * (2 / pp)
+    experts = experts * layers
+    held, trained = plain + experts, model.trained * (plain + experts)
     rate = hardware.memory_bytes_per_s * constants.memory_of_peak
-    divided = np.where(np.asarray(degrees.zero) > 0, degrees.shard, 1.0)
-    trained = model.trained * held
-    state = trained / divided * stack.traffic
-    optimiser = state * constants.optimiser_bytes / rate + constants.step_s + constants.step_layer_s * layers
-    optimiser = optimiser + np.where(
-        np.asarray(degrees.offload) > 0,
-        trained / divided * constants.offload_bytes / np.maximum(hardware.host_bytes_per_s, 1.0), 0.0
-    )  # fmt: skip
-    added = trained * constants.accumulate_bytes * times / rate
+    divided = trained / np.where(np.asarray(degrees.zero) > 0, degrees.shard, 1.0)
+    optimiser = divided * stack.traffic * constants.optimiser_bytes / rate
+    optimiser = optimiser + constants.step_s + constants.step_layer_s * layers
+    host = divided * constants.offload_bytes / np.maximum(hardware.host_bytes_per_s, 1.0)
+    optimiser = optimiser + np.where(np.asarray(degrees.offload) > 0, host, 0.0)
+    gather = communication.gathered(hardware, stack, degrees, constants, 2.0 * held, layers + 1)
+    send, latency = _send(model, hardware, degrees, constants)
     ranks = degrees.tp * degrees.cp * pp * degrees.replicas
-    waiting = constants.straggling * np.log2(np.maximum(1.0, ranks / 8)) * mean * times
-    blocks = layers * times
+    return State(
+        layers=layers, most=np.where(several, most, layers), last=np.where(several, last, layers), head_share=1 / pp,
+        bubbles=(pp - 1) * deep, gather=np.where((np.asarray(degrees.zero) == 3) & (np.asarray(degrees.shard) > 1),
+        gather, 0.0), reduction=_reduction(model, hardware, stack, degrees, constants, plain, experts),
+        behind=1 / chunks, optimiser=optimiser,
+        added=trained * constants.accumulate_bytes * stack.accumulate / rate,
+        host=np.where(several, constants.micro_batch_s * stack.launch * hardware.launch * chunks, 0.0),
+        send=np.where(several, send, 0.0), latency=np.where(several, latency, 0.0), fill=2.0 * (pp - 1),
+        steady=2.0 * chunks, straggling=constants.straggling * np.log2(np.maximum(1.0, ranks / 8)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Micro-batches and state brought together; each layout's seconds, as few as the total needs."""
+
+    mean: Values
+    slack: Values
+    bubble: Values
+    sharding: Values
+    data: Values
+    send: Values
+    once: Values
+    """Optimiser and what goes on beside it, once a step; `added` and `host` for all micro-batches."""
+    added: Values
+    host: Values
+
+    @property
+    def total(self) -> Values:
+        return (
+            self.mean + self.slack + self.bubble + self.sharding + self.data + self.send + self.once + self.added
+            + self.host
+        )  # fmt: skip
+
+
+def bring_together(micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants) -> Step:
+    """The whole step: `times` micro-batches of `micro_batch` sequences a rank."""
+    once = micro.forward + micro.backward
+    mean = state.layers * once + micro.head * state.head_share
+    pace = np.maximum(np.maximum(state.most * once, state.last * once + micro.head), mean)
+    slack = (pace - mean + state.straggling * mean) * times
+    backward = state.layers * micro.backward
+    one = state.send * micro_batch + state.latency
+    shown = state.fill + constants.pipeline_exposed * state.steady * times
+    if np.any(state.gather):
+        sharding = _sharding(stack, constants, state, times, state.layers * micro.forward, backward)
+    else:
+        sharding = np.float64(0.0)
+    return Step(
+        mean=mean * times, slack=slack, bubble=state.bubbles * mean, sharding=sharding,
+        data=communication.exposed(stack, state.reduction, backward * state.behind), send=shown * one,
+        once=state.optimiser, added=state.added * times, host=state.host * times,
+    )  # fmt: skip
+
+
+def _sharding(
+    stack: Stack, constants: Constants, state: State, times: Values, forward: Values, backward: Values
+) -> Values:
+    """Exposed seconds of gathering sharded weights, twice a micro-batch, and of scattering their gradients."""
+    base = 1.0 - stack.prefetch * (1.0 - constants.sharding_exposed)
+    both, whole = state.gather + _back(stack, state, times), forward + backward
+    return (base * both + longer(whole, (1 - base) * both) - whole) * times
+
+
+def _back(stack: Stack, state: State, times: Values) -> Values:
+    """Seconds of gathering and scattering behind one backward pass."""
+    scatters = np.where(np.asarray(stack.every_micro_batch) > 0, 1.0, 1.0 / times)
+    return state.gather * (1.0 + stack.gradient_bytes / 2.0 * scatters)
+
+
+def parts(
+    micro: Micro, state: State, found: Step, stack: Stack, micro_batch: Values, times: Values, constants: Constants
+) -> Parts:
+    """The same step, told apart."""
+    blocks = state.layers * times
     shown: dict[StepPart, Values] = {
         "matmul": micro.matmul * blocks,
         "attention": micro.attention * blocks,
-        "memory-bound": micro.memory * blocks + added,
-        "head": micro.head * (times / pp),
+        "memory-bound": micro.memory * blocks + found.added,
+        "head": micro.head * state.head_share * times,
         "recompute": micro.recompute * blocks,
-        "launch": micro.launch * blocks + constants.micro_batch_s * stack.launch * hardware.launch * times * chunks
-        * np.where(np.asarray(pp) > 1, 1.0, 0.0),
+        "launch": micro.launch * blocks + found.host,
         "tensor-parallel": micro.tensor * blocks,
         "context-parallel": micro.context * blocks,
         "expert-parallel": micro.expert * blocks,
-        "pipeline": send,
-        "sharding": sharding,
-        "data-parallel": data,
-        "bubble": bubble,
-        "imbalance": slack + waiting,
-        "optimiser": optimiser,
-    }  # fmt: skip
+        "pipeline": found.send,
+        "sharding": found.sharding,
+        "data-parallel": found.data,
+        "bubble": found.bubble,
+        "imbalance": found.slack,
+        "optimiser": found.once,
+    }
+    one = state.send * micro_batch + state.latency
+    gathers = (state.gather + _back(stack, state, times)) * times
     hidden: dict[StepPart, Values] = {
         "tensor-parallel": micro.hidden_tensor * blocks,
         "context-parallel": micro.hidden_context * blocks,
         "expert-parallel": micro.hidden_expert * blocks,
-        "pipeline": hidden_send,
-        "sharding": hidden_sharding,
-        "data-parallel": reduction - data,
+        "pipeline": (1 - constants.pipeline_exposed) * state.steady * times * one,
+        "sharding": np.maximum(0.0, gathers - found.sharding),
+        "data-parallel": np.maximum(0.0, state.reduction - found.data),
     }
     return Parts(shown=shown, hidden=hidden)
-
-
-def _sharding(
-    hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants, plain: Values, experts: Values,
-    layers: Values, forward: Values, backward: Values,
-) -> tuple[Values, Values]:  # fmt: skip
-    """(exposed, hidden) seconds of gathering sharded weights and scattering their gradients."""
-    divided = (np.asarray(degrees.zero) == 3) & (np.asarray(degrees.shard) > 1)
-    pieces = layers + 1
-    message = 2.0 * (plain + experts / np.maximum(1.0, 1.0))
-    gather = communication.gathered(hardware, degrees, constants, message, degrees.shard, pieces)
-    gather = np.where(divided, gather, 0.0)
-    scatter = gather * stack.gradient_bytes / 2.0
-    base = np.where(np.asarray(stack.prefetch) > 0, constants.sharding_exposed, 1.0)
-    times = degrees.accumulate
-    every = np.where(np.asarray(stack.every_micro_batch) > 0, times, 1.0)
-    back = gather + scatter * every / times
-    show_forward = base * gather + longer(forward, (1 - base) * gather) - forward
-    show_back = base * back + longer(backward, (1 - base) * back) - backward
-    shown = np.where(divided, (show_forward + show_back) * times, 0.0)
-    return shown, np.maximum(0.0, (gather + back) * times - shown)
 
 
 def _reduction(
@@ -236,20 +323,12 @@ def _reduction(
     return np.where(size > 1, seconds, 0.0) + np.where(whole & (np.asarray(experts) > 0), there, 0.0)
 
 
-def _pipeline(model: Model, hardware: Hardware, degrees: Degrees, constants: Constants) -> tuple[Values, Values]:
-    """(exposed, hidden) seconds of sending activations and their gradients between stages."""
-    pp, chunks, times = degrees.pp, degrees.chunks, degrees.accumulate
-    split = np.where(np.asarray(degrees.sequence_parallel) > 0, degrees.tp, 1.0)
-    message = 2.0 * degrees.micro_batch * model.context / degrees.cp * model.hidden / split
-    apart = degrees.tp * degrees.cp * degrees.replicas
-    near = apart * pp <= hardware.domain
+def _send(model: Model, hardware: Hardware, degrees: Degrees, constants: Constants) -> tuple[Values, Values]:
+    """(seconds a sequence, latency) of sending activations to the next stage."""
+    # Tensor parallel ranks send a part each, over their own cards (Narayanan et al. 2021, section 4.1).
+    message = 2.0 * model.context / degrees.cp * model.hidden / degrees.tp
+    near = degrees.tp * degrees.cp * degrees.replicas * degrees.pp <= hardware.domain
     over = np.where(near, hardware.node_bytes_per_s * constants.bus_of_link,
                     hardware.nic_bytes_per_s * constants.nic_of_link)  # fmt: skip
-    one = message / np.maximum(over, 1.0) + np.where(near, 5e-6, hardware.latency_s)
-    one = np.where((over <= 0) & (np.asarray(pp) > 1), np.inf, one)
-    fill = 2.0 * (pp - 1) * one
-    steady = 2.0 * times * chunks * one * np.where(np.asarray(pp) > 1, 1.0, 0.0)
-    shown = fill + constants.pipeline_exposed * steady
-    return np.where(np.asarray(pp) > 1, shown, 0.0), np.where(
-        np.asarray(pp) > 1, (1 - constants.pipeline_exposed) * steady, 0.0
-    )
+    seconds = np.where(over > 0, message / np.maximum(over, 1.0), np.inf)
+    return seconds, np.where(near, hardware.node_latency_s, hardware.latency_s)

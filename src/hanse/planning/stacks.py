@@ -14,18 +14,17 @@ import yaml
 
 from hanse.planning.inputs import BF16, FP8, Stack
 
-EAGER: Final = 1.0
 COMPILED: Final = 0.73
-"""Elementwise traffic of compiled over that of plain kernels."""
-FUSED_NORM: Final = 0.85
-"""Elementwise traffic where norms alone are fused."""
+"""Elementwise traffic of compiled over that of single fused kernels."""
+UNFUSED_SCORES: Final = 2.0
+"""Traffic of stored scores where mask, scaling and softmax are single operations."""
 TENSOR_OVERLAPPED: Final = 0.44
 """Share of tensor parallelism's messages that shows where the software overlaps them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """One stack. The first eleven are the kernel's `Stack`; the others are what is usual where a run does not say."""
+    """One stack. The first sixteen are the kernel's `Stack`; the others are what is usual where a run does not say."""
 
     compute: float = 1.0
     traffic: float = 0.95
@@ -35,8 +34,13 @@ class Traits:
     tiled: float = 1.0
     cudnn: float = 0.0
     gradient_bytes: float = 4.0
+    accumulate: float = 1.5
     every_micro_batch: float = 0.0
     prefetch: float = 1.0
+    flat: float = 0.0
+    plain_norms: float = 0.5
+    plain_rotary: float = 0.5
+    scores: float = 1.0
     selective: float = 0.5
     zero: float = 1.0
     sequence_parallel: float = 1.0
@@ -46,6 +50,7 @@ class Traits:
     """Runs whose precision is not stated are fp8 ones where the accelerator has it."""
     known: bool = False
     name: str = "default"
+    kind: str = "default"
 
     def values(self) -> dict[str, float]:
         """The kernel's fields."""
@@ -78,7 +83,9 @@ def find(name: str, *, fitted: bool = True) -> Traits:
     if match is None:
         return Traits(**data["kinds"]["default"])
     own = dict(known[match])
-    kind = data["kinds"][own.pop("kind")]
-    traits = Traits(**(kind | own), known=match in (data["fitted"] or {}), name=match)
-    factors = data["fitted"].get(match, {}) if fitted else {}
-    return replace(traits, **{key: getattr(traits, key) * value for key, value in factors.items()})
+    kind = own.pop("kind")
+    of_kinds, of_stacks = data["fitted"]["kinds"], data["fitted"]["stacks"]
+    traits = Traits(**(data["kinds"][kind] | own), known=match in of_stacks, name=match, kind=kind)
+    for factors in (of_kinds.get(kind, {}), of_stacks.get(match, {})) if fitted else ():
+        traits = replace(traits, **{name: getattr(traits, name) * value for name, value in factors.items()})
+    return replace(traits, exposed=min(1.0, traits.exposed))

@@ -7,8 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,43 +22,85 @@ from hanse.planning import cpu, kernel, stacks
 from hanse.planning.inputs import BF16, FP8, FP32, Array, Degrees, Hardware, Model, Values
 from hanse.planning.space import ZERO_BUBBLE, Layouts
 
+Parts = dict[StepPart, Array]
+
 _LATENCY_S: Final = 1e-5
 _HOST_BYTES_PER_S: Final = 2.5e10
 """A PCIe 4.0 link's, where a machine does not say."""
 _WIDTHS: Final = {"fp32": FP32, "bf16": BF16, "fp8": FP8}
 _UNBOUNDED: Final = 2.0**40
+_SLICE: Final = 8192
+"""Layouts brought together at once: what that needs stays in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:
-    """Seconds by part; every array has shape (layouts,). `parts` add up to the step, `hidden` goes on behind them."""
+    """Seconds of a step; every array has shape (layouts,).
 
-    parts: dict[StepPart, Array]
-    hidden: dict[StepPart, Array] = field(default_factory=dict)
+    `parts` add up to `total`, and `hidden` goes on behind them. They are told apart when asked for: weighing millions
+    of layouts needs the total alone.
+    """
+
+    def __init__(self, total: Array, tell: Callable[[], tuple[Parts, Parts]]) -> None:
+        self.total = total
+        self._tell = tell
+        self._told: tuple[Parts, Parts] | None = None
 
     @property
-    def total(self) -> Array:
-        return np.asarray(sum(self.parts.values()), dtype=np.float64)
+    def parts(self) -> Parts:
+        return self._apart()[0]
+
+    @property
+    def hidden(self) -> Parts:
+        return self._apart()[1]
+
+    def _apart(self) -> tuple[Parts, Parts]:
+        if self._told is None:
+            self._told = self._tell()
+        return self._told
 
 
 def step_times(
     workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str = "hanse"
 ) -> StepTimes:
-    """The parts of a step under each layout, trained by the software of that name."""
-    constants, hardware = constants_file.load(), hardware_of(machine, workload)
+    """Seconds of a step under each layout, trained by the software of that name."""
+    constants, hardware, length = constants_file.load(), hardware_of(machine, workload), len(layouts)
     if machine.accelerator.kind == "cpu":
-        return StepTimes(parts=cpu.parts(workload, shape, machine, hardware, layouts, constants))
-    traits = stacks.find(stack)
-    model, software, degrees = model_of(workload, shape), traits.stack(), degrees_of(layouts)
+        measured = cpu.parts(workload, shape, machine, hardware, layouts, constants)
+        return StepTimes(np.asarray(sum(measured.values()), dtype=np.float64), lambda: (measured, {}))
+    model, software = model_of(workload, shape), stacks.find(stack).stack()
     columns = (layouts.tp, layouts.cp, layouts.ep, layouts.micro_batch, layouts.recompute, layouts.sequence_parallel)
     some, where = combinations(columns)
-    micro = kernel.per_block(model, hardware, software, degrees.take(some), constants).spread(where)
-    found = kernel.assemble(micro, model, hardware, software, degrees, constants)
-    return StepTimes(parts=_full(found.shown, len(layouts)), hidden=_full(found.hidden, len(layouts)))
+    each = kernel.per_block(model, hardware, software, degrees_of(layouts.take(some)), constants)
+    columns = (
+        layouts.tp, layouts.cp, layouts.pp, layouts.chunks, layouts.pipeline, layouts.dp, layouts.fsdp, layouts.zero,
+        layouts.ep, layouts.offload,
+    )  # fmt: skip
+    others, place = combinations(columns)
+    state = kernel.per_degrees(model, hardware, software, degrees_of(layouts.take(others)), constants)
+
+    def steps(block: kernel.Micro, part: slice) -> tuple[kernel.Micro, kernel.State, kernel.Step, Array, Array]:
+        sizes = layouts.micro_batch[part].astype(np.float64), layouts.accumulate[part].astype(np.float64)
+        micro, held = block.spread(where[part]), state.spread(place[part])
+        return micro, held, kernel.bring_together(micro, held, software, *sizes, constants), *sizes
+
+    def tell() -> tuple[Parts, Parts]:
+        micro, held, found, *sizes = steps(each, slice(None))
+        told = kernel.parts(micro, held, found, software, *sizes, constants)
+        return _full(told.shown, length), _full(told.hidden, length)
+
+    needed, total = each.only(("forward", "backward", "head")), np.empty(length)
+    for start in range(0, length, _SLICE):
+        part = slice(start, start + _SLICE)
+        total[part] = steps(needed, part)[2].total
+    return StepTimes(total, tell)
 
 
-def _full(parts: dict[StepPart, Values], length: int) -> dict[StepPart, Array]:
-    return {name: np.broadcast_to(np.asarray(seconds, dtype=np.float64), (length,)) for name, seconds in parts.items()}
+def _full(parts: dict[StepPart, Values], length: int) -> Parts:
+    return {name: _wide(seconds, length) for name, seconds in parts.items()}
+
+
+def _wide(seconds: Values, length: int) -> Array:
+    return np.broadcast_to(np.asarray(seconds, dtype=np.float64), (length,))
 
 
 def combinations(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -70,26 +111,30 @@ def combinations(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64
     length = len(columns[0])
     code, size = np.zeros(length, dtype=np.int64), 1
     for column in columns:
-        top = int(column.max(initial=0))
-        if length == 0 or top > 4 * length + 1024:
-            values, ranks = np.unique(column, return_inverse=True)
-            number = max(1, len(values))
-        else:
-            present = np.zeros(top + 1, dtype=np.int64)
-            present[column] = 1
-            number = int(present.sum())
-            if number == 1:
-                continue
-            ranks = (np.cumsum(present) - 1)[column]
-        code = code * number + ranks
-        size *= number
-    if size > 8 * length + 1024:
-        _, some, where = np.unique(code, return_index=True, return_inverse=True)
-        return some, where
+        ranks, number = _ranks(column)
+        if number > 1:
+            code = code * number + ranks
+            size *= number
+        if size > length + 1024:
+            code, size = _ranks(code, size)
     first = np.full(size, -1, dtype=np.int64)
     first[code] = np.arange(length)
     held = first >= 0
-    return first[held], (np.cumsum(held) - 1)[code]
+    return first[held], (np.cumsum(held) - 1).take(code)
+
+
+def _ranks(column: NDArray[np.int64], size: int | None = None) -> tuple[NDArray[np.int64], int]:
+    """(each value's rank among the values there are, how many there are)."""
+    if size is None and len(column) and column.min() == column.max():
+        return np.zeros_like(column), 1
+    size = int(column.max(initial=0)) + 1 if size is None else size
+    if size > 16 * len(column) + 65_536:
+        values, ranks = np.unique(column, return_inverse=True)
+        return ranks, len(values)
+    present = np.zeros(size, dtype=np.int64)
+    present[column] = 1
+    ranks = np.cumsum(present)
+    return (ranks - 1).take(column), int(ranks[-1])
 
 
 def degrees_of(layouts: Layouts) -> Degrees:
@@ -138,10 +183,11 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
     precision = workload.precision
     peak = accelerator.peak_flops.get(precision, max(accelerator.peak_flops.values()))
     peak16 = accelerator.peak_flops.get("bf16", peak) if precision != "fp32" else peak
+    factors = rates.training_factors(accelerator)
     node, between = machine.in_node, machine.between_nodes
     local = machine.scheduler.kind == "local"
     return Hardware(
-        peak=peak, peak16=peak16, ceiling=rates.ceiling(accelerator)[0] * rates.training_factor(accelerator),
+        peak=peak, peak16=peak16, ceiling=rates.ceiling(accelerator)[0] * factors.products,
         width=_WIDTHS[precision],
         memory_bytes_per_s=calibration.memory_bytes_per_s if calibration else accelerator.memory_bytes_per_s,
         node_bytes_per_s=node.bytes_per_s if node else 0.0,
@@ -149,7 +195,7 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
         newer=float(rates.newer(accelerator)),
-        host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=1.0,
+        host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=factors.host,
         matmul=calibration.matmul if calibration else None,
         all_reduce=calibration.all_reduce if calibration else None,
         all_gather=calibration.all_gather if calibration else None,

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from hanse.contracts.errors import SpecError
-from hanse.contracts.layout import Recompute
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.workload import Lora, ModelShape, Precision, Workload
 from hanse.workloads import parts
-from hanse.workloads.parts import kv_hidden
 from hanse.workloads.presets import PRESETS
 
 ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp32": 4, "bf16": 2, "fp8": 2}
@@ -250,28 +248,6 @@ def _usual(layers: int, vocab: int, context: int) -> ModelShape:
     return ModelShape(
         layers=layers, hidden=hidden, heads=layers, kv_heads=layers, ffn=8 * hidden // 3, vocab=vocab, context=context
     )
-
-
-def activation_bytes(
-    shape: ModelShape, micro_batch: int, recompute: Recompute, *, precision: Precision, scores_kept: bool = False
-) -> int:
-    """Bytes one block keeps from its forward for its backward pass, for `micro_batch` sequences.
-
-    none: inputs of every product and of every non-linear operation; `scores_kept` adds the two score matrices that an
-    attention which is not tiled keeps. selective: without those scores. full: the block's input alone.
-    """
-    tokens = micro_batch * shape.context
-    element = ELEMENT_BYTES[precision]
-    hidden, narrow, ffn = shape.hidden, kv_hidden(shape), shape.ffn
-    if recompute == "full":
-        return tokens * element * hidden
-    # norm inputs and outputs 4h; q, k before and after rotary, v; attention's output; the residual in between is one
-    # of the norm inputs; the softmax statistics are one fp32 per head and token.
-    # The feed-forward keeps gate, up, SiLU(gate) and their product.
-    kept = 4 * hidden + 2 * (hidden + narrow) + narrow + hidden + 4 * ffn
-    statistics = tokens * shape.heads * 4
-    scores = 2 * micro_batch * shape.heads * shape.context**2 * element if scores_kept and recompute == "none" else 0
-    return tokens * element * kept + statistics + scores
 
 
 def model_shape(spec: TrainSpec) -> ModelShape | None:
