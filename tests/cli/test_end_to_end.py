@@ -45,9 +45,9 @@ def cli(place: Path, home: Path) -> Iterator[Cli]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "HANSE_")) and k != "COLUMNS"}
     environment = {**kept, "HANSE_HOME": str(home), "PYTHONPATH": str(SOURCE)}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "hanse", *arguments],
+            [sys.executable, *python, "-m", "hanse", *arguments],
             capture_output=True, text=True, check=False, cwd=place, env=environment, timeout=120,
         )  # fmt: skip
 
@@ -110,6 +110,15 @@ def test_a_command_is_launched_watched_and_reported(cli: Cli, place: Path, alloc
     record = json.loads(cli("report", "--json").stdout)
     assert record["run"]["id"] == listed[0]["id"]
     assert [entry["allocation_id"] for entry in record["usage"]] == [allocation]
+
+
+def test_runs_are_listed_without_importing_contracts_or_what_speaks_to_services_elsewhere(
+    cli: Cli, allocation: str
+) -> None:
+    listed = cli("status", python=("-X", "importtime"))
+    imported = {line.rpartition("|")[2].strip() for line in listed.stderr.splitlines()}
+    assert "hello" in listed.stdout and "hanse.client.summary" in imported
+    assert imported & {"pydantic", "httpx", "numpy", "yaml", "hanse.client.api", "hanse.contracts.run"} == set()
 
 
 def test_a_failing_command_is_one_message_with_the_end_of_its_log(cli: Cli, place: Path, allocation: str) -> None:

@@ -24,7 +24,7 @@ def spec_path(tmp_path: Path) -> Path:
 
 
 def test_a_plan_is_told_in_figures_and_sentences(hanse: Hanse, spec_path: Path) -> None:
-    answer = hanse("plan", "--candidates")
+    answer = hanse("plan", "--details")
     assert answer.code == 0
     for word in ("Step time", "Throughput", "Memory", "Wall time", "Cost", "Why", "layouts were weighed"):
         assert word in answer.out
@@ -50,7 +50,11 @@ def test_machines_are_listed_shown_and_checked(hanse: Hanse, tmp_path: Path) -> 
     listed = [Machine.model_validate(one) for one in json.loads(hanse("machines", "list", "--json").out)]
     assert listed[0].id == "local"
     assert {"lumi-g", "leonardo-booster"} <= {one.id for one in listed}
-    assert "lumi-g" in hanse("machines", "list").out
+    table = hanse("machines", "list").out
+    assert table.index("In operation") < table.index("lumi-g") < table.index("Planned") < table.index("Reference")
+    assert "LUMI-AI" in table
+    factory = Machine.from_json(hanse("machines", "show", "factory-100000-b200", "--json").out)
+    assert factory.accelerators(factory.nodes or 0) == 100_000
     shown = hanse("machines", "show", "lumi")
     assert "Sources" in shown.out
     assert Machine.from_json(hanse("machines", "show", "lumi-g", "--json").out).id == "lumi-g"
@@ -62,6 +66,46 @@ def test_a_wrong_machine_description_is_named_with_key_and_line(hanse: Hanse, tm
     assert answer.code == 2
     assert "acelerators_per_node" in answer.err
     assert "mine.yaml:4" in answer.err
+
+
+def test_a_description_that_can_be_read_is_asked_about_what_is_odd(hanse: Hanse, tmp_path: Path) -> None:
+    text = hanse("machines", "show", "dgx-h100", "--json").out.replace('"id": "dgx-h100"', '"id": "mine"')
+    (tmp_path / "mine.yaml").write_text(text)
+    assert "Nothing odd was found" in hanse("machines", "check", "mine.yaml").out
+    (tmp_path / "mine.yaml").write_text(text.replace('"bf16": 989400000000000.0', '"bf16": 1979000000000000.0'))
+    answer = hanse("machines", "check", "mine.yaml")
+    assert answer.code == 0
+    assert "a peak with sparsity does not count" in answer.out
+    assert "a peak with sparsity" in hanse("machines", "check", "mine.yaml", "--json").err
+
+
+def test_what_is_only_announced_or_misspelt_gets_one_clear_message(hanse: Hanse) -> None:
+    for name, said in (
+        ("lumi-ai", "its accelerators are not published"),
+        ("factory-0-b200", "1 to 1,000,000 accelerators"),
+        ("factory-10-b2000", "near it: b200-sxm-180gb"),
+        ("leonardo-boster", "leonardo-booster"),
+    ):
+        answer = hanse("machines", "show", name)
+        assert answer.code == 2
+        assert said in " ".join(answer.err.split())
+
+
+def test_another_machine_is_calibrated_by_a_job_of_its_own(hanse: Hanse, tmp_path: Path) -> None:
+    answer = hanse("machines", "calibrate", "--machine", "jupiter", "--account", "project", "--out", "ours.yaml")
+    assert answer.code == 0, answer.err
+    script = Path(answer.out.split()[1]).read_text()
+    assert "#SBATCH --nodes=2" in script and "#SBATCH --account=project" in script
+    assert f"--ranks 4 --out {tmp_path}" in script and f"--into {tmp_path}/ours.yaml" in script
+    assert Machine.from_json(hanse("machines", "show", "ours.yaml", "--json").out).id == "ours"
+    asked = ("machines", "calibrate", "--machine", "ours.yaml", "--account", "project", "--nodes")
+    assert json.loads(hanse(*asked, "3", "--json").out)["nodes"] == 3
+    assert "can" in hanse(*asked, "0").err
+    assert hanse(*asked, "9999").code == 2
+    assert "lumi-g" in hanse("machines", "calibrate", "--machine", "lumi-g").err
+    assert not (tmp_path / "lumi-g.yaml").exists()
+    other = hanse("machines", "calibrate", "--machine", "lumi-g", "--account", "project", "--out", "ours.yaml")
+    assert other.code == 2 and "describes JUPITER" in " ".join(other.err.split())
 
 
 def test_doctor_ends_with_0_where_the_demo_can_run(hanse: Hanse) -> None:
@@ -129,13 +173,20 @@ def test_on_eighty_columns_no_id_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
 
     from rich.console import Console
 
-    from hanse.cli import views
+    from hanse.cli import machine_views, views
+    from hanse.client.summary import RunSummary
     from hanse.machines import catalogue
     from tests.reporting import records
 
     narrow = Console(file=io.StringIO(), width=80)
-    narrow.print(views.machines([catalogue.load(one) for one in catalogue.ids()]))
-    runs = [made().run for made in records.ALL.values()]
+    narrow.print(machine_views.machines([catalogue.load(one) for one in catalogue.ids()]))
+    runs = [
+        RunSummary(
+            id=run.id, name=run.name, state=run.state, step=run.step, steps=run.steps,
+            used_accelerator_seconds=run.used_accelerator_seconds, machines=("local",), created_at=run.created_at,
+        )
+        for run in (made().run for made in records.ALL.values())
+    ]  # fmt: skip
     narrow.print(views.runs(runs))
     shown = narrow.file.getvalue()  # type: ignore[attr-defined]
     for name in (*catalogue.ids(), *(run.id for run in runs)):

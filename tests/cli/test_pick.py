@@ -1,4 +1,4 @@
-"""Which allocation a run is charged to, when nobody says."""
+"""Which allocation a run is charged to, when nobody says, and which run is meant."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from hanse.cli import pick
+from hanse.client.answers import Page
+from hanse.client.http import Connection
+from hanse.client.summary import RunSummary
+from hanse.client.transport import Answer
 from hanse.contracts.errors import UsageError
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import Run
-from tests.reporting import records
 
 
 def allocation(name: str, machine: str = "local", free: int = 3600) -> Allocation:
@@ -72,28 +74,33 @@ def test_an_allocation_of_somebody_else_is_not_taken() -> None:
         picked([allocation("mine")], ["local"], chosen="theirs")
 
 
-class Runs:
-    def __init__(self, *runs: Run) -> None:
-        self.listed = runs
+class Runs(Connection):
+    """A service that has these runs."""
 
-    def runs(self) -> tuple[Run, ...]:
-        return self.listed
+    def __init__(self, *runs: RunSummary) -> None:
+        self.answer = Page[RunSummary](items=runs, count=len(runs)).model_dump_json().encode()
+
+    def exchange(self, method: str, path: str, **_: Any) -> Answer:
+        assert (method, path) == ("GET", "/api/v1/run-summaries")
+        return Answer(200, "OK", {}, self.answer, path)
 
 
-def run(id: str, name: str, hour: int) -> Run:
-    made = records.finished().run
-    return made.model_copy(update={"id": id, "name": name, "created_at": datetime(2026, 11, 22, hour, tzinfo=UTC)})
+def run(id: str, name: str, hour: int) -> RunSummary:
+    return RunSummary(
+        id=id, name=name, state="running", step=1, steps=2, used_accelerator_seconds=3, machines=("local",),
+        created_at=datetime(2026, 11, 22, hour, tzinfo=UTC),
+    )  # fmt: skip
 
 
 def test_a_run_is_meant_by_id_by_name_by_beginning_or_as_the_latest() -> None:
-    client: Any = Runs(run("run-ab1", "fold", 8), run("run-ab2", "stdlib-lm", 9), run("run-cd3", "stdlib-lm", 10))
-    assert pick.run(client, None).id == "run-cd3"
-    assert pick.run(client, "run-ab1").id == "run-ab1"
-    assert pick.run(client, "stdlib-lm").id == "run-cd3"
-    assert pick.run(client, "run-c").id == "run-cd3"
+    service = Runs(run("run-ab1", "fold", 8), run("run-ab2", "stdlib-lm", 9), run("run-cd3", "stdlib-lm", 10))
+    assert pick.run(service, None).id == "run-cd3"
+    assert pick.run(service, "run-ab1").id == "run-ab1"
+    assert pick.run(service, "stdlib-lm").id == "run-cd3"
+    assert pick.run(service, "run-c").id == "run-cd3"
     with pytest.raises(UsageError, match="More than one run begins"):
-        pick.run(client, "run-ab")
+        pick.run(service, "run-ab")
     with pytest.raises(UsageError, match="no run 'other'"):
-        pick.run(client, "other")
+        pick.run(service, "other")
     with pytest.raises(UsageError, match="no runs yet"):
-        pick.run(Runs(), None)  # type: ignore[arg-type]
+        pick.run(Runs(), None)

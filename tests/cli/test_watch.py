@@ -127,7 +127,7 @@ def test_what_died_while_somebody_watches_is_reached_anew(monkeypatch: pytest.Mo
 
 
 def test_what_ctrl_c_leaves_behind_is_told_with_the_ways_back() -> None:
-    said = watch.keeps_going(records.under_way().run)
+    said = watch.keeps_going(records.under_way().run.id)
     for verb in ("hanse status run-7f3a --watch", "hanse logs run-7f3a -f", "hanse cancel run-7f3a"):
         assert verb in said
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import socket
 import tarfile
+import threading
 from typing import Any
 
 import httpx
@@ -12,6 +14,8 @@ import pytest
 
 from hanse.client.agent import AgentClient
 from hanse.client.api import Client
+from hanse.client.http import Connection
+from hanse.client.summary import run_summaries
 from hanse.contracts.agentapi import Hello, Observation, SyncRequest
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, ServiceError, UsageError
@@ -47,6 +51,10 @@ def test_a_run_is_launched_followed_and_read_through_the_client_alone(
     assert client.events(run.id)[-1].name == "service:run:finished"
     assert client.allocation(allocation.id).used_accelerator_seconds == 42
     assert [listed.id for listed in client.runs()] == [run.id]
+    [summary], whole = run_summaries(client), client.run(run.id)
+    for name in ("id", "name", "state", "step", "steps", "used_accelerator_seconds", "created_at"):
+        assert getattr(summary, name) == getattr(whole, name), name
+    assert summary.machines == (machine.id,) and summary.steps == a_plan().steps
     assert client.agent_status(machine.id).away is False
     assert client.telemetry(run.id) == () and client.log(run.id).text == ""
 
@@ -120,6 +128,17 @@ def test_an_answer_in_another_form_names_the_version_as_the_thing_to_mend(live_s
 
     with pytest.raises(ServiceError, match="not a Me"):
         Client("http://x", "x", transport=httpx.MockTransport(answer)).me()
+    with pytest.raises(ServiceError, match="not a RunSummary"):
+        run_summaries(Connection("http://x", "x", transport=httpx.MockTransport(answer)))
+
+
+def test_a_service_on_this_machine_that_hangs_up_is_a_service_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hangs_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hangs_up.start()
+        with pytest.raises(ServiceError, match="does not answer"):
+            Client(f"http://127.0.0.1:{server.getsockname()[1]}", "x").me()
+        hangs_up.join()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])

@@ -82,7 +82,7 @@ def test_every_state_is_reachable_and_final_states_lead_nowhere() -> None:
 
 
 def test_a_model_is_named_in_exactly_one_way() -> None:
-    with pytest.raises(ValidationError, match="exactly one of preset, shape, entry"):
+    with pytest.raises(ValidationError, match="exactly one of preset, shape, config, entry"):
         ModelSpec(preset="llama-3-8b", entry="mine:build", vocab=10, context=8)
     with pytest.raises(ValidationError, match="exactly one"):
         ModelSpec()

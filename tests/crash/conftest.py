@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import Run
 from hanse.contracts.spec import CheckpointSpec, DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.contracts.workload import ModelShape
 from tests.stack import Stack, running
 
-STEPS, CHECKPOINT_EVERY = 60, 10
+STEPS, BATCH, CHECKPOINT_EVERY = 80, 16, 10
 SHAPE = ModelShape(layers=1, hidden=64, heads=4, kv_heads=2, ffn=160, vocab=512, context=128)
 
 
@@ -39,8 +38,8 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainSpec:
         model=ModelSpec(shape=SHAPE),
         data=(DatasetSpec(name="texts", source=str(texts / "*.txt"), licence="Apache-2.0"),),
         tokenizer=TokenizerSpec(vocab=512),
-        batch=16,
-        tokens=STEPS * 16 * SHAPE.context,
+        batch=BATCH,
+        tokens=STEPS * BATCH * SHAPE.context,
         precision="fp32",
         checkpoint=CheckpointSpec(every_steps=CHECKPOINT_EVERY),
         where=WhereSpec(nodes=2, wall_time_s=300, max_gpu_hours=2),
@@ -48,7 +47,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainSpec:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(stack: Stack, allocation: Allocation, spec: TrainSpec) -> tuple[Run, TrainResult]:
+def undisturbed(stack: Stack, allocation: Allocation, spec: TrainSpec) -> TrainResult:
     run = stack.finish(stack.launch(spec, allocation).id)
     assert run.state == "finished", (run.reason, stack.run_dir(run.id).attempt(1).log.read_text())
-    return run, TrainResult.from_json(stack.run_dir(run.id).result.read_bytes())
+    return TrainResult.from_json(stack.run_dir(run.id).result.read_bytes())

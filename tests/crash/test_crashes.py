@@ -1,198 +1,127 @@
-"""Whatever is killed with SIGKILL, the run goes on from its last checkpoint, ends as it would have, and costs once."""
+"""Whatever is killed with SIGKILL, the run goes on from its last checkpoint, ends as it would have, and costs once.
+
+Two runs suffer all of it, blow upon blow: an attempt costs a dozen seconds of starting PyTorch, and a run that has been
+struck before must survive the next death as well. A blow that ends an attempt makes another one; others make none.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
-from hanse.contracts.job import JobReport
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import Run, RunState
-from hanse.contracts.rundir import RunDir
+from hanse.contracts.run import RunState
 from hanse.contracts.spec import TrainSpec
-from hanse.contracts.telemetry import LedgerEntry, StepSummary, TrainResult
-from hanse.schedulers.local import LocalScheduler
-from tests.crash.conftest import CHECKPOINT_EVERY, STEPS
-from tests.stack import Stack, kill
-from tests.waiting import until
+from hanse.contracts.telemetry import LedgerEntry, TrainResult
+from tests.crash import blows
+from tests.crash.blows import Blow, Scene
+from tests.crash.conftest import BATCH, CHECKPOINT_EVERY, STEPS
+from tests.stack import Stack
 
-pytestmark = [pytest.mark.crash, pytest.mark.torch, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.crash, pytest.mark.torch, pytest.mark.timeout(600)]
 SEED = 20261122
-Victim = Callable[[Stack, RunDir, int], None]
 
-
-def steps_of(run_dir: RunDir, attempt: int) -> list[int]:
-    path = run_dir.attempt(attempt).steps
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [StepSummary.from_json(line).step for line in lines if line.endswith("}")]
-
-
-def reach(run_dir: RunDir, step: int) -> None:
-    until(lambda: steps_of(run_dir, 1)[-1:] >= [step], within_s=90, what=f"step {step}", every_s=0.02)
-
-
-def a_rank(number: int) -> Victim:
-    def strike(stack: Stack, run_dir: RunDir, step: int) -> None:
-        reach(run_dir, step)
-        kill(lambda: stack.processes(str(run_dir.root), "hanse.training.main", f"\0RANK={number}"), what="a rank")
-
-    return strike
-
-
-def the_node_launcher(stack: Stack, run_dir: RunDir, step: int) -> None:
-    reach(run_dir, step)
-    launcher = (str(run_dir.root), "-m\0hanse\0train", "HANSE_NODE_RANK=1")
-    kill(lambda: stack.processes(*launcher), what="the launcher of node 1")
-
-
-def the_batch_script(stack: Stack, run_dir: RunDir, step: int) -> None:
-    reach(run_dir, step)
-    job = run_dir.attempt(1).claim.read_text().strip()
-    kill(lambda: stack.processes("hanse.schedulers.local_job", f"{int(job):08d}-"), what="the job's supervisor")
-
-
-def the_service(stack: Stack, run_dir: RunDir, step: int) -> None:
-    reach(run_dir, step)
-    stack.kill_service()
-    stack.start_service()
-
-
-def the_agent(stack: Stack, run_dir: RunDir, step: int) -> None:
-    reach(run_dir, step)
-    stack.kill_agent()
-    stack.start_agent()
-
-
-def the_tokeniser(stack: Stack, run_dir: RunDir, step: int) -> None:
-    kill(lambda: stack.processes(str(run_dir.root), "hanse\0train\0--prepare"), what="the prepare step")
-
-
-def a_rank_that_writes_a_checkpoint(stack: Stack, run_dir: RunDir, step: int) -> None:
-    until(lambda: list(run_dir.checkpoints.glob("*.tmp")), within_s=90, what="a checkpoint", every_s=0.001)
-    kill(lambda: stack.processes(str(run_dir.root), "hanse.training.main", "\0RANK=0"), what="rank 0")
-
-
-def service_and_agent_once_it_is_finished(stack: Stack, run_dir: RunDir, step: int) -> None:
-    until(run_dir.finished.exists, within_s=90, what="FINISHED", every_s=0.01)
-    stack.kill_agent()
-    stack.kill_service()
-    stack.start_service()
-    stack.start_agent()
-
-
-POINTS: dict[str, tuple[Victim, int]] = {
-    "rank 0": (a_rank(0), 2),
-    "rank 1": (a_rank(1), 2),
-    "node launcher": (the_node_launcher, 2),
-    "batch script": (the_batch_script, 2),
-    "tokeniser": (the_tokeniser, 2),
-    "rank writing a checkpoint": (a_rank_that_writes_a_checkpoint, 2),
-    "service": (the_service, 1),
-    "agent": (the_agent, 1),
-    "service and agent at the end": (service_and_agent_once_it_is_finished, 1),
+STORIES: dict[str, tuple[Blow, ...]] = {
+    "agent before submission, tokeniser, agent after submission, checkpoint, rank 0, agent, both at the end": (
+        Blow("agent about to hand the job over", blows.the_agent_before_it_hands_the_job_over, ends_attempt=False),
+        Blow(
+            "tokeniser, and of the agent when it had handed over the next job",
+            blows.the_agent_after_it_hands_the_next_job_over(blows.the_tokeniser),
+        ),
+        Blow("rank that writes a checkpoint", blows.a_rank_that_writes_a_checkpoint),
+        Blow("rank 0", blows.a_rank(0)),
+        Blow("agent", blows.the_agent, ends_attempt=False),
+        Blow("service and agent at the end", blows.service_and_agent_once_it_is_finished, ends_attempt=False),
+    ),
+    "doubled submission, rank 1, node launcher, batch script, service": (
+        Blow("agent that had handed the job over, and a second job", blows.doubled_submission, ends_attempt=False),
+        Blow("rank 1", blows.a_rank(1)),
+        Blow("node launcher", blows.the_node_launcher),
+        Blow("batch script", blows.the_batch_script),
+        Blow("service", blows.the_service, ends_attempt=False),
+    ),
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_a_run_survives_the_death_of(
-    point: str, stack: Stack, allocation: Allocation, spec: TrainSpec, undisturbed: tuple[Run, TrainResult]
-) -> None:
-    strike, attempts = POINTS[point]
-    step = random.Random(f"{SEED} {point}").randrange(CHECKPOINT_EVERY + 1, STEPS - 15)
-    run = stack.launch(spec, allocation)
-    strike(stack, stack.run_dir(run.id), step)
-    assert_whole(stack, stack.finish(run.id), undisturbed[1], attempts=attempts)
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_agent_killed_around_its_submission_neither_loses_nor_doubles_the_job(
-    moment: str, stack: Stack, allocation: Allocation, spec: TrainSpec, undisturbed: tuple[Run, TrainResult]
-) -> None:
+@pytest.fixture
+def scene(stack: Stack, allocation: Allocation, spec: TrainSpec) -> Iterator[Scene]:
+    """A run that no agent has seen yet. One that was not survived is taken out of the way of the next."""
     stack.kill_agent()
-    run = stack.launch(spec, allocation)
-    stack.start_agent(die=moment)
-    assert stack.agent is not None
-    stack.agent.wait(30)
-    stack.start_agent()
-    assert_whole(stack, stack.finish(run.id), undisturbed[1], attempts=1)
+    made = Scene(stack, stack.launch(spec, allocation))
+    yield made
+    if stack.run(made.run.id).ended_at is None:
+        stack.kill_agent()
+        stack.start_agent()
+        with stack.client() as client:
+            client.cancel(made.run.id)
+        stack.finish(made.run.id)
 
 
-def test_of_a_doubled_submission_one_job_trains_and_the_other_is_recorded(
-    stack: Stack, allocation: Allocation, spec: TrainSpec, undisturbed: tuple[Run, TrainResult]
-) -> None:
-    stack.kill_agent()
-    run = stack.launch(spec, allocation)
-    stack.start_agent(die="after")
-    assert stack.agent is not None
-    stack.agent.wait(30)
-    run_dir = stack.run_dir(run.id)
-    first = jobs_of(stack, run)[0]
-    second = LocalScheduler(stack.home / "work" / "local", 2, 1).submit(
-        job_of(run_dir), run_dir, ticket_key=_ticket_key(stack), data_dir=str(stack.home / "work" / "data")
-    )
-    stack.start_agent()
-    until(lambda: jobs_by_id(stack, run)[second].state == "completed", within_s=90, what="the doubled job's end")
-    run = stack.finish(run.id)
-    assert run_dir.attempt(1).claim.read_text().strip() == first.job_id
-    assert run_dir.attempt(1).doubled(second).exists()
-    assert_whole(stack, run, undisturbed[1], attempts=1, doubled={second})
+@pytest.mark.parametrize("story", STORIES)
+def test_a_run_survives_one_death_after_another(story: str, undisturbed: TrainResult, scene: Scene) -> None:
+    told = STORIES[story]
+    blows.fall(told, scene, steps=steps_for(story, told))
+    scene.run = scene.stack.finish(scene.run.id)
+    assert_whole(scene, undisturbed, attempts=1 + sum(blow.ends_attempt for blow in told))
 
 
-def assert_whole(
-    stack: Stack, run: Run, undisturbed: TrainResult, *, attempts: int, doubled: frozenset[str] | set[str] = frozenset()
-) -> None:
-    run_dir = stack.run_dir(run.id)
+def steps_for(story: str, told: tuple[Blow, ...]) -> list[int]:
+    """A step for each blow, seeded: each attempt gets further than the one before, and leaves room for the next."""
+    chance = random.Random(f"{SEED} {story}")
+    share = (STEPS - CHECKPOINT_EVERY - 15) // len(told)
+    assert share > CHECKPOINT_EVERY // 2
+    return [CHECKPOINT_EVERY + 1 + number * share + chance.randrange(share) for number in range(len(told))]
+
+
+def assert_whole(scene: Scene, undisturbed: TrainResult, *, attempts: int) -> None:
+    run, run_dir, after = scene.run, scene.run_dir, f"after the deaths of: {'; '.join(scene.survived)}"
     logs = "\n".join(path.read_text() for path in sorted(run_dir.root.glob("attempts/*/job.log")))
-    assert run.state is RunState.FINISHED, (run.reason, logs)
+    assert run.state is RunState.FINISHED, (after, run.reason, logs)
     tried = run.legs[0].attempts
-    assert len(tried) == attempts, ([(a.state, a.reason) for a in tried], logs)
+    assert [attempt.state for attempt in tried] == ["failed"] * (attempts - 1) + ["finished"], (
+        after, [(a.state, a.reason) for a in tried], logs,
+    )  # fmt: skip
 
     ledger = [LedgerEntry.from_json(line) for line in run_dir.ledger.read_text().splitlines()]
     assert [entry.first_sample for entry in ledger] == [
         sum(before.samples for before in ledger[:n]) for n in range(len(ledger))
-    ], "samples follow on one another without gap or repetition"
-    assert sum(entry.samples for entry in ledger) == STEPS * 16
+    ], f"samples follow on one another without gap or repetition {after}"
+    assert sum(entry.samples for entry in ledger) == STEPS * BATCH, after
     result = TrainResult.from_json(run_dir.result.read_bytes())
-    assert result.steps == STEPS
-    assert result.final_loss == pytest.approx(undisturbed.final_loss, rel=1e-4)
-    if attempts == 2 and (before := steps_of(run_dir, 1)):
-        resumed = steps_of(run_dir, 2)
-        assert resumed[0] - 1 >= before[-1] - before[-1] % CHECKPOINT_EVERY - CHECKPOINT_EVERY, (
-            "from a recent checkpoint"
-        )
-        assert (resumed[0] - 1) % CHECKPOINT_EVERY == 0
-        assert resumed == list(range(resumed[0], STEPS + 1))
+    assert result.steps == STEPS, after
+    assert result.final_loss == pytest.approx(undisturbed.final_loss, rel=1e-4), after
+    assert_resumed(scene, attempts)
 
-    with stack.client() as client:
+    with scene.stack.client() as client:
         record = client.record(run.id)
-    assert sorted(entry.attempt_id or "" for entry in record.usage) == sorted(a.id for a in tried), "one entry each"
-    jobs = jobs_by_id(stack, run)
-    assert sum(entry.accelerator_seconds for entry in record.usage) == sum(j.accelerator_seconds for j in jobs.values())
-    assert len(jobs) == attempts + len(doubled), "one job an attempt"
+    assert sorted(entry.attempt_id or "" for entry in record.usage) == sorted(a.id for a in tried), (
+        f"one entry for each attempt {after}"
+    )
+    jobs = scene.jobs()
+    held = sum(job.accelerator_seconds for job in jobs.values())
+    assert sum(entry.accelerator_seconds for entry in record.usage) == held, after
+    assert len(jobs) == attempts + len(scene.doubled), f"one job for each attempt {after}"
+    for job_id in scene.doubled:
+        assert jobs[job_id].state == "completed" and run_dir.attempt(1).doubled(job_id).exists(), after
+        assert run_dir.attempt(1).claim.read_text().strip() == min(jobs, key=int), "the first one trained"
     assert record.result is not None
-    assert stack.processes(str(run_dir.root), "hanse.training.main") == [], "nothing is left behind"
+    assert scene.stack.processes(str(run_dir.root), "hanse.training.main") == [], f"nothing is left behind {after}"
 
 
-def jobs_of(stack: Stack, run: Run) -> list[JobReport]:
-    """What the scheduler says of all jobs of a run."""
-    names = {f"hanse-{attempt.id}": None for attempt in stack.run(run.id).legs[0].attempts}
-    reports = LocalScheduler(stack.home / "work" / "local", 2, 1).observe(names)
-    return [report for name in names for report in reports[name]]
-
-
-def jobs_by_id(stack: Stack, run: Run) -> dict[str, JobReport]:
-    return {report.job_id: report for report in jobs_of(stack, run)}
-
-
-def job_of(run_dir: RunDir):  # type: ignore[no-untyped-def]
-    from hanse.contracts.job import JobSpec
-
-    return JobSpec.from_json(run_dir.attempt(1).job.read_bytes())
-
-
-def _ticket_key(stack: Stack) -> str:
-    from hanse.tickets.keys import public_key_b64
-
-    return public_key_b64((stack.home / "service" / "ticket.key").read_bytes())
+def assert_resumed(scene: Scene, attempts: int) -> None:
+    """Each attempt went on from a recent checkpoint of those before it, and the last one went to the end."""
+    done = {number: scene.steps_of(number) for number in range(1, attempts + 1)}
+    trained = [number for number, steps in done.items() if steps]
+    for number in trained:
+        first, last = done[number][0], done[number][-1]
+        assert done[number] == list(range(first, last + 1)), f"attempt {number} leaves out no step"
+        assert (first - 1) % CHECKPOINT_EVERY == 0, f"attempt {number} begins at a checkpoint"
+    for before, after in pairwise(trained):
+        last, resumed = done[before][-1], done[after][0] - 1
+        assert resumed >= last - last % CHECKPOINT_EVERY - CHECKPOINT_EVERY, (
+            f"attempt {after} goes on from {resumed}; attempt {before} came to {last}; survived: {scene.survived}"
+        )
+    assert trained[-1] == attempts and done[attempts][-1] == STEPS

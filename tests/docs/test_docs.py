@@ -26,7 +26,8 @@ WITHIN_S = 420
 def commands(page: Path) -> list[str]:
     """The lines that begin with '$ ' in console blocks."""
     blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
-    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    lines = (line.strip() for block in blocks for line in block.splitlines())  # a block in a list is indented
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
 def files(page: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Calibration, Curve, Machine
-from hanse.contracts.workload import ModelShape, Precision, Workload
+from hanse.contracts.workload import Experts, ModelShape, Precision, Workload
 from hanse.machines import catalogue
 from hanse.machines.local import local_machine
 from hanse.workloads import shapes
@@ -20,6 +20,14 @@ SMALL = ModelShape(layers=4, hidden=256, heads=8, kv_heads=4, ffn=688, vocab=409
 LLAMA_8B = ModelShape(
     layers=32, hidden=4096, heads=32, kv_heads=8, ffn=14336, vocab=128256, context=8192, tied_head=False
 )
+GPT_3 = ModelShape(
+    family="decoder", layers=96, hidden=12288, heads=96, kv_heads=96, ffn=49152, vocab=51200, context=2048, gated=False,
+    norm="layer", biases="all", positions="learned",
+)  # fmt: skip
+MIXTURE = ModelShape(
+    family="decoder", layers=27, hidden=2048, heads=16, kv_heads=16, ffn=10944, vocab=102400, context=16384,
+    tied_head=False, experts=Experts(count=64, active=6, ffn=1408, shared_ffn=2816, dense_layers=1),
+)  # fmt: skip
 
 
 def workload(shape: ModelShape, *, batch: int = 64, tokens: int = 10**8, precision: Precision = "bf16") -> Workload:

@@ -15,7 +15,7 @@ from hanse.contracts.record import RunRecord
 from hanse.contracts.run import RunState
 from hanse.reporting.run_report import stylesheet
 from hanse.rules import gate
-from hanse.service.access.models import Allocation, LoginLink, Person
+from hanse.service.access.models import Allocation, ApiToken, LoginLink, Person
 from hanse.service.runs.models import Attempt, Event, Machine, Run, StepRow, UsageEntry
 from tests.portal import seed
 from tests.reporting import records
@@ -348,3 +348,33 @@ def test_the_list_of_runs_asks_the_database_as_often_for_ten_runs_as_for_two(
         seed.run(records.waiting(), ida)
     with django_assert_max_num_queries(14):
         page.get("/runs/")
+
+
+def test_a_person_makes_a_token_sees_it_once_and_may_revoke_it(page: Client, ida: Person) -> None:
+    assert "None yet." in read(page, "/tokens/").text
+    made = page.post("/tokens/", {"name": "laptop", "days": "30"}).content.decode()
+    secret = re.search(r"HANSE_TOKEN=(hanse_u_[\w-]+)", made)
+    assert secret is not None
+    api = {"HTTP_AUTHORIZATION": f"Bearer {secret.group(1)}"}
+    assert Client().get("/api/v1/me", **api).json()["username"] == "ida"
+
+    again = read(page, "/tokens/")
+    assert "laptop" in again.text
+    assert secret.group(1) not in page.get("/tokens/").content.decode()
+    token = ida.tokens.get()
+    assert page.get(f"/tokens/{token.pk}/revoke/").status_code == 405
+    page.post(f"/tokens/{token.pk}/revoke/")
+    assert Client().get("/api/v1/me", **api).status_code == 401
+    assert "None yet." in read(page, "/tokens/").text
+
+
+def test_nobody_revokes_another_persons_token(page: Client) -> None:
+    other = seed.person("olav", organisation=seed.organisation("Other"))
+    ApiToken.issue("theirs", by="olav", person=other)
+    assert page.post(f"/tokens/{other.tokens.get().pk}/revoke/").status_code == 404
+    assert "theirs" not in read(page, "/tokens/").text
+
+
+def test_a_token_without_a_purpose_is_not_made(page: Client, ida: Person) -> None:
+    assert "Say what it is for" in page.post("/tokens/", {"name": " ", "days": "30"}).content.decode()
+    assert not ida.tokens.exists()

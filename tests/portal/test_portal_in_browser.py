@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from hanse.contracts.base import now
+from hanse.service.access.models import ApiToken
 from hanse.service.runs.models import Attempt, Run, StepRow
 from tests.portal import seed
 from tests.reporting import records
@@ -35,8 +36,9 @@ def test_pages_fit_every_screen_in_both_modes_and_load_nothing_from_elsewhere(li
     newcomer = seed.person("new", organisation=seed.organisation("Fresh"))
     done, going, hostile = (seed.run(make(), ida) for make in (records.interrupted, records.under_way, records.hostile))
     granted = done.legs.get().allocation
+    ApiToken.issue("laptop with a name that is long enough to need two lines", by="ida", person=ida)
     paths = [
-        "/", "/runs/", "/applications/", f"/runs/{going.public_id}/", f"/runs/{hostile.public_id}/",
+        "/", "/runs/", "/applications/", "/tokens/", f"/runs/{going.public_id}/", f"/runs/{hostile.public_id}/",
         f"/runs/{done.public_id}/log/", f"/runs/{done.public_id}/report/", f"/runs/{going.public_id}/stop/",
         f"/allocations/{granted.public_id}/", f"/applications/{granted.award.application.public_id}/",
     ]  # fmt: skip

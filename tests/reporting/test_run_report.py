@@ -6,11 +6,13 @@ import base64
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision, Finding
+from hanse.contracts.plan import StepPart
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import RunState
 from hanse.contracts.units import NBSP
@@ -160,6 +162,18 @@ def test_the_parts_of_a_step_add_up_to_it_and_the_unmeasured_ones_say_so() -> No
     assert plan is not None
     predicted = sum(value or 0 for _, value, _ in parts.groups)
     assert predicted == pytest.approx(sum(plan.step_time.parts.values()))
+
+
+def test_every_part_a_plan_may_have_finds_its_place_in_the_breakdown() -> None:
+    record = records.finished()
+    plan = record.run.plan
+    assert plan is not None
+    every = plan.step_time.model_copy(update={"parts": dict.fromkeys(get_args(StepPart), 0.01)})
+    run = record.run.model_copy(update={"plan": plan.model_copy(update={"step_time": every})})
+    parts = breakdown(record.model_copy(update={"run": run}))
+    assert parts is not None
+    assert sum(value or 0 for _, value, _ in parts.groups) == pytest.approx(0.01 * len(get_args(StepPart)))
+    assert len(parts.within_compute) == len(get_args(StepPart)) - 1
 
 
 def test_work_done_twice_after_a_lost_node_is_counted_and_told() -> None:

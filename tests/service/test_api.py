@@ -63,7 +63,7 @@ def archive(**files: str) -> bytes:
 READS = [
     "/api/v1/me", "/api/v1/machines", "/api/v1/machines/local", "/api/v1/machines/local/agent", "/api/v1/calls",
     "/api/v1/applications", "/api/v1/allocations", "/api/v1/allocations/{allocation}", "/api/v1/runs",
-    "/api/v1/runs/{run}",
+    "/api/v1/runs/{run}", "/api/v1/run-summaries",
     "/api/v1/runs/{run}/telemetry", "/api/v1/runs/{run}/log", "/api/v1/runs/{run}/events", "/api/v1/runs/{run}/record",
 ]  # fmt: skip
 OWN = [path for path in READS if "{" in path]
@@ -89,6 +89,7 @@ def test_nobody_else_learns_whether_a_run_or_allocation_exists(world: World) -> 
             assert http.get(filled(path, world, run)).status_code == 404, (person, path)
         assert http.post(f"/api/v1/runs/{run.public_id}/cancel").status_code == 404
         assert http.get("/api/v1/runs").json()["items"] == []
+        assert http.get("/api/v1/run-summaries").json()["items"] == []
     run.refresh_from_db()
     assert run.state == "queued"
 
@@ -209,8 +210,9 @@ def test_reading_a_run_costs_the_same_number_of_queries_however_many_attempts_it
         world.agent.report(world.attempt(run), "failed", step=number + 1, accelerator_seconds=1)
     with django_assert_max_num_queries(10):
         founder.get(f"/api/v1/runs/{run.public_id}")
-    with django_assert_max_num_queries(11):
-        founder.get("/api/v1/runs")
+    for listing in ("/api/v1/runs", "/api/v1/run-summaries"):
+        with django_assert_max_num_queries(11):
+            founder.get(listing)
 
 
 def test_a_code_bundle_travels_from_person_to_the_agents_whose_runs_use_it_only(world: World, founder: Http) -> None:

@@ -20,7 +20,7 @@ from tests.stack import Stack, running
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.torch, pytest.mark.timeout(300)]
-STEPS, BATCH = 40, 16
+STEPS, BATCH, CHECKPOINT_EVERY = 24, 16, 6
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stdlib-lm" / "train.yaml"
 
 
@@ -40,38 +40,11 @@ def spec(slurm_site: SlurmSite) -> TrainSpec:
     assert example.model is not None and example.model.shape is not None
     tokens = STEPS * BATCH * example.model.shape.context
     where = WhereSpec(machines=(slurm_site.machine.id,), nodes=2, wall_time_s=600, max_gpu_hours=5, account=ACCOUNT)
-    return example.model_copy(
-        update={
-            "tokens": tokens, "batch": BATCH, "where": where, "checkpoint": CheckpointSpec(every_steps=10),
-        }
-    )  # fmt: skip
+    checkpoint = CheckpointSpec(every_steps=CHECKPOINT_EVERY)
+    return example.model_copy(update={"tokens": tokens, "batch": BATCH, "where": where, "checkpoint": checkpoint})
 
 
-def ledger_of(stack: Stack, run_id: str) -> list[LedgerEntry]:
-    return [LedgerEntry.from_json(line) for line in stack.run_dir(run_id).ledger.read_text().splitlines()]
-
-
-def test_the_demos_training_runs_on_two_slurm_nodes_and_is_charged_by_slurms_measure(
-    stack: Stack, allocation: Allocation, spec: TrainSpec, slurm_site: SlurmSite
-) -> None:
-    run = stack.finish(stack.launch(spec, allocation).id, within_s=240)
-    log = stack.run_dir(run.id).attempt(1).log.read_text()
-    assert run.state is RunState.FINISHED, (run.reason, log)
-    result = TrainResult.from_json(stack.run_dir(run.id).result.read_bytes())
-    assert result.steps == STEPS
-    assert sum(entry.samples for entry in ledger_of(stack, run.id)) == STEPS * BATCH
-
-    attempt = run.legs[0].attempts[0]
-    measured = slurm_site.run("sacct", "-X", "-P", "-n", "-j", attempt.job_id or "", "-o", "ElapsedRaw,NNodes,State")
-    elapsed_s, nodes, state = measured.strip().split("|")
-    assert (nodes, state) == ("2", "COMPLETED")
-    with stack.client() as client:
-        record = client.record(run.id)
-    assert [entry.accelerator_seconds for entry in record.usage] == [int(elapsed_s) * 2]
-    assert record.telemetry and record.result == result
-
-
-def test_a_batch_script_killed_under_slurm_is_followed_by_an_attempt_that_goes_on_from_the_checkpoint(
+def test_the_demos_training_goes_on_after_its_batch_script_is_killed_and_is_charged_by_slurms_measure(
     stack: Stack, allocation: Allocation, spec: TrainSpec, slurm_site: SlurmSite
 ) -> None:
     run = stack.launch(spec, allocation)
@@ -80,14 +53,33 @@ def test_a_batch_script_killed_under_slurm_is_followed_by_an_attempt_that_goes_o
     script = next(p for p in stack.processes(str(run_dir.root), "slurm_script") if "bash" in p.cmdline()[0])
     os.kill(script.pid, signal.SIGKILL)
     run = stack.finish(run.id, within_s=240)
-    assert run.state is RunState.FINISHED, run.reason
-    assert [attempt.state for attempt in run.legs[0].attempts] == ["failed", "finished"]
-    entries = ledger_of(stack, run.id)
+    log = run_dir.attempt(len(run.legs[0].attempts)).log.read_text()
+    assert run.state is RunState.FINISHED, (run.reason, log)
+    assert [attempt.state for attempt in run.legs[0].attempts] == ["failed", "finished"], log
+
+    result = TrainResult.from_json(run_dir.result.read_bytes())
+    assert result.steps == STEPS
+    entries = [LedgerEntry.from_json(line) for line in run_dir.ledger.read_text().splitlines()]
     assert [e.first_sample for e in entries] == [sum(b.samples for b in entries[:n]) for n in range(len(entries))]
     assert sum(entry.samples for entry in entries) == STEPS * BATCH
+    assert {entry.attempt for entry in entries} == {1, 2}
+
+    with stack.client() as client:
+        record = client.record(run.id)
+    assert record.telemetry and record.result == result
+    charged = {entry.attempt_id: entry.accelerator_seconds for entry in record.usage}
+    assert len(charged) == len(record.usage), "one entry an attempt"
+    states = []
+    for attempt in run.legs[0].attempts:
+        measured = slurm_site.run(
+            "sacct", "-X", "-P", "-n", "-j", attempt.job_id or "", "-o", "ElapsedRaw,NNodes,State"
+        )
+        elapsed_s, nodes, state = measured.strip().split("|")
+        states.append(state)
+        assert nodes == "2" and charged[attempt.id] == int(elapsed_s) * 2, measured
+    assert states[0] != "COMPLETED" and states[1] == "COMPLETED"
+    # What the scheduler's seam reports of these jobs is the same measure.
     jobs = SlurmScheduler(slurm_site.machine, slurm_site.environment).observe(
         {f"hanse-{attempt.id}": attempt.job_id for attempt in run.legs[0].attempts}
     )
-    with stack.client() as client:
-        charged = sum(entry.accelerator_seconds for entry in client.record(run.id).usage)
-    assert charged == sum(report.accelerator_seconds for reports in jobs.values() for report in reports)
+    assert sum(charged.values()) == sum(job.accelerator_seconds for reports in jobs.values() for job in reports)

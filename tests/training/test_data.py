@@ -59,7 +59,7 @@ def test_a_second_attempt_and_another_run_do_no_work(tmp_path: Path, capfd: pyte
 
 
 def test_a_preparation_killed_half_way_leaves_nothing_that_could_be_taken_for_data(tmp_path: Path) -> None:
-    texts = write_texts(tmp_path / "texts", files=60, lines=3000)
+    texts = write_texts(tmp_path / "texts", files=20, lines=1500)
     run = make_run(tmp_path / "run", make_spec(texts))
     write_ticket(run, 1, make_job(run, tmp_path / "data").spec)
     launchers = Launchers(run, tmp_path / "data", "--prepare")

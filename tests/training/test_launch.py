@@ -11,6 +11,7 @@ from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
 from hanse.training import allocator, launch
 from hanse.training.job import Job
+from hanse.workloads.load import dump_spec
 from tests.training.hands import make_job, make_run, make_spec, variables, write_texts
 
 
@@ -91,3 +92,18 @@ def test_checkpoints_come_ten_a_run_or_as_often_as_the_spec_says(tmp_path: Path)
     plain = make_job(make_run(tmp_path / "plain", make_spec(texts, checkpoint={}, tokens=8 * 16 * 95)), tmp_path)
     assert (plain.steps, plain.checkpoint_every) == (95, 10)
     assert make_job(make_run(tmp_path / "own", make_spec(texts)), tmp_path).checkpoint_every == 4
+
+
+def test_a_model_the_trainer_cannot_build_is_refused_before_anything_is_prepared(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec(tmp_path / "texts", model={"preset": "mixtral-8x7b"}, tokenizer={"vocab": 300})
+    Path(given[jobenv.RUN_DIR], "train.yaml").write_text(dump_spec(spec))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    for command in (["--prepare"], []):
+        assert launch.main(command) == 2
+        said = "".join(capfd.readouterr())
+        assert said.count("FAILED") == 1
+        assert "not a decoder with experts; it can be planned, not launched" in said
+    assert not any((tmp_path / "data").glob("*"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from hanse.contracts.layout import Layout
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.telemetry import RankRow, StepSummary, TrainResult
 from hanse.training import ledger
+from hanse.training.data.prepare import prepare
 from tests.training.gang import Trained, together, with_layout
 from tests.training.hands import Launchers, make_job, make_run, make_spec, write_texts, write_ticket
 from tests.waiting import until
@@ -29,7 +32,7 @@ def prepared_run(tmp_path: Path, name: str, **changes: object) -> RunDir:
     texts = tmp_path / "texts"
     changes = {"tokens": STEPS * 8 * 16, "checkpoint": {"every_steps": 20}} | changes
     run = make_run(tmp_path / name, make_spec(texts if texts.exists() else write_texts(texts), **changes))
-    start(run, "--prepare").wait()
+    prepare(make_job(run, tmp_path / "data"))
     return run
 
 
@@ -50,24 +53,40 @@ def result_of(run: RunDir) -> TrainResult:
     return TrainResult.from_json(run.result.read_text())
 
 
-@pytest.mark.crash
-def test_a_rank_killed_mid_run_is_resumed_to_the_very_result_of_an_undisturbed_run(tmp_path: Path) -> None:
-    undisturbed = prepared_run(tmp_path, "undisturbed")
+class Survivor(NamedTuple):
+    """A run of two attempts over two nodes, in the first of which a rank was killed; beside it, an undisturbed one."""
+
+    run: RunDir
+    undisturbed: RunDir
+    exit_codes: tuple[list[int], list[int]]
+    first_said: str
+
+
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
+    place = tmp_path_factory.mktemp("survivor")
+    undisturbed = prepared_run(place, "undisturbed")
     two = Layout(nodes=2, dp=2, micro_batch=4)
-    together(2, Trained(with_layout(make_job(undisturbed, tmp_path / "data"), two)))
-    killed = prepared_run(tmp_path, "killed")
-    first = start(killed, nodes=2)
-    until(lambda: list(killed.checkpoints.glob("step-0000004?")), within_s=120, what="a checkpoint", every_s=0.005)
+    together(2, Trained(with_layout(make_job(undisturbed, place / "data"), two)))
+    run = prepared_run(place, "killed")
+    first = start(run, nodes=2)
+    until(lambda: list(run.checkpoints.glob("step-0000004?")), within_s=120, what="a checkpoint", every_s=0.005)
     (rank,) = ranks_of(first.processes[1].pid)
     rank.kill()
-    codes = first.wait(within_s=60)
-    assert all(codes), f"both nodes fail, neither hangs: {codes}"
-    # Which node holds rank 0 is torchrun's choice; the rank that was left says so on one line.
-    assert re.search(r"FAILED rank [01] on \S+: lost contact with another rank", first.text)
-    assert not killed.finished.exists()
+    ended = first.wait(within_s=60)
+    assert not run.finished.exists()
+    return Survivor(run, undisturbed, (ended, start(run, attempt=2, nodes=2).wait()), first.text)
 
-    assert start(killed, attempt=2, nodes=2).wait() == [0, 0]
-    assert killed.finished.exists()
+
+@pytest.mark.crash
+def test_a_rank_killed_mid_run_is_resumed_to_the_very_result_of_an_undisturbed_run(survivor: Survivor) -> None:
+    killed, undisturbed = survivor.run, survivor.undisturbed
+    ended, resumed = survivor.exit_codes
+    assert all(ended), f"both nodes fail, neither hangs: {ended}"
+    # Which node holds rank 0 is torchrun's choice; the rank that was left says so on one line.
+    assert re.search(r"FAILED rank [01] on \S+: lost contact with another rank", survivor.first_said)
+
+    assert resumed == [0, 0] and killed.finished.exists()
     assert result_of(killed).final_loss == result_of(undisturbed).final_loss
     assert result_of(killed).validation_loss == result_of(undisturbed).validation_loss
     assert result_of(killed).sample_text == result_of(undisturbed).sample_text
@@ -109,27 +128,33 @@ def test_a_run_asked_to_stop_writes_a_checkpoint_ends_with_0_and_goes_on_later(t
     assert f"resumed at step {summaries[-1].step} from" in again.text and len(list(run.checkpoints.iterdir())) == 2
 
 
-def test_a_finished_run_leaves_what_others_read_and_is_never_trained_again(tmp_path: Path) -> None:
-    run = prepared_run(tmp_path, "run", tokens=8 * 16 * 12)
-    assert start(run, nodes=2).wait() == [0, 0]
-    result = result_of(run)
-    assert (result.steps, result.tokens, result.vocab) == (12, 8 * 16 * 12, 300)
+def test_a_finished_run_leaves_what_others_read(survivor: Survivor) -> None:
+    run, result = survivor.run, result_of(survivor.run)
+    assert (result.steps, result.tokens, result.vocab) == (STEPS, STEPS * 8 * 16, 300)
     assert result.sample_text and result.validation_loss is not None and result.training_s > 0
-    rows = [RankRow.from_json(line) for line in run.attempt(1).rank_rows(1).read_text().splitlines()]
-    assert [each.step for each in rows] == list(range(1, 13)) and {each.rank for each in rows} == {1}
+    rows = [RankRow.from_json(line) for line in run.attempt(2).rank_rows(1).read_text().splitlines()]
+    assert [each.step for each in rows] == list(range(rows[0].step, STEPS + 1)) and {each.rank for each in rows} == {1}
     assert rows[0].memory_bytes > 1e7 and any(each.checkpoint_s for each in rows)
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (run.export / name).is_file()
     with safe_open(run.export / "model.safetensors", "pt") as file:
         assert sum(file.get_tensor(name).numel() for name in file.keys()) == result.parameters  # noqa: SIM118
     assert json.loads((run.export / "config.json").read_text())["num_hidden_layers"] == 2
-    again = start(run, attempt=2, nodes=2)
+
+
+def test_a_finished_run_is_never_trained_again_and_its_ending_alone_is_done_again(
+    survivor: Survivor, tmp_path: Path
+) -> None:
+    run = RunDir(shutil.copytree(survivor.run.root, tmp_path / "run"))
+    result = result_of(run)
+    again = start(run, attempt=3, nodes=2)
     assert again.wait() == [0, 0] and "nothing is left to do" in again.text
-    # Killed after the export and before FINISHED: the ending alone is done again.
+    # Killed after the export and before FINISHED:
     run.finished.unlink()
     run.result.unlink()
-    said = together(1, Trained(with_layout(make_job(run, tmp_path / "data"), Layout(micro_batch=8), attempt=3)))
-    assert "resumed at step 12" in said and "step 12/12" not in said
+    data = survivor.run.root.parent / "data"
+    said = together(1, Trained(with_layout(make_job(run, data), Layout(micro_batch=8), attempt=4)))
+    assert f"resumed at step {STEPS}" in said and f"step {STEPS}/{STEPS}" not in said
     redone = result_of(run)
     assert (redone.final_loss, redone.sample_text) == (result.final_loss, result.sample_text)
     assert redone.validation_loss == pytest.approx(result.validation_loss, rel=1e-6)

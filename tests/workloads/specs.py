@@ -16,7 +16,7 @@ from hanse.contracts.spec import (
     TrainSpec,
     WhereSpec,
 )
-from hanse.contracts.workload import ModelShape
+from hanse.contracts.workload import Experts, LatentAttention, Lora, ModelShape
 from hanse.workloads.presets import PRESETS
 
 WHOLE = """\
@@ -63,8 +63,56 @@ def shapes(draw: st.DrawFn) -> ModelShape:
     )  # fmt: skip
 
 
+@st.composite
+def experts(draw: st.DrawFn, layers: int) -> Experts:
+    count = draw(st.integers(1, 64))
+    return Experts(
+        count=count, active=draw(st.integers(1, count)), ffn=draw(st.integers(1, 2048)),
+        shared_ffn=draw(st.integers(0, 2048)), dense_layers=draw(st.integers(0, layers - 1)),
+    )  # fmt: skip
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> ModelShape:
+    """Decoders of which at least one block has experts."""
+    plain = draw(shapes())
+    found = draw(experts(plain.layers))
+    return plain.model_copy(update={"family": "decoder", "experts": found, "gated": draw(st.booleans())})
+
+
+@st.composite
+def transformers(draw: st.DrawFn) -> ModelShape:
+    """Any shape there is: decoders with experts and latent attention, encoders, vision transformers."""
+    family = draw(st.sampled_from(["llama", "decoder", "encoder", "vit"]))
+    plain = draw(shapes())
+    if family == "llama":
+        return plain
+    fields = plain.model_dump() | {
+        "family": family, "gated": draw(st.booleans()), "norm": draw(st.sampled_from(["rms", "layer"])),
+        "positions": draw(st.sampled_from(["rotary", "learned", "alibi", "none"])),
+        "biases": draw(st.sampled_from(["none", "qkv", "all"])), "qk_norm": draw(st.booleans()),
+        "layer_norms": draw(st.integers(0, 4)), "extra_parameters": draw(st.integers(0, 10**6)),
+        "window": draw(st.none() | st.integers(1, 4096)),
+    }  # fmt: skip
+    if fields["window"] is not None:
+        fields["full_attention_every"] = draw(st.none() | st.integers(1, 8))
+    if family == "vit":
+        fields["patch_elements"] = draw(st.integers(1, 1000))
+    if family == "decoder" and draw(st.booleans()):
+        fields["experts"] = draw(experts(fields["layers"]))
+        fields["mtp_layers"] = draw(st.integers(0, 2))
+    if family == "decoder" and draw(st.booleans()):
+        fields["biases"] = "none"
+        fields["latent"] = LatentAttention(
+            q_rank=draw(st.none() | st.integers(1, 512)), kv_rank=draw(st.integers(1, 512)),
+            nope_dim=draw(st.integers(1, 128)), rope_dim=draw(st.integers(1, 64)), v_dim=draw(st.integers(1, 128)),
+        )  # fmt: skip
+    return ModelShape.model_validate(fields)
+
+
 models = st.one_of(
-    st.builds(ModelSpec, shape=shapes()),
+    st.builds(ModelSpec, shape=transformers()),
+    st.builds(ModelSpec, preset=st.sampled_from(["llama-3-8b", "deepseek-v3", "vit-b-16"]), context=st.none() | counts),
     st.builds(ModelSpec, preset=st.sampled_from(sorted(PRESETS))),
     st.builds(ModelSpec, entry=st.just("json.tool:main"), vocab=st.integers(4096, 9999), context=counts),
 )
@@ -84,6 +132,14 @@ trainings = st.builds(
     precision=st.sampled_from(["fp32", "bf16", "fp8"]), seed=st.integers(0, 2**31),
     checkpoint=st.builds(CheckpointSpec, every_steps=st.none() | counts),
     layout=st.none() | st.builds(Layout, nodes=st.integers(1, 64), fsdp=st.integers(1, 64)), where=wheres,
+)  # fmt: skip
+known = models.filter(lambda model: model.entry is None)
+"""Models whose shape is known: what an adapter may be trained beside."""
+
+adapted = st.builds(
+    TrainSpec, name=names, model=known, training=st.just("lora"), batch=counts, tokens=counts, where=wheres,
+    data=st.lists(datasets, min_size=1, max_size=1).map(tuple), tokenizer=st.just(TokenizerSpec(vocab=300)),
+    lora=st.none() | st.builds(Lora, rank=st.integers(1, 512), targets=st.sampled_from(["attention", "all"])),
 )  # fmt: skip
 commands = st.builds(
     TrainSpec, name=names, purpose=texts, where=wheres,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 
 from hanse.contracts.errors import SpecError
 from hanse.contracts.spec import TrainSpec
+from hanse.workloads import huggingface
 from hanse.workloads.load import dump_spec, load_spec, parse_spec
-from tests.workloads.specs import WHOLE, commands, trainings
+from tests.workloads.configs import CONFIGS
+from tests.workloads.specs import WHOLE, adapted, commands, trainings
 
 
 def refused(folder: Path, text: str) -> SpecError:
@@ -95,6 +98,13 @@ def test_text_that_looks_like_a_number_stays_text_where_text_is_wanted(tmp_path:
         ("machines: [local]", "machines: [local", "wall_time_s", ("opened above is not closed", "Close the bracket")),
         ("name: stdlib-lm", "name stdlib-lm", "purpose", ("not valid YAML", "the line above it")),
         ("  max_gpu_hours: 1", "  max_gpu_hours: 0", "max_gpu", ("must be greater than 0, not 0",)),
+        ("layers: 4", "layers: 0", "layers", ("model.shape.layers: must be greater than 0, not 0",)),
+        ("hidden: 256", "hidden: 100M", "hidden", ("larger than any machine can train", "model.shape.hidden")),
+        ("layers: 4", "layers: 1B", "layers", ("a model of 726", "model.shape.layers")),
+        ("context: 256", "context: 256\n    experts: {count: 4, active: 5, ffn: 8}", "experts", ("active 5 is more",)),
+        ("context: 256", "context: 256\n    window: 8", "window", ("family: llama has no window",)),
+        ("batch: 32", "batch: 32\nlora: {rank: 4}", "lora", ("goes with training: lora, not with",)),
+        ("batch: 32", "batch: 32\ntraining: lra", "training", ("must be one of pretraining, finetuning, lora",)),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_key_and_line(
@@ -137,6 +147,45 @@ def test_an_unknown_preset_names_its_nearest_neighbour(tmp_path: Path) -> None:
     check(tmp_path, text, "preset", 'did you mean "llama-3-8b"?')
 
 
+def model_of(model: str) -> str:
+    text = f"name: a\nmodel: {model}\ndata: [{{name: s, source: python-stdlib, licence: x}}]\n"
+    return text + "batch: 8\ntokens: 1M\nwhere: {max_gpu_hours: 1}\n"
+
+
+def test_an_unknown_preset_is_told_some_known_ones_and_not_all(tmp_path: Path) -> None:
+    error = refused(tmp_path, model_of("{preset: qwen3-9b}"))
+    assert "qwen3-8b" in error.fix
+    assert len(error.fix) < 250
+
+
+def test_a_configuration_comes_back_as_the_shape_it_describes(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "config.json").write_text(json.dumps(CONFIGS["qwen3-30b-a3b"]))
+    spec = parse_spec(model_of("{config: models/config.json, context: 2048}"), folder=tmp_path)
+    assert spec.model is not None
+    assert spec.model.shape == huggingface.shape(CONFIGS["qwen3-30b-a3b"], context=2048)
+    assert parse_spec(dump_spec(spec), folder=tmp_path / "elsewhere") == spec
+    assert spec.tokenizer.vocab == 151936
+
+
+def test_a_configuration_that_is_missing_or_unknown_is_told_at_its_key(tmp_path: Path) -> None:
+    text = model_of("{config: config.json}")
+    check(tmp_path, text, "model", "model.config", "there is no such file")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba2"}))
+    check(tmp_path, text, "model", str(tmp_path / "config.json"), 'the model_type "mamba2" is not known')
+    (tmp_path / "config.json").write_text(json.dumps(CONFIGS["llama-3-8b"] | {"intermediate_size": 10**12}))
+    check(tmp_path, text, "model", "larger than any machine can train")
+
+
+def test_a_module_of_10_to_the_15_parameters_is_refused_at_its_key(tmp_path: Path) -> None:
+    text = model_of("{entry: 'json.tool:main', vocab: 300, context: 8, parameters: 1e15}")
+    check(tmp_path, text, "model", "model.parameters", "larger than any machine can train")
+
+
+def test_a_vision_transformer_needs_no_tokenizer_of_its_size(tmp_path: Path) -> None:
+    assert parse_spec(model_of("{preset: vit-b-16}"), folder=tmp_path).model is not None
+
+
 def test_an_entry_module_that_is_not_beside_the_file_is_missed(tmp_path: Path) -> None:
     text = "name: a\nmodel: {entry: 'mine:build', vocab: 5000, context: 64}\n"
     text += "data: [{name: s, source: python-stdlib, licence: x}]\nbatch: 8\ntokens: 1M\nwhere: {max_gpu_hours: 1}\n"
@@ -158,7 +207,7 @@ def test_a_spec_for_another_machine_need_not_find_its_files_here(tmp_path: Path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(spec=trainings | commands)
+@given(spec=trainings | commands | adapted)
 def test_what_is_written_is_read_back_the_same(tmp_path: Path, spec: TrainSpec) -> None:
     path = tmp_path / "train.yaml"
     path.write_text(dump_spec(spec), encoding="utf-8")

@@ -10,7 +10,6 @@ import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hanse.contracts.errors import SpecError
 from hanse.contracts.spec import CommandSpec, ModelSpec, TrainSpec, WhereSpec
@@ -22,7 +21,9 @@ from tests.workloads import specs
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_has_the_parameters_its_publisher_states(name: str) -> None:
-    assert shapes.parameters(PRESETS[name]) == pytest.approx(published()[name].parameters, rel=0.005)
+    shape = PRESETS[name].model_copy(update={"mtp_layers": 0})
+    tolerance = 0.005 if published()[name].confidence == "rounded" else 1e-9
+    assert shapes.parameters(shape) == pytest.approx(published()[name].parameters, rel=tolerance)
 
 
 def test_parameters_of_a_small_model_counted_by_hand() -> None:
@@ -38,25 +39,6 @@ def test_model_flops_agree_with_narayanan_2021_for_a_plain_transformer() -> None
     shape = ModelShape(layers=24, hidden=3072, heads=24, kv_heads=24, ffn=8192, vocab=51200, context=2048)
     by_the_paper = 72 * 24 * 3072**2 * (1 + 2048 / (12 * 3072) + 51200 / (12 * 24 * 3072))
     assert shapes.flops_per_token(shape) == pytest.approx(by_the_paper, rel=1e-9)
-
-
-def test_activations_without_recompute_are_of_korthikanti_s_size() -> None:
-    """34·s·b·h for a plain block in 16 bit, of which dropout masks are 3·s·b·h and its feed-forward 19·s·b·h."""
-    shape = ModelShape(layers=1, hidden=4096, heads=32, kv_heads=32, ffn=10923, vocab=32000, context=2048)
-    theirs = 34 * 2048 * 4096
-    assert 0.8 * theirs < shapes.activation_bytes(shape, 1, "none", precision="bf16") < 1.5 * theirs
-    assert shapes.activation_bytes(shape, 3, "full", precision="bf16") == 2 * 3 * 2048 * 4096
-
-
-@settings(max_examples=60, deadline=None)
-@given(shape=specs.shapes(), micro_batch=st.integers(1, 64))
-def test_more_recompute_keeps_less_and_more_sequences_keep_more(shape: ModelShape, micro_batch: int) -> None:
-    none, selective, full = (
-        shapes.activation_bytes(shape, micro_batch, mode, precision="bf16", scores_kept=True)
-        for mode in ("none", "selective", "full")
-    )
-    assert full < selective < none
-    assert shapes.activation_bytes(shape, micro_batch + 1, "none", precision="bf16", scores_kept=True) > none
 
 
 @settings(max_examples=60, deadline=None)

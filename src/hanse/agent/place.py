@@ -18,6 +18,7 @@ from hanse.contracts.agentapi import Assignment
 from hanse.contracts.errors import SiteError, TicketError
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.ticket import Ticket
+from hanse.files.durable import write_atomically
 from hanse.tickets.signing import verify
 from hanse.workloads.load import dump_spec
 
@@ -59,12 +60,12 @@ def prepare(assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str],
     attempt = run_dir.attempt(assignment.number)
     try:
         attempt.root.mkdir(parents=True, exist_ok=True)
-        write(run_dir.spec, dump_spec(assignment.spec))
-        write(run_dir.machine, assignment.machine.to_json())
+        write_atomically(run_dir.spec, dump_spec(assignment.spec))
+        write_atomically(run_dir.machine, assignment.machine.to_json())
         if assignment.plan is not None:
-            write(run_dir.plan, assignment.plan.to_json())
-        write(attempt.job, assignment.job.to_json())
-        write(attempt.ticket, assignment.ticket.to_json())
+            write_atomically(run_dir.plan, assignment.plan.to_json())
+        write_atomically(attempt.job, assignment.job.to_json())
+        write_atomically(attempt.ticket, assignment.ticket.to_json())
     except OSError as error:
         raise SiteError(
             f"the run's folder cannot be written: {error.strerror}", where=str(run_dir.root), fix="Make room there."
@@ -90,13 +91,3 @@ def unpack(archive: bytes, target: Path) -> None:
         raise SiteError(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def write(path: Path, text: str) -> None:
-    """Replace `path` by `text`, durably; a reader sees the old or the new."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

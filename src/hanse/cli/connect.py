@@ -15,6 +15,7 @@ from hanse.contracts.errors import UsageError
 
 if TYPE_CHECKING:
     from hanse.client.api import Client
+    from hanse.client.http import Connection
 
 
 class Endpoint(NamedTuple):
@@ -69,6 +70,14 @@ def endpoint() -> Endpoint:
 
     service = embedded.ensure()
     return Endpoint(service.url, service.token, "embedded")
+
+
+def connection() -> Connection:
+    """The service to use, for a question whose answer is no contract."""
+    from hanse.client.http import Connection
+
+    chosen = endpoint()
+    return Connection(chosen.url, chosen.token)
 
 
 def client() -> Client:

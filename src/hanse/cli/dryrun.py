@@ -77,7 +77,7 @@ def _print(
     import yaml
     from rich.text import Text
 
-    from hanse.cli import views
+    from hanse.cli import plan_views
     from hanse.cli.output import console, note, tell
 
     left_out = TRAINING_KEYS if spec.command is not None else set()
@@ -85,7 +85,7 @@ def _print(
     resolved = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
     tell(Text(f"# {spec_path} with its defaults", style="bold"), resolved)
     if plan is not None:
-        tell(Text("# The plan", style="bold"), views.plan(plan, machine), "")
+        tell(Text("# The plan", style="bold"), plan_views.overview(plan, machine), "")
     tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
     out = console()
     for is_reason, line in annotated(lines):

@@ -120,11 +120,11 @@ def agent_status(machine: str = LOCAL) -> Agent | None:
 
 def answers(service: Service, *, within_s: float = ANSWERS_WITHIN_S) -> bool:
     """Whether it takes its own token: it is up, and it is ours."""
-    from hanse.client.api import Client
+    from hanse.client.http import Connection
 
     try:
-        with Client(service.url, service.token, timeout_s=within_s) as client:
-            client.me()
+        with Connection(service.url, service.token, timeout_s=within_s) as connection:
+            connection.exchange("GET", "/api/v1/me")
     except HanseError:
         return False
     return True

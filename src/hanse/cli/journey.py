@@ -158,7 +158,9 @@ class Journey:
         if spec_path == EXAMPLE:
             self.story.say(f"({short(spec_path)} was laid into this folder; it is yours to change.)", "")
         plan = planning.plan_for(spec, spec_path, machine)
-        self.story.say(views.plan(plan, machine))
+        from hanse.cli import plan_views
+
+        self.story.say(plan_views.overview(plan, machine))
         return plan
 
     def train(self, client: Client, spec: TrainSpec, spec_path: Path, plan: Plan, allocation: Allocation) -> Run:
@@ -173,7 +175,7 @@ class Journey:
             run = follow(client, run, self.story.console, connect.client, indent=INDENT)
         except KeyboardInterrupt:
             typer.echo(
-                keeps_going(run) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
+                keeps_going(run.id) + f"\n  hanse report {run.id}            its report, once it has finished", err=True
             )
             raise typer.Exit(130) from None
         launching.require_finished(client, run)

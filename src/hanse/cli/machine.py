@@ -49,6 +49,8 @@ def keep_local(calibration: Calibration) -> Machine:
 def resolve(name: str) -> Machine:
     """The machine called `name`, or the only one whose id begins so; with a slash or a .yaml ending it is a file.
 
+    `factory-25000-gb200` and its like are made on the spot.
+
     Raises:
         UsageError: there is none; the known ones and the nearest are named.
     """
@@ -58,6 +60,8 @@ def resolve(name: str) -> Machine:
         return local()
     if "/" in name or name.endswith((".yaml", ".yml")):
         return catalogue.check(Path(name))
+    if name.startswith("factory-") or any(name == one.id for one in catalogue.announced()):
+        return catalogue.load(name)
     known = (LOCAL, *catalogue.ids())
     beginning = [one for one in known if one.startswith(name)]
     if name not in known and len(beginning) != 1:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import click
@@ -51,6 +50,8 @@ class LazyGroup(TyperGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in BY_NAME and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(args[0], BY_NAME, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"There is no verb {args[0]!r}.{hint}", ctx)

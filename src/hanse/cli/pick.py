@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from hanse.contracts.base import now
+from hanse.client.summary import RunSummary, run_summaries
 from hanse.contracts.errors import UsageError
 from hanse.contracts.units import format_gpu_hours
 
 if TYPE_CHECKING:
-    from hanse.client.api import Client
+    from hanse.client.http import Connection
     from hanse.contracts.programme import Allocation
-    from hanse.contracts.run import Run
 
 
-def latest_first(runs: Sequence[Run]) -> list[Run]:
-    return sorted(runs, key=lambda run: run.created_at, reverse=True)
+def latest_runs(connection: Connection) -> list[RunSummary]:
+    return sorted(run_summaries(connection), key=lambda run: run.created_at, reverse=True)
 
 
-def run(client: Client, name: str | None) -> Run:
+def run(connection: Connection, name: str | None) -> RunSummary:
     """The run meant by `name`: its id, its spec's name (the latest of them), or how its id begins; None is the latest.
 
     Raises:
         UsageError: none, or more than one.
     """
-    listed = latest_first(client.runs())
+    listed = latest_runs(connection)
     if not listed:
         raise UsageError("You have no runs yet.", fix="'hanse launch train.yaml' makes one; 'hanse demo' shows how.")
     if name is None:
@@ -63,7 +62,7 @@ def allocation(
     Raises:
         UsageError: none fits, several do, or `chosen` is not among the person's.
     """
-    today = today or now().date()
+    today = today or datetime.now(UTC).date()
     if chosen is not None:
         for one in allocations:
             if one.id == chosen:

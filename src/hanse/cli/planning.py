@@ -40,6 +40,12 @@ def count_parameters(spec_path: Path) -> int:
     return int(last[0])
 
 
+def check_budget(hours: float | None) -> None:
+    """Raises UsageError for a budget that nothing could keep to."""
+    if hours is not None and not 0 < hours < float("inf"):
+        raise UsageError(f"A budget of {hours:g} GPU-hours is none.", fix="Give --budget a number above 0.")
+
+
 def machine_for(spec: TrainSpec, spec_path: Path, name: str | None) -> Machine:
     """The machine called `name`, else the first the spec allows."""
     from hanse.cli.machine import resolve
@@ -53,9 +59,16 @@ def machine_for(spec: TrainSpec, spec_path: Path, name: str | None) -> Machine:
 
 
 def plan_for(
-    spec: TrainSpec, spec_path: Path, machine: Machine, *, nodes: int | None = None, partition: str | None = None
+    spec: TrainSpec,
+    spec_path: Path,
+    machine: Machine,
+    *,
+    nodes: int | None = None,
+    partition: str | None = None,
+    gpu_hours: float | None = None,
+    executable_only: bool = True,
 ) -> Plan:
-    """The plan of a training (not of a `command:`) within the spec's own limits.
+    """The plan of a training (not of a `command:`) within the spec's own limits, or within so many `gpu_hours`.
 
     Raises:
         UsageError: a `command:` has nothing to be planned.
@@ -78,6 +91,7 @@ def plan_for(
         )
         counted = count_parameters(spec_path)
     where = spec.where
+    hours = gpu_hours if gpu_hours is not None else where.max_gpu_hours
 
     def within(attempts: int) -> Plan:
         return make(
@@ -87,7 +101,8 @@ def plan_for(
             partition=partition or where.partition,
             layout=spec.layout,
             max_wall_time_s=where.wall_time_s * attempts,
-            max_accelerator_seconds=max(1, round(where.max_gpu_hours * SECONDS_PER_HOUR)),
+            max_accelerator_seconds=max(1, round(hours * SECONDS_PER_HOUR)),
+            executable_only=executable_only,
         )
 
     try:

@@ -55,9 +55,8 @@ VERBS: tuple[Verb, ...] = (
         (
             Example("hanse plan train.yaml", "on the first machine train.yaml allows"),
             Example("hanse plan train.yaml --machine leonardo --nodes 8", "on another machine, at a size of yours"),
-            Example(
-                "hanse plan train.yaml --candidates", "with the layouts that came next, and those that did not fit"
-            ),
+            Example("hanse plan train.yaml --details --html plan.html", "all of it, and as a page with plots"),
+            Example("hanse plan train.yaml --whole-space --export megatron", "the layout for another trainer"),
             Example("hanse plan train.yaml --json > plan.json", "the plan as a file"),
         ),
     ),

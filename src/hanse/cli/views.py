@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,20 +12,15 @@ from rich.text import Text
 
 from hanse.contracts.units import (
     NBSP,
-    format_bytes,
-    format_count,
     format_gpu_hours,
-    format_percent,
-    format_seconds,
     significant,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hanse.client.summary import RunSummary
     from hanse.contracts.decision import Decision
-    from hanse.contracts.machine import Machine
-    from hanse.contracts.plan import Interval, Plan
     from hanse.contracts.programme import Allocation, Application
     from hanse.contracts.run import Run
 
@@ -82,61 +76,9 @@ def sentences(lines: Iterable[str], indent: int = 2) -> RenderableType:
     return Padding(grid, (0, 0, 0, indent))
 
 
-def interval(value: Interval, unit: str = "s") -> str:
-    """'0.69 s (80 %: 0.55 s to 0.83 s)'."""
-    shown = format_seconds if unit == "s" else lambda figure: f"{format_count(figure)}{NBSP}{unit}"
-    return f"{shown(value.expected)} (80{NBSP}% likely {shown(value.low)} to {shown(value.high)})"
-
-
 def when(moment: datetime | None) -> str:
     """'22 Nov, 17:04' in the reader's own time zone."""
     return f"{moment.astimezone():%-d %b, %H:%M}" if moment else "–"
-
-
-def plan(made: Plan, machine: Machine) -> RenderableType:
-    """The plan's answer, its figures, and why."""
-    from hanse.planning.explain import sentences as explain
-
-    work = made.workload
-    size = f"{format_count(work.parameters)} parameters, {format_count(work.total_tokens)} tokens"
-    title = Text.assemble((work.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
-    rows: list[tuple[str, RenderableType]] = [
-        ("Model", f"{size} in {made.steps:,} {'step' if made.steps == 1 else 'steps'}"),
-        ("Step time", interval(made.step_time.total_s)),
-        ("Throughput", interval(made.tokens_per_s, "tokens/s")),
-        ("Memory", f"{format_bytes(made.memory.total)} of {format_bytes(made.memory.limit)} on the fullest rank"),
-        ("Wall time", interval(made.wall_time_s)),
-        ("Cost", f"about {format_gpu_hours(made.accelerator_seconds)}"),
-        ("Efficiency", f"{format_percent(made.mfu)} MFU"),
-    ]
-    why = explain(made)
-    parts: list[RenderableType] = [title, pairs(rows), "", Text("Why", style="bold"), sentences(why)]
-    if made.estimates:
-        parts += ["", Text("Estimates this rests on", style="bold"), sentences(made.estimates)]
-    return Group(*parts)
-
-
-def plan_line(made: Plan) -> RenderableType:
-    """The plan in one sentence."""
-    return (
-        f"{made.layout.describe()}: {made.steps:,} steps of about {format_seconds(made.step_time.total_s.expected)}, "
-        f"in all about {format_seconds(made.wall_time_s.expected)} and {format_gpu_hours(made.accelerator_seconds)}."
-    )
-
-
-def candidates(made: Plan) -> RenderableType:
-    """The layouts that were weighed, best first."""
-    shown = table("Layout", "Step time", "Tokens/s", "Memory", "", right=("Step time", "Tokens/s", "Memory"))
-    for one in made.considered:
-        shown.add_row(
-            one.layout.describe(),
-            format_seconds(one.step_time_s),
-            format_count(one.tokens_per_s),
-            format_bytes(one.memory_bytes),
-            one.note or ("" if one.fits else "does not fit"),
-        )
-    head = Text(f"{made.searched:,} layouts were weighed; the best, and the nearest that did not fit:")
-    return Group(head, Padding(shown, (0, 0, 0, 2)))
 
 
 def decision(made: Decision) -> RenderableType:
@@ -154,16 +96,15 @@ def decision(made: Decision) -> RenderableType:
     return Padding(grid, (0, 0, 0, 2))
 
 
-def runs(listed: Sequence[Run]) -> Table:
+def runs(listed: Sequence[RunSummary]) -> Table:
     """An id and a state are never cut: the one is typed, the other looked for."""
     names = ("Run", "Name", "State", "Steps", "GPU-hours", "Machine", "Launched")
     shown = table(*names, right=("Steps", "GPU-hours"), whole=("Run", "State", "Launched"))
     shown.padding = (0, 1, 0, 0)
     for run in listed:
         steps = f"{run.step:,}/{run.steps:,}" if run.steps else "–"
-        machines = ", ".join(leg.machine for leg in run.legs)
         used = format_gpu_hours(run.used_accelerator_seconds).partition(NBSP)[0]
-        shown.add_row(run.id, run.name, state(run.state), steps, used, machines, when(run.created_at))
+        shown.add_row(run.id, run.name, state(run.state), steps, used, ", ".join(run.machines), when(run.created_at))
     return shown
 
 
@@ -219,61 +160,3 @@ def application(shown: Application) -> RenderableType:
     form = shown.form
     rows.append(("Asked for", f"{form.gpu_hours:,}{NBSP}GPU-hours on {form.machine} for {form.duration_months} months"))
     return Group(Text(f"{form.title} ({shown.id})", style="bold"), pairs(rows))
-
-
-def machines(listed: Sequence[Machine]) -> Table:
-    shown = table(
-        "Id", "Nodes", "Per node", "Accelerator", "Site", "Status", right=("Nodes", "Per node"), whole=("Id",)
-    )
-    for one in listed:
-        shown.add_row(
-            one.id,
-            f"{one.nodes:,}" if one.nodes else "–",
-            str(one.accelerators_per_node),
-            one.accelerator.name,
-            f"{one.site}, {one.country}" if one.country else one.site,
-            one.status,
-        )
-    return shown
-
-
-def machine(shown: Machine) -> RenderableType:
-    device = shown.accelerator
-    peaks = ", ".join(f"{significant(rate / 1e12)}{NBSP}TFLOP/s {name}" for name, rate in device.peak_flops.items())
-    rows: list[tuple[str, RenderableType]] = [
-        ("Site", f"{shown.site}{f', {shown.country}' if shown.country else ''} ({shown.status})"),
-        (
-            "Nodes",
-            f"{f'{shown.nodes:,}' if shown.nodes else 'unknown'} with {shown.accelerators_per_node} accelerators each",
-        ),
-        ("Accelerator", f"{device.name}, {format_bytes(device.memory_bytes)}, {peaks}"),
-        ("Memory", f"{format_bytes(device.memory_bytes_per_s)}/s"),
-    ]
-    for name, link in (("In the node", shown.in_node), ("Between nodes", shown.between_nodes)):
-        if link:
-            rows.append((name, f"{link.name}, {format_bytes(link.bytes_per_s)}/s, {format_seconds(link.latency_s)}"))
-    if shown.partitions:
-        names = [part.name + (f" ({part.qos})" if part.qos else "") for part in shown.partitions]
-        rows.append(("Partitions", ", ".join(dict.fromkeys(names))))
-    rows.append(("Scheduler", shown.scheduler.kind))
-    if shown.billing:
-        unit = re.sub(r"hour\b", "hours", shown.billing.unit, count=1)
-        rows.append(("Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour"))
-    if shown.calibration:
-        fastest = max(shown.calibration.matmul.y)
-        rows.append(
-            ("Measured", f"{when(shown.calibration.measured_at)}: {significant(fastest / 1e9)}{NBSP}GFLOP/s a rank")
-        )
-    parts: list[RenderableType] = [Text(f"{shown.name} ({shown.id})", style="bold"), pairs(rows)]
-    if shown.unknown:
-        parts += ["", Text("Not known", style="bold"), sentences(shown.unknown)]
-    if shown.notes:
-        parts += ["", Text("Notes", style="bold"), sentences(shown.notes)]
-    if shown.sources:
-        parts += ["", Text("Sources", style="bold")]
-        parts.append(
-            sentences(
-                f"{s.part}{f': {s.url}' if s.url else ''} ({s.confidence}, read {s.read_on})" for s in shown.sources
-            )
-        )
-    return Group(*parts)

@@ -258,11 +258,11 @@ def _follow_in_lines(watcher: Watcher, console: Console, indent: int) -> None:
         time.sleep(POLL_S)
 
 
-def keeps_going(run: Run) -> str:
+def keeps_going(run_id: str) -> str:
     """What Ctrl-C leaves behind, and how to come back to it."""
     return (
-        f"\n{run.id} goes on without you.\n"
-        f"  hanse status {run.id} --watch    look at it again\n"
-        f"  hanse logs {run.id} -f           what its job writes\n"
-        f"  hanse cancel {run.id}            stop it"
+        f"\n{run_id} goes on without you.\n"
+        f"  hanse status {run_id} --watch    look at it again\n"
+        f"  hanse logs {run_id} -f           what its job writes\n"
+        f"  hanse cancel {run_id}            stop it"
     )

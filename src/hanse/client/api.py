@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterator
-from typing import Any, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hanse.client.answers import (
     AgentStatus,
@@ -24,7 +22,8 @@ from hanse.client.answers import (
     NewToken,
     Page,
 )
-from hanse.client.http import Connection, parsed
+from hanse.client.http import NOT_MODIFIED, Connection, parsed
+from hanse.client.transport import Answer, Unreachable
 from hanse.contracts.base import Contract
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.event import Event
@@ -35,6 +34,9 @@ from hanse.contracts.record import RunRecord
 from hanse.contracts.run import CodeBundle, Run
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import StepSummary
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T", bound=Contract)
 
@@ -108,8 +110,8 @@ class Client(Connection):
 
     def runs(self, limit: int = 50) -> tuple[Run, ...]:
         """The latest runs, newest first."""
-        response = self.exchange("GET", "/api/v1/runs", params={"limit": min(limit, 100)})
-        return parsed(Page[Run], response).items
+        answer = self.exchange("GET", "/api/v1/runs", params={"limit": min(limit, 100)})
+        return parsed(Page[Run], answer).items
 
     def run(self, id: str) -> Run:
         return self._get(Run, f"runs/{id}")
@@ -119,8 +121,8 @@ class Client(Connection):
 
     def telemetry(self, run: str, after_step: int = 0) -> tuple[StepSummary, ...]:
         """Steps after `after_step` in order, at most a thousand: go on from the last one."""
-        response = self.exchange("GET", f"/api/v1/runs/{run}/telemetry", params={"after_step": after_step})
-        return parsed(Page[StepSummary], response).items
+        answer = self.exchange("GET", f"/api/v1/runs/{run}/telemetry", params={"after_step": after_step})
+        return parsed(Page[StepSummary], answer).items
 
     def log(self, run: str, offset: int = 0) -> LogText:
         return parsed(LogText, self.exchange("GET", f"/api/v1/runs/{run}/log", params={"offset": offset}))
@@ -141,14 +143,14 @@ class Client(Connection):
 
     def _get(self, kind: type[T], path: str) -> T:
         etag, before = self._seen.get(path, ("", None))
-        response = self.exchange("GET", f"/api/v1/{path}", headers={"If-None-Match": etag} if etag else None)
-        if response.status_code == 304:
+        answer = self.exchange("GET", f"/api/v1/{path}", headers={"If-None-Match": etag} if etag else None)
+        if answer.status == NOT_MODIFIED:
             assert isinstance(before, kind)
             return before
-        answer = parsed(kind, response)
-        if "ETag" in response.headers:
-            self._seen[path] = (response.headers["ETag"], answer)
-        return answer
+        found = parsed(kind, answer)
+        if "etag" in answer.headers:
+            self._seen[path] = (answer.headers["etag"], found)
+        return found
 
     def _post(self, kind: type[T], path: str, body: Contract | None) -> T:
         return parsed(kind, self.exchange("POST", f"/api/v1/{path}", body=body))
@@ -159,18 +161,18 @@ class Client(Connection):
     def _walk(self, kind: type[T], path: str) -> Iterator[T]:
         offset = 0
         while True:
-            response = self.exchange("GET", f"/api/v1/{path}", params={"limit": 100, "offset": offset})
-            page = parsed(Page[kind], response)  # type: ignore[valid-type]
+            answer = self.exchange("GET", f"/api/v1/{path}", params={"limit": 100, "offset": offset})
+            page = parsed(Page[kind], answer)  # type: ignore[valid-type]
             yield from page.items
             offset += len(page.items)
             if not page.items or offset >= page.count:
                 return
 
-    def _twice(self, method: str, path: str, *, body: Contract, headers: dict[str, str]) -> httpx.Response:
+    def _twice(self, method: str, path: str, *, body: Contract, headers: dict[str, str]) -> Answer:
         """Ask again once where the answer was lost; only for requests that carry an idempotency key."""
         try:
             return self.exchange(method, path, body=body, headers=headers)
         except ServiceError as error:
-            if not isinstance(error.__cause__, httpx.TransportError):
+            if not isinstance(error.__cause__, Unreachable):
                 raise
             return self.exchange(method, path, body=body, headers=headers)

@@ -1,24 +1,29 @@
 """One HTTP exchange with the service, and its failures as errors of the one tree.
 
 404 and 422 are the user's to mend (UsageError), 403 is a refusal with reasons (PolicyError), 409 a Conflict; everything
-else, and every broken connection, is a ServiceError.
+else, and every broken connection, is a ServiceError. Contracts are imported where one is read: some answers need none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import httpx
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlencode
 
 from hanse import __version__
-from hanse.client.answers import Problem
-from hanse.contracts.base import Contract
+from hanse.client.transport import Answer, Unreachable, transport_for
 from hanse.contracts.errors import Conflict, HanseError, PolicyError, ServiceError, UsageError
 
-T = TypeVar("T", bound=Contract)
+if TYPE_CHECKING:
+    import httpx
 
+    from hanse.client.answers import Problem
+    from hanse.contracts.base import Contract
+
+T = TypeVar("T", bound="Contract")
+
+NOT_MODIFIED = 304
 _BY_STATUS: dict[int, type[HanseError]] = {
     404: UsageError,
     409: Conflict,
@@ -28,18 +33,14 @@ _BY_STATUS: dict[int, type[HanseError]] = {
 
 
 class Connection:
-    """A connection pool to one service with one token. Closing it is optional for short-lived commands."""
+    """One service, spoken to with one token. Closing it is optional for short-lived commands."""
 
     def __init__(
         self, url: str, token: str, *, transport: httpx.BaseTransport | None = None, timeout_s: float = 30.0
     ) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}", "User-Agent": f"hanse/{__version__}"},
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
-            transport=transport or _transport(self.url),
-        )
+        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": f"hanse/{__version__}"}
+        self._transport = transport_for(self.url, timeout_s, transport)
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
     def exchange(
         self,
@@ -59,64 +60,71 @@ class Connection:
         *,
         body: Contract | None = None,
         content: bytes | None = None,
-        params: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> httpx.Response:
+        params: Mapping[str, int | str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """The answer to one request; 304 counts as one.
 
         Raises:
             UsageError, PolicyError, Conflict, ServiceError: as the module says.
         """
-        send = dict(headers or {})
+        send = {**self._headers, **(headers or {})}
         if body is not None:
             content = body.model_dump_json().encode()
             send["Content-Type"] = "application/json"
+        target = f"{path}?{urlencode(params)}" if params else path
         try:
-            response = self._http.request(method, path, content=content, params=params, headers=send)
-        except httpx.HTTPError as error:
+            answer = self._transport.send(method, target, send, content)
+        except Unreachable as error:
             raise ServiceError(
-                f"the service does not answer ({type(error).__name__}: {error})",
+                f"the service does not answer ({error})",
                 where=self.url,
                 fix="check the address in HANSE_URL and that the service runs: hanse serve",
             ) from error
-        if response.status_code == 304 or response.is_success:
-            return response
-        raise self._error(response)
-
-    def _error(self, response: httpx.Response) -> HanseError:
-        try:
-            problem = Problem.model_validate_json(response.content)
-        except ValidationError:
-            problem = Problem(what=f"the service answered {response.status_code} {response.reason_phrase}")
-        where = f"{response.request.method} {response.request.url}"
-        if response.status_code == 403:
-            return PolicyError(
-                problem.what,
-                where=problem.where,
-                fix=problem.fix,
-                history=problem.history,
-                findings=problem.findings,
-            )
-        kind = _BY_STATUS.get(response.status_code, ServiceError)
-        return kind(problem.what, where=problem.where or where, fix=problem.fix, history=problem.history)
+        if answer.status == NOT_MODIFIED or 200 <= answer.status < 300:
+            return answer
+        raise _error(answer)
 
 
-def _transport(url: str) -> httpx.BaseTransport | None:
-    """None lets httpx use the proxies of the environment; a service on this machine is never reached through one."""
-    address = httpx.URL(url)
-    if address.host in {"127.0.0.1", "::1", "localhost"}:
-        # Without TLS there is nothing to verify, and reading all certificates costs more than the request.
-        return httpx.HTTPTransport(retries=2, verify=address.scheme != "http")
-    return None
+def _error(answer: Answer) -> HanseError:
+    problem = _problem(answer)
+    if answer.status == 403:
+        return PolicyError(
+            problem.what,
+            where=problem.where,
+            fix=problem.fix,
+            history=problem.history,
+            findings=problem.findings,
+        )
+    kind = _BY_STATUS.get(answer.status, ServiceError)
+    return kind(problem.what, where=problem.where or answer.asked, fix=problem.fix, history=problem.history)
 
 
-def parsed(kind: type[T], response: httpx.Response) -> T:
-    """The answer's body as a contract; a service that speaks otherwise is named as such."""
+def _problem(answer: Answer) -> Problem:
+    from pydantic import ValidationError
+
+    from hanse.client.answers import Problem
+
     try:
-        return kind.model_validate_json(response.content)
+        return Problem.model_validate_json(answer.content)
+    except ValidationError:
+        return Problem(what=f"the service answered {answer.status} {answer.reason}")
+
+
+def parsed(kind: type[T], answer: Answer) -> T:
+    """The answer's body as a contract; a service that speaks otherwise is named as such."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate_json(answer.content)
     except ValidationError as error:
-        raise ServiceError(
-            f"the answer is not a {kind.__name__}: {error.error_count()} fields do not fit",
-            where=f"{response.request.method} {response.request.url}",
-            fix=f"this is hanse {__version__}; install the version the service runs",
-        ) from error
+        raise misfit(kind, answer, f"{error.error_count()} fields do not fit") from error
+
+
+def misfit(kind: type[Any], answer: Answer, why: str) -> ServiceError:
+    """The answer is of another form than this version reads."""
+    return ServiceError(
+        f"the answer is not a {kind.__name__}: {why}",
+        where=answer.asked,
+        fix=f"this is hanse {__version__}; install the version the service runs",
+    )

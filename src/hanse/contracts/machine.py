@@ -83,6 +83,22 @@ class Curve(Contract):
     y_unit: str
 
 
+class Collectives(Contract):
+    """What communication reaches: algorithm bandwidth in bytes/s (message bytes / time) by message bytes.
+
+    A message is the whole tensor: reduced, gathered, scattered, or what one rank sends to all others together.
+    """
+
+    ranks: Positive
+    """How many took part in one of them."""
+    all_reduce: Curve | None = None
+    all_gather: Curve | None = None
+    reduce_scatter: Curve | None = None
+    all_to_all: Curve | None = None
+    p2p: Curve | None = None
+    """One direction between two ranks, all pairs at once."""
+
+
 class Calibration(Contract):
     """What `training/calibrate.py` measured on a machine, with as many ranks busy as a node holds."""
 
@@ -95,6 +111,15 @@ class Calibration(Contract):
     all_reduce: Curve | None = None
     """Algorithm bandwidth in bytes/s (message bytes / time) between the ranks by message bytes."""
     all_gather: Curve | None = None
+    reduce_scatter: Curve | None = None
+    all_to_all: Curve | None = None
+    p2p: Curve | None = None
+    """These five as in `Collectives`, among the ranks of one node."""
+    nodes: Positive = 1
+    between_nodes: Collectives | None = None
+    """Among ranks of equal place on the nodes, all places at once: a rank's share of the node's cards."""
+    products: dict[Literal["bf16", "fp8"], Curve] = Field(default_factory=dict)
+    """Like `matmul`, in the precisions an accelerator trains in."""
     launch_overhead_s: Seconds = 0.0
     """Host time per small kernel."""
     block_scale: float = Field(default=1.0, gt=0)

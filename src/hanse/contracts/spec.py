@@ -8,35 +8,42 @@ from pydantic import Field, StringConstraints, model_validator
 
 from hanse.contracts.base import Contract, Fraction, Identifier, Positive
 from hanse.contracts.layout import Layout
-from hanse.contracts.workload import ModelShape, Precision
+from hanse.contracts.workload import Lora, ModelShape, Precision, Training
 
 EntryPoint = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
 class ModelSpec(Contract):
-    """A known family with its dimensions, or a preset, or the user's own module: exactly one of them.
+    """A preset, a transformer's dimensions, a Hugging Face config.json, or the user's own module: exactly one of them.
 
+    Hanse's trainer builds shapes of `family: llama` and modules of the user's; everything else can be planned.
     `entry` names `package.module:function`, found beside train.yaml; it is called with `vocab` and `context` as
     keywords and returns a torch.nn.Module that maps token ids (batch, context) to logits (batch, context, vocab).
     """
 
     preset: Identifier | None = None
     shape: ModelShape | None = None
+    config: str | None = Field(default=None, min_length=1)
+    """A Hugging Face config.json, relative to train.yaml. Reading the file turns it into `shape`."""
     entry: EntryPoint | None = None
     vocab: Positive | None = None
     """With `entry`: number of tokens the module knows."""
     context: Positive | None = None
-    """With `entry`: sequence length in tokens."""
+    """Sequence length in tokens. With `entry` always; with `preset` and `config` to train on other ones than stated."""
     parameters: Positive | None = None
     """With `entry`: parameter count, for the plan; measured when left out."""
 
     @model_validator(mode="after")
     def _one_of(self) -> ModelSpec:
-        given = [name for name in ("preset", "shape", "entry") if getattr(self, name) is not None]
+        given = [name for name in ("preset", "shape", "config", "entry") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "give exactly one of preset, shape, entry" + (f", not {' and '.join(given)}" if given else "")
+                "give exactly one of preset, shape, config, entry" + (f", not {' and '.join(given)}" if given else "")
             )
+        if self.shape is not None and self.context is not None:
+            raise ValueError("context stands in shape; drop the one beside it")
+        if self.entry is None and (only := [name for name in ("vocab", "parameters") if getattr(self, name)]):
+            raise ValueError(f"{' and '.join(only)} belongs to entry only; {given[0]} says it already")
         if self.entry and not (self.vocab and self.context):
             raise ValueError("entry needs vocab and context beside it")
         return self
@@ -126,6 +133,9 @@ class TrainSpec(Contract):
     purpose: str = ""
     """One sentence on what the model is for; the gate reads it."""
     model: ModelSpec | None = None
+    training: Training = "pretraining"
+    lora: Lora | None = None
+    """With `training: lora`; None: adapters of rank 16 on every product."""
     data: tuple[DatasetSpec, ...] = ()
     tokenizer: TokenizerSpec = TokenizerSpec()
     batch: Positive | None = None
@@ -141,6 +151,14 @@ class TrainSpec(Contract):
     """Only to overrule the planner."""
     command: CommandSpec | None = None
     where: WhereSpec
+
+    @model_validator(mode="after")
+    def _adapters(self) -> TrainSpec:
+        if self.lora is not None and self.training != "lora":
+            raise ValueError(f"lora goes with training: lora, not with training: {self.training}")
+        if self.training == "lora" and self.model is not None and self.model.entry is not None:
+            raise ValueError("training: lora needs a known shape; give model.preset, model.shape or model.config")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> TrainSpec:

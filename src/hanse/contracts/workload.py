@@ -82,6 +82,10 @@ class ModelShape(Contract):
     """Further blocks that predict tokens beyond the next one in training (DeepSeek-V3)."""
     patch_elements: Positive | None = None
     """Of a `vit`: numbers in one patch (channels × height × width)."""
+    layer_norms: Count = 2
+    """Norms of one block beside those of queries and keys; 1 where attention and feed-forward share one, 4 in Gemma."""
+    extra_parameters: Count = 0
+    """Of small parts that no other field describes: a norm after the embedding, token types, attention sinks."""
 
     @model_validator(mode="after")
     def _divisible(self) -> ModelShape:
@@ -95,6 +99,8 @@ class ModelShape(Contract):
             raise ValueError(f"dense_layers {self.experts.dense_layers} is more than layers {self.layers}")
         if self.full_attention_every is not None and self.window is None:
             raise ValueError("full_attention_every needs window beside it")
+        if self.latent is not None and self.biases != "none":
+            raise ValueError("latent attention is known without biases only; drop biases or latent")
         if (self.family == "vit") != (self.patch_elements is not None):
             raise ValueError("family: vit needs patch_elements, and only vit has them")
         return self
@@ -105,7 +111,7 @@ class ModelShape(Contract):
             return self
         plain = {
             "head_size": None, "gated": True, "norm": "rms", "biases": "none", "positions": "rotary", "qk_norm": False,
-            "window": None, "latent": None, "experts": None, "mtp_layers": 0,
+            "window": None, "latent": None, "experts": None, "mtp_layers": 0, "layer_norms": 2, "extra_parameters": 0,
         }  # fmt: skip
         other = [name for name, value in plain.items() if getattr(self, name) != value]
         if other:

@@ -1,1 +1,1 @@
-"""Files people write by hand, read so that every complaint names its key and its line."""
+"""Files: those people write by hand, read so that every complaint names key and line; and writing others durably."""

@@ -27,6 +27,28 @@ _NOISE: Final = frozenset({
 })  # fmt: skip
 """Makers and kinds of memory: they tell no two rows apart."""
 _NEAR: Final = 4
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "peak": ("peak_flops",),
+    "fp4 peak": ("peak_flops",),
+    "fp8 peak": ("peak_flops",),
+    "memory": ("memory_bytes", "memory_bytes_per_s"),
+    "power": ("watts",),
+    "best product": ("best_matmul",),
+    "best products": ("best_matmul",),
+    "links": ("in_node.bytes_per_s",),
+    "pod": ("accelerators_per_node", "domain_nodes"),
+    "network": ("between_nodes.bytes_per_s",),
+    "latencies": ("in_node.latency_s", "between_nodes.latency_s"),
+    "main memory": ("host_memory_bytes", "host_bytes_per_s"),
+    "host link": ("host_bytes_per_s",),
+    "node power": ("node_watts",),
+    "usual node": ("accelerators_per_node", "between_nodes.bytes_per_s", "host_memory_bytes"),
+    "node": (
+        "accelerators_per_node", "domain_nodes", "in_node.latency_s", "between_nodes", "host_memory_bytes",
+        "host_bytes_per_s", "node_watts",
+    ),
+}  # fmt: skip
+"""The words of the table's sources, and the values each stands for."""
 
 
 class UsualNode(Contract):
@@ -43,12 +65,13 @@ class UsualNode(Contract):
 
 
 class Entry(Contract):
-    """One accelerator of the table. `sources` says for each group of values which page it was read from."""
+    """One accelerator of the table. Both maps of sources say for a group of values which page it was read from."""
 
     aliases: tuple[str, ...] = ()
     accelerator: Accelerator
     node: UsualNode
     sources: dict[str, str]
+    node_sources: dict[str, str]
 
 
 class _Page(Contract):
@@ -77,13 +100,24 @@ def usual_node(name: str) -> UsualNode:
     return _table().accelerators[key(name)].node
 
 
-def sources(name: str, prefix: str = "accelerator: ") -> tuple[Source, ...]:
-    """Where its values were read, each part with `prefix`."""
-    table = _table()
-    return tuple(
-        Source(part=f"{prefix}{part}", **table.pages[page].model_dump())
-        for part, page in table.accelerators[key(name)].sources.items()
-    )
+def sources(name: str) -> tuple[Source, ...]:
+    """Where the accelerator's values were read, for a machine that names it."""
+    return _sources("accelerator.", _table().accelerators[key(name)].sources)
+
+
+def node_sources(name: str) -> tuple[Source, ...]:
+    """Where the usual node's values were read; of two that name one value the particular one comes first."""
+    return _sources("", _table().accelerators[key(name)].node_sources)
+
+
+def _sources(prefix: str, groups: Mapping[str, str]) -> tuple[Source, ...]:
+    pages, found = _table().pages, []
+    for group, page in groups.items():
+        words, bracket, remark = group.partition(" (")
+        keys = [f"{prefix}{one}" for word in re.split(r", | and ", words) for one in _GROUPS[word]]
+        part = ", ".join(dict.fromkeys(keys)) + bracket + remark
+        found.append(Source(part=part, **pages[page].model_dump()))
+    return tuple(found)
 
 
 def key(name: str) -> str:

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final
 
 from hanse.contracts.layout import Layout
 from hanse.contracts.plan import Candidate, Interval, Plan, StepPart
 from hanse.contracts.units import format_bytes, format_count, format_gpu_hours, format_percent, format_seconds
 
-_NAMES: Final[dict[StepPart, str]] = {
+NAMES: Final[dict[StepPart, str]] = {
     "matmul": "matrix products",
     "attention": "attention",
     "memory-bound": "moving data through memory",
-    "communication": "waiting for communication",
-    "head": "the output head and its loss",
-    "tensor-parallel": "tensor parallelism's messages",
-    "context-parallel": "context parallelism's messages",
-    "expert-parallel": "sending tokens to experts",
-    "pipeline": "sending between pipeline stages",
-    "sharding": "gathering sharded weights",
-    "data-parallel": "reducing gradients",
-    "imbalance": "waiting for the slowest stage or rank",
-    "bubble": "pipeline stages waiting for one another",
-    "optimiser": "the optimiser",
-    "launch": "starting small operations",
+    "head": "embedding, head and loss",
     "recompute": "computing activations again",
+    "launch": "starting small operations",
+    "tensor-parallel": "splitting matrices (tp)",
+    "context-parallel": "splitting the sequence (cp)",
+    "expert-parallel": "sending tokens to experts (ep)",
+    "pipeline": "sending between stages (pp)",
+    "sharding": "gathering sharded parameters",
+    "data-parallel": "adding up gradients",
+    "communication": "waiting for communication",
+    "bubble": "waiting in the pipeline",
+    "imbalance": "waiting for the slowest stage",
+    "optimiser": "the optimiser",
 }
+"""Every part of a step as a noun, all communication being what is not hidden behind computation."""
 _FASTER: Final[dict[StepPart, str]] = {
     "matmul": "That is the work itself: only more or faster accelerators, or a lower precision, would shorten it.",
     "attention": "A shorter context would shorten it; layouts hardly differ in it.",
     "memory-bound": "A smaller vocabulary, or fused kernels, would shorten it; more ranks share it.",
+    "head": "A smaller vocabulary would shorten it; more ranks share it.",
+    "recompute": "More memory a rank, by more nodes or more sharding, would save it.",
+    "launch": "The pieces are small for this accelerator: a larger batch or fewer ranks would use it better.",
+    "tensor-parallel": "A lower tp, or a faster network in the node, would shorten it.",
+    "context-parallel": "A lower cp, or a shorter context, would shorten it.",
+    "expert-parallel": "A lower ep, or a faster network between nodes, would shorten it.",
+    "pipeline": "Larger micro-batches or fewer stages would make it smaller.",
+    "sharding": "A larger micro-batch, or sharding within fewer nodes, would hide more of it.",
+    "data-parallel": "A larger batch or fewer nodes would make it a smaller share.",
     "communication": "A larger batch, fewer nodes or a faster network would make it a smaller share.",
-    "head": "A smaller vocabulary would shorten it; tensor parallelism splits it.",
-    "tensor-parallel": "Fewer ranks to a split, within a node, would make it a smaller share.",
-    "context-parallel": "Fewer ranks to a sequence would make it a smaller share.",
-    "expert-parallel": "Experts spread over fewer nodes would make it a smaller share.",
-    "pipeline": "Larger micro-batches or fewer stages would make it a smaller share.",
-    "sharding": "Sharding within a node, or larger micro-batches, would hide more of it.",
-    "data-parallel": "A larger batch or a faster network would make it a smaller share.",
     "imbalance": "Stages of other sizes would shorten it.",
     "bubble": "More micro-batches in a step or fewer pipeline stages would make it smaller.",
     "optimiser": "A larger batch would spread it over more tokens; sharding (fsdp) divides it.",
-    "launch": "The pieces are small for this accelerator: a larger batch or fewer ranks would use it better.",
-    "recompute": "More memory a rank, by more nodes or more sharding, would save it.",
+}
+_SHARED: Final = {
+    1: "the optimiser's state is",
+    2: "gradients and optimiser state are",
+    3: "parameters, gradients and optimiser state are",
 }
 _NOTABLE: Final = 0.1
 
@@ -66,12 +73,19 @@ def _layout(layout: Layout) -> str:
     data_ranks = layout.dp * layout.fsdp
     parts = []
     if layout.tp > 1:
-        parts.append(f"matrices are split over {layout.tp} ranks of a node (tp)")
+        parts.append(f"matrices are split over {layout.tp} ranks (tp)")
     if layout.pp > 1:
-        parts.append(f"layers are split into {layout.pp} stages (pp)")
+        parts.append(f"layers are split into {layout.pp * layout.chunks} stages on {layout.pp} ranks (pp)")
+    if layout.cp > 1:
+        parts.append(f"each sequence is split over {layout.cp} ranks (cp)")
+    if layout.ep > 1:
+        parts.append(f"experts are spread over {layout.ep} ranks (ep)")
     if layout.fsdp > 1:
         copies = f", in {layout.dp} copies" if layout.dp > 1 else ""
-        parts.append(f"parameters, gradients and optimiser state are split over {layout.fsdp} ranks (fsdp{copies})")
+        what = _SHARED[layout.zero]
+        parts.append(
+            f"{what} split over {layout.fsdp} ranks ({'fsdp' if layout.zero == 3 else f'zero-{layout.zero}'}{copies})"
+        )
     elif layout.dp > 1:
         parts.append(f"each of {layout.dp} ranks holds the whole model and they average gradients once a step (dp)")
     elif not parts:
@@ -83,9 +97,31 @@ def _layout(layout: Layout) -> str:
         f"{each} works on {sequences} at once{times}" if ranks > 1 else f"it works on {sequences} at once{times}"
     )
     if layout.recompute != "none":
-        parts.append("activations are computed again going back rather than kept")
+        kept = "attention's activations" if layout.recompute == "selective" else "activations"
+        parts.append(f"{kept} are computed again going back rather than kept")
+    if layout.offload:
+        parts.append("the optimiser's state lies in the node's main memory")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def briefly(plan: Plan) -> tuple[str, ...]:
+    """Why that many nodes, where that was a choice, and what would shorten a step."""
+    said = takewhile(lambda each: each != _time(plan), sentences(plan))
+    return (*(each for each in said if each != _layout(plan.layout)), _advice(plan))
+
+
+def difference(chosen: Layout, other: Layout) -> str:
+    """What `other` has that `chosen` has not: 'tp 8, micro-batch 2'; as many nodes go without saying."""
+    words = {"micro_batch": "micro-batch", "accumulate": "accumulate", "sequence_parallel": "sequence parallel"}
+    found = []
+    for name in type(chosen).model_fields:
+        value = getattr(other, name)
+        if value == getattr(chosen, name) or (name == "zero" and other.fsdp == 1) or name == "stages":
+            continue
+        word = "yes" if value is True else "no" if value is False else value
+        found.append(f"{value} nodes" if name == "nodes" else f"{words.get(name, name)} {word}")
+    return ", ".join(found) or "the same layout"
 
 
 def _time(plan: Plan) -> str:
@@ -99,17 +135,27 @@ def _range(interval: Interval) -> str:
     return f"{format_seconds(interval.expected)} (four times in five between {low} and {high})"
 
 
-def _limit(plan: Plan) -> str:
-    total = sum(plan.step_time.parts.values())
+def _notable(plan: Plan) -> list[tuple[StepPart, float]]:
+    """Parts and their shares of a step, the largest first, down to what matters."""
+    total = sum(plan.step_time.parts.values()) or 1.0
     ranked = sorted(plan.step_time.parts.items(), key=lambda part: -part[1])
-    notable = [(name, seconds / total) for name, seconds in ranked if seconds / total >= _NOTABLE] or [
+    return [(name, seconds / total) for name, seconds in ranked if seconds / total >= _NOTABLE] or [
         (ranked[0][0], ranked[0][1] / total)
     ]
-    spent = ", ".join(f"{format_percent(share)} {_NAMES[name]}" for name, share in notable)
+
+
+def _limit(plan: Plan) -> str:
+    spent = ", ".join(f"{format_percent(share)} {NAMES[name]}" for name, share in _notable(plan))
+    return f"Of a step, {spent}. {_advice(plan).split('. ', 1)[1]}"
+
+
+def _advice(plan: Plan) -> str:
+    notable = [name for name, _ in _notable(plan)]
+    first = notable[0]
     # The work itself is seldom worth advice; what stands beside it is.
-    advised = next((name for name, _ in notable if name != "matmul"), notable[0][0])
-    about = f" As for {_NAMES[advised]}: {_lower(_FASTER[advised])}" if advised != notable[0][0] else ""
-    return f"Of a step, {spent}. {_FASTER[notable[0][0]]}{about}"
+    advised = next((name for name in notable if name != "matmul"), first)
+    about = f" As for {NAMES[advised]}: {_lower(_FASTER[advised])}" if advised != first else ""
+    return f"Most of a step is {NAMES[first]}. {_FASTER[first]}{about}"
 
 
 def _lower(text: str) -> str:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from hanse.contracts.base import now
-from hanse.contracts.errors import PlanError
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine, Partition
 from hanse.contracts.plan import Interval, Plan, StepTime
 from hanse.contracts.units import format_count
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
-from hanse.planning import explain, search, space
+from hanse.planning import bounds, clock, explain, interval, search, space, uneven
+from hanse.planning.levers import levers
 from hanse.planning.memory import footprint
-from hanse.planning.search import Choice, Limits
+from hanse.planning.refuse import Asked
+from hanse.planning.search import Choice, Limits, Objective
 from hanse.planning.steptime import step_times
-from hanse.planning.supported import refusal
+from hanse.planning.supported import model_refusal, refusal
 from hanse.workloads.shapes import stand_in
-
-_MOST_NODES_OF_A_REFERENCE: Final = 1024
-_STARTUP_S: Final = {"local": 15.0, "slurm": 60.0, "firecrest": 60.0}
-"""Starting processes, importing torch, the rendezvous, the first batch; the queue is not in it."""
-_FORMULAS: Final = (0.85, 1.35)
-"""80 % interval of measured over predicted where rates are published and not measured."""
-_CALIBRATED_SPREAD: Final = 0.12
-"""Relative half-width of what the formulas themselves add to a calibration's spread."""
 
 
 def make(
@@ -39,48 +30,61 @@ def make(
     layout: Layout | None = None,
     max_wall_time_s: float | None = None,
     max_accelerator_seconds: float | None = None,
+    finish_by_s: float | None = None,
+    objective: Objective | None = None,
     executable_only: bool = True,
+    wanted: Mapping[str, int] | None = None,
+    with_levers: bool = False,
+    others: Sequence[Machine] = (),
 ) -> Plan:
     """The best layout within the limits, or the given `layout` weighed. Raises PlanError if nothing keeps to them.
 
-    `nodes=None` lets the planner choose: under a wall time the fewest nodes that keep it, else the cheapest number.
+    `nodes=None` lets the planner choose: by the objective; without one the fewest that keep `max_wall_time_s` (or the
+    given layout's), else the cheapest. `finish_by_s` counts from the run's start. `wanted` holds columns of
+    `space.Layouts` to one value. `with_levers`: also what would change the plan, on `others` too.
     """
-    _check_precision(workload, machine)
-    queue = _partition(machine, partition, nodes or (layout.nodes if layout else None))
-    limits = Limits(
-        wall_time_s=max_wall_time_s,
-        accelerator_seconds=max_accelerator_seconds,
-        startup_s=_STARTUP_S[machine.scheduler.kind],
+    limits = Limits(wall_time_s=max_wall_time_s, finish_by_s=finish_by_s, accelerator_seconds=max_accelerator_seconds)
+    bounds.check(
+        workload,
+        nodes=nodes,
+        above_zero={
+            "the wall time": max_wall_time_s,
+            "the time to finish by": finish_by_s,
+            "the cap on accelerator-seconds": max_accelerator_seconds,
+        },
     )
+    bounds.check_precision(workload, machine)
+    count = nodes if nodes is not None else layout.nodes if layout else None
+    queue = bounds.partition(machine, partition, count)
     shape = workload.shape or stand_in(workload.parameters, workload.vocab, workload.context)
+    rules = search.rules(workload, machine, executable_only=executable_only, wanted=wanted)
+    most = bounds.most_nodes(machine, queue)
+    counts = [count] if count is not None else space.node_counts(most, workload.global_batch, rules.ranks_per_node)
+    asked = Asked(
+        workload=workload, shape=shape, machine=machine, rules=rules, nodes=tuple(counts),
+        most_nodes=bounds.widest(machine, partition),
+    )  # fmt: skip
     if layout is not None:
-        _check_layout(workload, machine, layout, nodes, executable_only=executable_only)
-        layouts = space.of([layout])
+        bounds.check_layout(workload, shape, machine, layout, nodes, executable_only=executable_only)
+        choice = search.given(asked, space.of([layout]), limits)
     else:
-        counts = [nodes] if nodes else space.node_counts(_most_nodes(machine, queue))
-        layouts = space.enumerate_layouts(
-            counts, machine.accelerators_per_node, workload.global_batch, shape, executable_only=executable_only
-        )
-        if not len(layouts):
-            raise _indivisible(workload, machine, nodes)
-    weighed = search.weigh(workload, shape, machine, layouts, limits)
-    choice = search.choose(workload, machine, weighed, limits)
-    return _plan(workload, shape, machine, queue, choice, limits)
+        choice = search.find(asked, limits, objective)
+    plan = _plan(asked, queue, choice, layout)
+    if not with_levers:
+        return plan
+    changed = levers(workload, shape, machine, plan.layout, others=others, executable_only=executable_only)
+    return plan.model_copy(update={"levers": changed})
 
 
-def _plan(
-    workload: Workload, shape: ModelShape, machine: Machine, queue: Partition | None, choice: Choice, limits: Limits
-) -> Plan:
-    weighed, position = choice.weighed, choice.position
-    chosen = weighed.layouts.take(np.array([position]))
-    layout = chosen.at(0)
+def _plan(asked: Asked, queue: Partition | None, choice: Choice, given: Layout | None) -> Plan:
+    workload, shape, machine = asked.workload, asked.shape, asked.machine
+    chosen = choice.layouts
+    layout = given or uneven.laid_out(shape, chosen.at(0))
     times = step_times(workload, shape, machine, chosen)
     total_s = float(times.total[0])
-    low, high = _interval(machine)
-    step_s = Interval(low=total_s * low, expected=total_s, high=total_s * high)
+    step_s = interval.around(total_s, machine)
+    wall_s = clock.wall_time(workload, machine, layout.nodes, step_s)
     tokens = workload.tokens_per_step
-    peak = machine.accelerator.peak_flops[workload.precision] * layout.world_size
-    steps = workload.steps
     plan = Plan(
         workload=workload,
         machine=machine.id,
@@ -89,18 +93,14 @@ def _plan(
         step_time=StepTime(parts={name: float(part[0]) for name, part in times.parts.items()}, total_s=step_s),
         memory=footprint(workload, shape, machine, chosen).at(0),
         tokens_per_s=Interval(low=tokens / step_s.high, expected=tokens / total_s, high=tokens / step_s.low),
-        mfu=min(1.0, workload.flops_per_token * tokens / total_s / peak),
-        steps=steps,
-        wall_time_s=Interval(
-            low=steps * step_s.low + limits.startup_s,
-            expected=steps * total_s + limits.startup_s,
-            high=steps * step_s.high + limits.startup_s,
-        ),
-        accelerator_seconds=round((steps * total_s + limits.startup_s) * layout.world_size),
+        mfu=interval.mfu(workload, machine, total_s, layout.world_size),
+        steps=workload.steps,
+        wall_time_s=wall_s,
+        accelerator_seconds=round(wall_s.expected * layout.world_size),
         why=(),
-        estimates=_estimates(workload, shape, machine, layout, limits),
+        estimates=_estimates(workload, shape, machine, layout),
         considered=choice.considered,
-        searched=len(weighed.layouts),
+        searched=choice.weighed.weighed,
         machine_digest=machine.digest(),
         made_at=now(),
     )
@@ -122,16 +122,7 @@ def _charged(machine: Machine, layout: Layout, wall_s: float) -> str:
     return f"{format_count(amount)} in its own unit, {billing.unit}"
 
 
-def _interval(machine: Machine) -> tuple[float, float]:
-    if machine.calibration is None:
-        return _FORMULAS
-    half = min(0.6, float(np.hypot(machine.calibration.spread, _CALIBRATED_SPREAD)))
-    return 1 - half, 1 + half
-
-
-def _estimates(
-    workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, limits: Limits
-) -> tuple[str, ...]:
+def _estimates(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout) -> tuple[str, ...]:
     """What this plan rests on that nobody measured or published."""
     found = []
     for source in machine.sources:
@@ -147,81 +138,7 @@ def _estimates(
             f"The module's shape is not known: planned as a transformer of {shape.layers} layers of {shape.hidden} "
             "with about as many parameters."
         )
-    found.append(f"Start-up of {limits.startup_s:.0f} s a job: an estimate; waiting in the queue is not counted.")
-    if (because := refusal(layout)) is not None:
-        found.append(because)
+    startup_s = clock.STARTUP_S[machine.scheduler.kind]
+    found.append(f"Start-up of {startup_s:.0f} s a job: an estimate; waiting in the queue is not counted.")
+    found += [because for because in (refusal(layout), model_refusal(shape)) if because is not None]
     return tuple(found)
-
-
-def _check_precision(workload: Workload, machine: Machine) -> None:
-    known = machine.accelerator.peak_flops
-    if workload.precision not in known:
-        raise PlanError(
-            f"{machine.accelerator.name} has no {workload.precision} rate",
-            where=f"{workload.name} on {machine.id}",
-            fix=f"Set precision: {' or '.join(known)}.",
-        )
-
-
-def _partition(machine: Machine, name: str | None, nodes: int | None) -> Partition | None:
-    """The named partition, or the first that takes that many nodes."""
-    if not machine.partitions:
-        if name is not None:
-            raise PlanError(f'{machine.id} has no partition "{name}"', where=machine.id)
-        return None
-    named = [each for each in machine.partitions if name is None or each.name == name]
-    if not named:
-        known = ", ".join(dict.fromkeys(each.name for each in machine.partitions))
-        raise PlanError(f'{machine.id} has no partition "{name}"', where=machine.id, fix=f"Known: {known}.")
-    wide_enough = [each for each in named if nodes is None or nodes <= _most_nodes(machine, each)]
-    if not wide_enough:
-        most = max(_most_nodes(machine, each) for each in named)
-        raise PlanError(
-            f"{nodes} nodes are more than {named[0].name if name else machine.id} gives one job",
-            where=machine.id,
-            fix=f"Ask for {most} at most.",
-        )
-    return wide_enough[0]
-
-
-def _most_nodes(machine: Machine, queue: Partition | None) -> int:
-    bounds = [machine.nodes, queue.nodes if queue else None, queue.max_nodes if queue else None]
-    return min((each for each in bounds if each is not None), default=_MOST_NODES_OF_A_REFERENCE)
-
-
-def _check_layout(
-    workload: Workload, machine: Machine, layout: Layout, nodes: int | None, *, executable_only: bool
-) -> None:
-    where = f"layout {layout.describe()}"
-    if layout.cp > 1 or layout.ep > 1:
-        raise PlanError("the planner does not know context and expert parallelism yet", where=where)
-    if executable_only and (because := refusal(layout)) is not None:
-        raise PlanError(because, where=where)
-    if nodes is not None and layout.nodes != nodes:
-        raise PlanError(f"the layout has {layout.nodes} nodes and where.nodes asks for {nodes}", where=where)
-    ranks = machine.accelerators(layout.nodes)
-    if layout.world_size != ranks:
-        raise PlanError(
-            f"its degrees make {layout.world_size} ranks and {layout.nodes} nodes of {machine.id} hold {ranks}",
-            where=where,
-            fix=f"Make dp × fsdp × tp × pp equal {ranks}, or change nodes.",
-        )
-    if layout.global_batch != workload.global_batch:
-        raise PlanError(
-            f"it works through {layout.global_batch} sequences a step and batch is {workload.global_batch}",
-            where=where,
-            fix="Make dp × fsdp × micro_batch × accumulate equal batch.",
-        )
-
-
-def _indivisible(workload: Workload, machine: Machine, nodes: int | None) -> PlanError:
-    ranks = machine.accelerators(nodes or 1)
-    batch = workload.global_batch
-    below, above = batch // ranks * ranks, -(-batch // ranks) * ranks
-    multiples = " or ".join(str(each) for each in (below, above) if each)
-    held = f"{nodes} node{'s' if nodes != 1 else ''}" if nodes else "a node"
-    return PlanError(
-        f"a batch of {batch} sequences cannot be shared evenly by the {ranks} ranks of {held}",
-        where=f"{workload.name} on {machine.id}",
-        fix=f"Set batch: {multiples}.",
-    )

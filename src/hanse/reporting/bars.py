@@ -28,13 +28,15 @@ class Bar:
         return sum(max(0.0, value) for _, value in self.parts)
 
 
-def stacked_bars(finding: str, bars: tuple[Bar, ...], axis: Axis) -> Html:
-    """All bars on one scale from zero, at both sizes."""
-    longest = max([bar.high or 0.0 for bar in bars] + [bar.total for bar in bars])
-    return join([_stacked(finding, bars, axis, longest, size.class_, size.width) for size in SIZES])
+def stacked_bars(finding: str, bars: tuple[Bar, ...], axis: Axis, limit: tuple[float, str] | None = None) -> Html:
+    """All bars on one scale from zero, at both sizes; `limit` is a line across them, with its name."""
+    return join([_stacked(finding, bars, axis, limit, size.class_, size.width) for size in SIZES])
 
 
-def _stacked(finding: str, bars: tuple[Bar, ...], axis: Axis, longest: float, class_: str, width: int) -> Html:
+def _stacked(
+    finding: str, bars: tuple[Bar, ...], axis: Axis, limit: tuple[float, str] | None, class_: str, width: int
+) -> Html:
+    longest = max([bar.high or 0.0 for bar in bars] + [bar.total for bar in bars] + [limit[0] if limit else 0.0])
     values = ticks(0.0, longest, 5 if width > 400 else 3)
     labels, word = written(values)
     to_x = Scale(values[0], values[-1], 1.0, width - 16.0)
@@ -53,10 +55,19 @@ def _stacked(finding: str, bars: tuple[Bar, ...], axis: Axis, longest: float, cl
         rows,
         h("line", class_="axis", x1=1, x2=width - 16, y1=floor, y2=floor),
         marks,
+        _limit(limit, to_x, floor) if limit else None,
         class_=f"chart chart--half {class_}",
         viewBox=f"0 0 {width} {floor + 26}",
         role="img",
         aria_label=finding,
+    )
+
+
+def _limit(limit: tuple[float, str], to_x: Scale, floor: int) -> Html:
+    x = to_x(limit[0])
+    return join(
+        h("line", class_="limit", x1=x, x2=x, y1=_FIRST - 6, y2=floor),
+        h("text", limit[1], class_="strong", x=x, y=12, text_anchor="end"),
     )
 
 
@@ -84,14 +95,17 @@ def _whisker(bar: Bar, to_x: Scale, y: int) -> Html | None:
     if bar.low is None or bar.high is None:
         return None
     low, high = to_x(bar.low), to_x(bar.high)
-    label = f"{significant(bar.low)} to {significant(bar.high)}, eight times in ten"
-    width = 6.2 * len(label)
-    if low - 8 > width:
-        x, below, anchor = low - 8, 4, "end"
-    elif high + 8 + width < to_x.end:
-        x, below, anchor = high + 8, 4, "start"
-    else:
-        x, below, anchor = to_x.end, 17, "end"
+    figures = f"{significant(bar.low)} to {significant(bar.high)}"
+    label, x, below, anchor = figures, to_x.end, 17, "end"
+    # In a narrow drawing the figures alone have room; what they are stands in the text.
+    for shorter in (f"{figures}, eight times in ten", figures):
+        width = 6.2 * len(shorter)
+        if low - 8 > width:
+            label, x, below, anchor = shorter, low - 8, 4, "end"
+            break
+        if high + 8 + width < to_x.end:
+            label, x, below, anchor = shorter, high + 8, 4, "start"
+            break
     return join(
         h("path", class_="whisker", d=f"M{low:.1f} {y - 4}v8M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 4}v8"),
         h("text", label, x=x, y=y + below, text_anchor=anchor),

@@ -61,11 +61,20 @@ _COMPUTE_PARTS: dict[StepPart, str] = {
     "matmul": "Matrix products",
     "attention": "Attention",
     "memory-bound": "Element-wise work",
+    "head": "Head and loss",
     "recompute": "Recomputation",
     "communication": "Communication not hidden",
+    "tensor-parallel": "Tensor-parallel exchange",
+    "context-parallel": "Context-parallel exchange",
+    "expert-parallel": "Expert-parallel exchange",
+    "pipeline": "Sending between stages",
+    "sharding": "Gathering shards",
+    "data-parallel": "Reducing gradients",
     "bubble": "Pipeline bubble",
+    "imbalance": "Waiting for the slowest stage",
     "launch": "Kernel launches",
 }
+"""All parts but the optimiser's: together what the trainer's clock sees as forward and backward."""
 
 
 def attempts(run: Run) -> tuple[Attempt, ...]:

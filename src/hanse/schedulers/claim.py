@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from hanse.contracts.job import JobSpec
 from hanse.contracts.rundir import AttemptDir, RunDir
-from hanse.schedulers.files import write_atomically, write_new
+from hanse.files.durable import write_atomically
+from hanse.schedulers.files import write_new
 
 
 def claim(attempt: AttemptDir, job_id: str) -> bool:

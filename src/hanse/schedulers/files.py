@@ -1,4 +1,4 @@
-"""Files other processes rely on: written whole or not at all, and kept through a power cut; locks the kernel lets go.
+"""Files made once, and locks the kernel lets go.
 
 A lock is `flock` on an open file: it belongs to the open description, so it may be handed to a child process, and it
 ends with the last process that holds it, however that one died.
@@ -12,14 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
-def sync_folder(folder: Path) -> None:
-    """Make new and renamed entries of `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+from hanse.files.durable import sync_folder
 
 
 def write_new(path: Path, text: str) -> None:
@@ -30,17 +23,6 @@ def write_new(path: Path, text: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    sync_folder(path.parent)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`; a reader sees the old text or the new, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
     sync_folder(path.parent)
 
 

@@ -20,9 +20,10 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport, JobSpec
 from hanse.contracts.rundir import RunDir
+from hanse.files.durable import sync_folder, write_atomically
 from hanse.schedulers import processes
 from hanse.schedulers.environment import inherited, python_path
-from hanse.schedulers.files import holding, is_locked, sync_folder, try_lock, write_atomically
+from hanse.schedulers.files import holding, is_locked, try_lock
 from hanse.schedulers.spool import Devices, JobFolder, Order, Spool
 
 _DETACH: Final = (

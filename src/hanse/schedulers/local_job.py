@@ -24,10 +24,11 @@ from hanse.contracts import jobenv
 from hanse.contracts.base import now
 from hanse.contracts.job import JobReport, JobState, Step
 from hanse.contracts.rundir import RunDir
+from hanse.files.durable import write_atomically
 from hanse.schedulers import processes
 from hanse.schedulers.claim import claim, is_command, mark_finished
 from hanse.schedulers.environment import inherited, job_variables, python_path, stop_signal_at_s, working_folder
-from hanse.schedulers.files import try_lock, write_atomically
+from hanse.schedulers.files import try_lock
 from hanse.schedulers.local import node_name, queued
 from hanse.schedulers.node import prepare
 from hanse.schedulers.spool import JobFolder, Order, Spool

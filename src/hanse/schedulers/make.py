@@ -15,10 +15,11 @@ from hanse.schedulers.slurm import SlurmScheduler
 def make(machine: Machine, spool: Path, environment: Mapping[str, str] | None = None) -> Scheduler:
     """`spool` is where the local scheduler keeps its jobs; `environment` goes to Slurm's commands."""
     kind = machine.scheduler.kind
+    devices = machine.accelerator.kind
+    if devices == "tpu" or devices == "hpu":
+        raise SiteError(f"Hanse plans for {devices} accelerators but starts no jobs on them", where=machine.id)
     if kind == "local":
-        return LocalScheduler(
-            spool, machine.nodes or 1, machine.accelerators_per_node, devices=machine.accelerator.kind
-        )
+        return LocalScheduler(spool, machine.nodes or 1, machine.accelerators_per_node, devices=devices)
     if kind == "slurm":
         return SlurmScheduler(machine, environment)
     raise SiteError(

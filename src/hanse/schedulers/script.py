@@ -297,7 +297,7 @@ def _container(job: JobSpec, machine: Machine, run_dir: RunDir, data_dir: str) -
     """`singularity exec` is there under Singularity and Apptainer alike. The image brings its own hanse."""
     if job.image is None:
         return []
-    devices = {"cuda": ["--nv"], "rocm": ["--rocm"], "cpu": []}[machine.accelerator.kind]
+    devices = {"cuda": ["--nv"], "rocm": ["--rocm"]}.get(machine.accelerator.kind, [])
     binds = ",".join(filter(None, (str(run_dir.root), data_dir)))
     return ["singularity", "exec", *devices, "--bind", binds, job.image]
 

@@ -17,8 +17,8 @@ from hanse.contracts.errors import SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
+from hanse.files.durable import write_atomically
 from hanse.schedulers.environment import inherited
-from hanse.schedulers.files import write_atomically
 from hanse.schedulers.script import render
 from hanse.schedulers.slurm_text import (
     SACCT_FIELDS,

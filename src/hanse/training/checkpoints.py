@@ -24,9 +24,9 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from hanse.contracts.base import Contract, Positive, Sha256
 from hanse.contracts.errors import TrainingError
 from hanse.contracts.units import format_bytes, format_seconds
+from hanse.files.durable import move_folder, write_atomically
 from hanse.training import ledger
 from hanse.training.data.samples import Samples
-from hanse.training.durable import move_folder, write_atomically
 from hanse.training.job import Job
 from hanse.training.parallelize import Parallel
 from hanse.training.position import Position

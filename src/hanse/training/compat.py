@@ -58,10 +58,16 @@ def autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager[A
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def all_gather(received: Tensor, sent: Tensor) -> None:
+def all_gather(received: Tensor, sent: Tensor, group: Any = None) -> None:
     """Every rank's `sent`, one after another; renamed in 2.13."""
     gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-    gather(received, sent)
+    gather(received, sent, group=group)
+
+
+def reduce_scatter(received: Tensor, sent: Tensor, group: Any = None) -> None:
+    """This rank's part of the sum of all ranks' `sent`; renamed in 2.13."""
+    scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+    scatter(received, sent, group=group)
 
 
 def total_norm(parameters: list[nn.Parameter]) -> Tensor:

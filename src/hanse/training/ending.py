@@ -16,11 +16,11 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from hanse.contracts.base import now
 from hanse.contracts.telemetry import TrainResult
+from hanse.files.durable import write_atomically
 from hanse.training import compat
 from hanse.training.data.manifest import TOKENIZER
 from hanse.training.data.samples import Ids, Samples
 from hanse.training.data.sources import STDLIB
-from hanse.training.durable import write_atomically
 from hanse.training.export import write_export
 from hanse.training.job import Job
 from hanse.training.loop import cross_entropy

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hanse.contracts.workload import ModelShape
+from hanse.files.durable import move_folder, sync_folder
 from hanse.training.data.manifest import TOKENIZER, Manifest
-from hanse.training.durable import move_folder, sync_folder
 from hanse.training.job import Job
 from hanse.training.model import NORM_EPSILON, ROTARY_BASE
 

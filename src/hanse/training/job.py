@@ -64,11 +64,9 @@ class Job:
     @property
     def shape(self) -> ModelShape | None:
         """None for a module of the user's."""
-        if self.model.preset is not None:
-            from hanse.workloads.presets import PRESETS
+        from hanse.workloads.shapes import model_shape
 
-            return PRESETS[self.model.preset]
-        return self.model.shape
+        return model_shape(self.spec)
 
     @property
     def context(self) -> int:

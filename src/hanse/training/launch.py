@@ -44,12 +44,21 @@ def main(argv: Sequence[str]) -> int:
         if job.run.finished.exists():
             say("this run is finished; nothing is left to do")
             return 0
+        _refuse(job)
         if "--prepare" in argv:
             return _prepare(job, no_ticket="--no-ticket" in argv)
         return _train(job, [each for each in argv if each != "--prepare"])
     except HanseError as error:
         say(f"FAILED on {socket.gethostname()}: {' — '.join(str(error).splitlines())}")
         return error.exit_code
+
+
+def _refuse(job: Job) -> None:
+    """Before data are prepared or torch is loaded: is this a training of ours at all?"""
+    from hanse.workloads.supported import refusal
+
+    if (because := refusal(job.spec)) is not None:
+        raise UsageError(because, where=str(job.run.spec))
 
 
 def _prepare(job: Job, *, no_ticket: bool) -> int:

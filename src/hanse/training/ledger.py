@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from hanse.contracts.telemetry import LedgerEntry
+from hanse.files.durable import write_atomically
 from hanse.training.data.samples import Samples
-from hanse.training.durable import write_atomically
 from hanse.training.job import Job
 
 

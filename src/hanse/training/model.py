@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody reads
 from torch import Tensor, nn
 
+from hanse.contracts.errors import TrainingError
 from hanse.contracts.workload import ModelShape
+from hanse.workloads.supported import shape_refusal
 
 NORM_EPSILON: Final = 1e-5
 ROTARY_BASE: Final = 10_000.0
@@ -71,6 +73,8 @@ class Decoder(nn.Module):
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
+        if (because := shape_refusal(shape)) is not None:
+            raise TrainingError(because, where="model", fix="Launch a model of the llama family, or give a module.")
         self.shape = shape
         self.embed = nn.Embedding(shape.vocab, shape.hidden)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))

@@ -2,11 +2,13 @@
 
 The file's keys are the contract's. Numbers may be written as people say them: `tokens: 2M`, `2_000_000` or `2e6`;
 keys that end in `_s` also take `90s`, `10m`, `36h`, `2d` or `1h30m` (see `hanse.files.contract`). Paths of data and
-tokenizer are relative to the file's folder and must exist; they come back absolute.
+tokenizer are relative to the file's folder and must exist; they come back absolute. A Hugging Face config.json comes
+back as the shape it describes, so that the spec means the same on another machine.
 """
 
 from __future__ import annotations
 
+import difflib
 import glob
 import importlib.util
 from pathlib import Path
@@ -14,13 +16,21 @@ from typing import Any, Final
 
 import yaml
 
-from hanse.contracts.spec import TrainSpec
+from hanse.contracts.errors import SpecError
+from hanse.contracts.spec import ModelSpec, TrainSpec
+from hanse.contracts.units import format_count
 from hanse.files import contract, document
 from hanse.files.document import Document
 from hanse.workloads.presets import PRESETS
+from hanse.workloads.shapes import model_shape
+from hanse.workloads.shapes import parameters as shape_parameters
 
 STDLIB: Final = "python-stdlib"
 """The data source that is no path: the source text of Python's own standard library."""
+
+_MOST_PARAMETERS: Final = 10**14
+_LARGE: Final = {"layers": 128, "hidden": 16384, "ffn": 65536, "vocab": 262144, "heads": 128}
+"""Sizes of the largest models in use."""
 
 _BYTES: Final = 256
 """Every byte-level tokenizer knows these, and one more that ends a document."""
@@ -69,6 +79,8 @@ _Dumper.add_representer(float, _float)
 def _build(source: Document, folder: Path, *, check_files: bool) -> TrainSpec:
     spec = contract.build(TrainSpec, source)
     _check_preset(spec, source)
+    spec = _with_config(spec, source, folder)
+    _check_size(spec, source)
     spec = _with_vocab(spec, source)
     if check_files:
         _check_entry(spec, source, folder)
@@ -81,15 +93,57 @@ def _check_preset(spec: TrainSpec, source: Document) -> None:
         raise source.error(
             f'there is no preset "{preset}"{contract.nearest(preset, PRESETS)}',
             ("model", "preset"),
-            fix=f"Known: {', '.join(PRESETS)}; or give the dimensions under model.shape.",
+            fix=f"{_like(preset)}; or give the dimensions under model.shape, or a config.json as model.config.",
         )
+
+
+def _like(preset: str) -> str:
+    """Some presets that one may have meant; a hundred names would help nobody."""
+    near = difflib.get_close_matches(preset, list(PRESETS), n=6, cutoff=0.4)
+    return f"Known are {len(PRESETS)}" + (f", such as {', '.join(near)}" if near else "")
+
+
+def _with_config(spec: TrainSpec, source: Document, folder: Path) -> TrainSpec:
+    """The spec with its config.json read."""
+    if spec.model is None or spec.model.config is None:
+        return spec
+    from hanse.workloads import huggingface
+
+    path = folder / Path(spec.model.config).expanduser()
+    try:
+        shape = huggingface.shape(path, context=spec.model.context)
+    except SpecError as error:
+        raise source.error(f"{error.where}: {error.what}", ("model", "config"), fix=error.fix) from None
+    return spec.model_copy(update={"model": ModelSpec(shape=shape)})
+
+
+def _check_size(spec: TrainSpec, source: Document) -> None:
+    """Refuse what no machine could hold, at the dimension that is out of all proportion."""
+    if spec.model is None:
+        return
+    shape = model_shape(spec)
+    count = shape_parameters(shape) if shape else spec.model.parameters
+    if count is None or count <= _MOST_PARAMETERS:
+        return
+    key: tuple[str, ...] = ("model", "parameters")
+    if shape is not None:
+        own = [name for name in _LARGE if ("model", "shape", name) in source.lines]
+        worst = max(own, key=lambda name: getattr(shape, name) / _LARGE[name], default=None)
+        key = ("model", "shape", worst) if worst else ("model", "config")
+    raise source.error(
+        f"a model of {format_count(count)} parameters is larger than any machine can train",
+        key,
+        fix=f"At most {format_count(_MOST_PARAMETERS)} are planned; the largest models have a few trillion.",
+    )
 
 
 def _with_vocab(spec: TrainSpec, source: Document) -> TrainSpec:
     """The spec with the tokenizer's vocab: as written, and no more than the model has embeddings; else the model's."""
     if spec.model is None or spec.tokenizer.kind != "bpe":
         return spec
-    shape = spec.model.shape or (PRESETS[spec.model.preset] if spec.model.preset else None)
+    shape = model_shape(spec)
+    if shape is not None and shape.family == "vit":
+        return spec  # its vocab is of classes
     known = shape.vocab if shape else spec.model.vocab
     assert known is not None, "ModelSpec requires vocab beside entry"
     written = ("tokenizer", "vocab")

@@ -8,9 +8,6 @@ import typer
 
 
 def run(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     from hanse.cli.checks import examine
     from hanse.cli.output import print_json, tell
 
@@ -19,6 +16,9 @@ def run(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
     if as_json:
         print_json({"demo_can_run": ready, "checks": [check._asdict() for check in found]})
         raise typer.Exit(0 if ready else 1)
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)

@@ -21,7 +21,7 @@ def run(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and look on until it ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The run (or all of --dry-run) as JSON.")] = False,
 ) -> None:
-    from hanse.cli import launching, views
+    from hanse.cli import launching, plan_views
     from hanse.cli.output import console, note, print_json
     from hanse.workloads.load import load_spec
 
@@ -45,7 +45,7 @@ def run(
         try:
             tried = follow(client, tried, console(stderr=True), connect)
         except KeyboardInterrupt:
-            typer.echo(keeps_going(tried) + "\nThe real run was not started.", err=True)
+            typer.echo(keeps_going(tried.id) + "\nThe real run was not started.", err=True)
             raise typer.Exit(130) from None
         launching.require_finished(client, tried)
     started = launching.launch(client, spec, spec_path, machine=machine, allocation=allocation, say=note)
@@ -54,7 +54,7 @@ def run(
         return
     out = console(stderr=as_json)
     if started.plan is not None:
-        out.print(views.plan_line(started.plan))
+        out.print(plan_views.line(started.plan))
     out.print(f"{started.id} is {started.state}, charged to {started.legs[0].allocation_id}.")
     if not watch:
         out.print(f"  hanse status {started.id} --watch    look on")
@@ -63,7 +63,7 @@ def run(
     try:
         ended = follow(client, started, out, connect)
     except KeyboardInterrupt:
-        typer.echo(keeps_going(started), err=True)
+        typer.echo(keeps_going(started.id), err=True)
         return
     if as_json:
         print_json(ended)

@@ -19,7 +19,6 @@ def run(
     from hanse.cli.connect import client as connect
     from hanse.cli.output import note
     from hanse.cli.plaintext import LogLines
-    from hanse.cli.watch import keeps_going
     from hanse.contracts.run import FINAL_RUN_STATES
 
     client = connect()
@@ -37,7 +36,9 @@ def run(
                 break
             time.sleep(POLL_S)
     except KeyboardInterrupt:
-        typer.echo(keeps_going(found), err=True)
+        from hanse.cli.watch import keeps_going
+
+        typer.echo(keeps_going(found.id), err=True)
         return
     if lines:
         typer.echo(lines.rest(), nl=False)

@@ -14,31 +14,33 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The run, or the list of runs, as JSON.")] = False,
 ) -> None:
-    from hanse.cli import pick, views
-    from hanse.cli.connect import client as connect
+    from hanse.cli import connect, pick
     from hanse.cli.output import console, print_json, tell
 
-    client = connect()
     if run_id is None and not watch:
-        listed = pick.latest_first(client.runs())
         if as_json:
-            print_json(listed)
-        elif listed:
+            print_json(connect.client().runs())
+        elif listed := pick.latest_runs(connect.connection()):
+            from hanse.cli import views
+
             tell(views.runs(listed))
         else:
-            tell("No runs yet. 'hanse launch train.yaml' starts one; 'hanse demo' shows the whole journey.")
+            typer.echo("No runs yet. 'hanse launch train.yaml' starts one; 'hanse demo' shows the whole journey.")
         return
-    found = pick.run(client, run_id)
+    client = connect.client()
+    found = client.run(pick.run(client, run_id).id)
     if watch and not as_json:
         from hanse.cli.watch import follow, keeps_going
 
         try:
-            found = follow(client, found, console(), connect)
+            found = follow(client, found, console(), connect.client)
         except KeyboardInterrupt:
-            typer.echo(keeps_going(found))
+            typer.echo(keeps_going(found.id))
             return
     if as_json:
         print_json(found)
     elif not watch:
+        from hanse.cli import views
+
         tell(views.run(found))
     raise typer.Exit(1 if found.state == "failed" and watch else 0)

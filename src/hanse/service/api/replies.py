@@ -53,7 +53,7 @@ def page(rows: Any, paging: Paging) -> HttpResponse:
     return page_of((row.contract() for row in part), count=rows.count())
 
 
-def page_of(items: Iterable[Contract], *, count: int) -> HttpResponse:
+def page_of(items: Iterable[Any], *, count: int) -> HttpResponse:
     kept = tuple(items)
     kind = type(kept[0]) if kept else Contract
     return reply(Page[kind](items=kept, count=count))  # type: ignore[valid-type]

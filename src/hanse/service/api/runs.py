@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router
 
 from hanse.client.answers import CancelRequest, LaunchRequest, LogText, Page
+from hanse.client.summary import RunSummary
 from hanse.contracts import event
 from hanse.contracts import run as contract
 from hanse.contracts.errors import UsageError
@@ -51,6 +52,15 @@ def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     rows = _runs(request).whole()
     part = rows[paging.offset : paging.offset + paging.limit]
     return page_of((row.brief() for row in part), count=rows.count())
+
+
+@router.get(
+    "run-summaries", response={200: Page[RunSummary], **PROBLEMS}, summary="Runs at a glance: what a list shows of each"
+)
+def run_summaries(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
+    rows = _runs(request).glanced()
+    part = rows[paging.offset : paging.offset + paging.limit]
+    return page_of((row.summary() for row in part), count=rows.count())
 
 
 @router.get("runs/{id}", response={200: contract.Run, **PROBLEMS}, summary="One run; poll it with If-None-Match")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hanse.service.portal import decide, entry, runs, views
+from hanse.service.portal import decide, entry, runs, tokens, views
 
 app_name = "portal"
 
@@ -22,6 +22,8 @@ urlpatterns = [
     path("runs/<str:run_id>/record.json", runs.record_file, name="run-record"),
     path("runs/<str:run_id>/stop/", runs.stop, name="run-stop"),
     path("allocations/<str:allocation_id>/", views.allocation, name="allocation"),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
     path("applications/", views.applications, name="applications"),
     path("applications/<str:application_id>/", views.application, name="application"),
     path("applications/<str:application_id>/decision/", decide.decision, name="decision"),

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
+from hanse.client.summary import RunSummary
 from hanse.contracts import run as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict
@@ -34,6 +37,16 @@ class RunQuerySet(models.QuerySet):
         """With all that `contract()` reads, in a fixed number of queries."""
         return self.select_related("project", "created_by", "code").prefetch_related(
             "legs__machine", "legs__allocation", "legs__attempts__usage"
+        )
+
+    def glanced(self) -> Any:
+        """With what `summary()` reads: of all the contracts stored beside, the number of steps in the plan."""
+        machines = models.Prefetch("legs__machine", Machine.objects.defer("facts"))
+        attempts = models.Prefetch("legs__attempts", Attempt.objects.defer("job", "ticket"))
+        return (
+            self.defer("spec", "plan", "admission", "result")
+            .annotate(planned_steps=Cast(KeyTextTransform("steps", "plan"), models.IntegerField()))
+            .prefetch_related("legs", machines, attempts, "legs__attempts__usage")
         )
 
 
@@ -188,10 +201,7 @@ class Run(models.Model):
         )
 
     def contract(self) -> contract.Run:
-        legs = tuple(leg.contract() for leg in self.legs.all())
-        attempts = [attempt for leg in self.legs.all() for attempt in leg.attempts.all()]
-        debited = sum(entry.accelerator_seconds for attempt in attempts for entry in attempt.usage.all())
-        held = sum(a.accelerator_seconds for a in attempts if a.state not in FINAL_ATTEMPT_STATES)
+        step, used_accelerator_seconds = self._so_far()
         return contract.Run(
             id=self.public_id,
             name=self.name,
@@ -202,14 +212,35 @@ class Run(models.Model):
             spec_hash=self.spec_hash,
             code_sha256=self.code.sha256 if self.code else None,
             plan=self.plan,
-            legs=legs,
+            legs=tuple(leg.contract() for leg in self.legs.all()),
             created_at=self.created_at,
             created_by=self.created_by.display_name,
             ended_at=self.ended_at,
-            step=max((a.last_step or 0 for a in attempts), default=0),
+            step=step,
             steps=self.plan.steps if self.plan else 0,
-            used_accelerator_seconds=max(0, debited + held),
+            used_accelerator_seconds=used_accelerator_seconds,
         )
+
+    def summary(self) -> RunSummary:
+        """One row of a list; for rows of `glanced()`."""
+        step, used_accelerator_seconds = self._so_far()
+        return RunSummary(
+            id=self.public_id,
+            name=self.name,
+            state=self.state,
+            step=step,
+            steps=self.planned_steps or 0,
+            used_accelerator_seconds=used_accelerator_seconds,
+            machines=tuple(leg.machine.public_id for leg in self.legs.all()),
+            created_at=self.created_at,
+        )
+
+    def _so_far(self) -> tuple[int, int]:
+        """The last step any attempt reached, and the accelerator-seconds used: debited, and held by what is open."""
+        attempts = [attempt for leg in self.legs.all() for attempt in leg.attempts.all()]
+        debited = sum(entry.accelerator_seconds for attempt in attempts for entry in attempt.usage.all())
+        held = sum(a.accelerator_seconds for a in attempts if a.state not in FINAL_ATTEMPT_STATES)
+        return max((a.last_step or 0 for a in attempts), default=0), max(0, debited + held)
 
     def brief(self) -> contract.Run:
         """For lists: without the layouts its plan weighed and did not take."""

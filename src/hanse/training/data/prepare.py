@@ -20,6 +20,7 @@ import numpy as np
 
 from hanse.contracts.errors import TrainingError
 from hanse.contracts.units import format_bytes, format_count
+from hanse.files.durable import move_folder, write_atomically
 from hanse.training.data import tokenizer as bpe
 from hanse.training.data.manifest import (
     MANIFEST,
@@ -33,7 +34,6 @@ from hanse.training.data.manifest import (
 )  # fmt: skip
 from hanse.training.data.pack import ENOUGH_HELD_OUT, HELD_OUT, HELD_OUT_OF_LITTLE, SHARD_TOKENS, Dtype, dtype_for, pack
 from hanse.training.data.sources import Document, documents, pieces
-from hanse.training.durable import move_folder, write_atomically
 from hanse.training.job import Job
 from hanse.training.say import say
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step."""
+    """Replace `path` by `text`; a reader sees the old text or the new, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -25,7 +25,8 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    """Make new and renamed entries of `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

@@ -1,0 +1,104 @@
+"""Which pipeline rank holds which layers, and how many micro-batches it has in flight.
+
+1F1B: Narayanan et al. 2019; interleaved: Narayanan et al. 2021, in flight by Korthikanti et al. 2022; zero-bubble with
+two chunks is ZB-V (Qi et al. 2023), which goes down the ranks and up again, so that both ends lie on the first.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.contracts.layout import Pipeline
+from hanse.contracts.workload import ModelShape
+
+Array = NDArray[np.float64]
+
+
+class Rank(NamedTuple):
+    """What one pipeline rank holds."""
+
+    dense: float
+    """Layers with a dense feed-forward."""
+    sparse: float
+    """Layers with experts."""
+    embedding: float
+    """1 where the token embedding lies, else 0."""
+    head: float
+    in_flight: float
+    """Micro-batches whose activations it holds at most, were there enough of them; of its layers taken together."""
+
+
+def even(layers: int, stages: int) -> tuple[int, ...]:
+    """Layers of each stage, as even as can be; the first and the last stage, which hold more besides, get less."""
+    each, over = divmod(layers, stages)
+    order = [*range(stages - 2, 0, -1), 0, stages - 1] if stages > 1 else [0]
+    favoured = set(order[:over])
+    return tuple(each + (stage in favoured) for stage in range(stages))
+
+
+@lru_cache(maxsize=4096)
+def ranks(
+    layers: int, dense_layers: int, mtp_layers: int, pp: int, pipeline: Pipeline, chunks: int,
+    stages: tuple[int, ...] = (),
+) -> tuple[Rank, ...]:  # fmt: skip
+    """Every pipeline rank in order. `dense_layers` of the first layers have no experts (all, in a model without)."""
+    counts = stages or even(layers, pp * chunks)
+    ends = np.cumsum(counts)
+    dense = np.clip(dense_layers - (ends - np.asarray(counts)), 0, counts)
+    found = []
+    for rank in range(pp):
+        held = [_stage(rank, chunk, pp, pipeline) for chunk in range(chunks)]
+        head = float(pp * chunks - 1 in held)
+        further = mtp_layers * head
+        of_dense = float(sum(int(dense[each]) for each in held))
+        of_all = float(sum(counts[each] for each in held))
+        plain = dense_layers >= layers
+        found.append(
+            Rank(
+                dense=of_dense + (further if plain else 0.0),
+                sparse=of_all - of_dense + (0.0 if plain else further),
+                embedding=float(0 in held),
+                head=head,
+                in_flight=_in_flight(rank, pp, pipeline, chunks),
+            )
+        )
+    return tuple(found)
+
+
+def of_shape(
+    shape: ModelShape, pp: int, pipeline: Pipeline, chunks: int, stages: tuple[int, ...] = ()
+) -> tuple[Rank, ...]:
+    """`ranks` of a model's shape."""
+    dense = shape.experts.dense_layers if shape.experts else shape.layers
+    return ranks(shape.layers, dense, shape.mtp_layers, pp, pipeline, chunks, stages)
+
+
+@lru_cache(maxsize=4096)
+def fullest(layers: int, dense_layers: int, mtp_layers: int, pp: int, pipeline: Pipeline, chunks: int) -> Array:
+    """The ranks one of which is fullest, whatever a layer weighs; shape (ranks, 5), in the order of `Rank`'s fields.
+
+    All others hold no more of anything than one of these.
+    """
+    rows = np.unique(np.array(ranks(layers, dense_layers, mtp_layers, pp, pipeline, chunks)), axis=0)
+    covered = np.all(rows[None, :, :] >= rows[:, None, :], axis=2) & ~np.eye(len(rows), dtype=bool)
+    return np.asarray(rows[~np.any(covered, axis=1)])
+
+
+def _stage(rank: int, chunk: int, pp: int, pipeline: Pipeline) -> int:
+    if pipeline == "zero-bubble" and chunk % 2:
+        return chunk * pp + (pp - 1 - rank)
+    return chunk * pp + rank
+
+
+def _in_flight(rank: int, pp: int, pipeline: Pipeline, chunks: int) -> float:
+    if pp == 1:
+        return 1.0
+    if pipeline == "interleaved" and chunks > 1:
+        return ((pp - rank - 1) * 2 + (chunks - 1) * pp + 1) / chunks
+    if pipeline == "zero-bubble" and chunks > 1:
+        return float(pp)
+    return float(pp - rank)

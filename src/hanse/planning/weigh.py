@@ -1,0 +1,224 @@
+"""Memory and time of layouts, in blocks that stay in the processor's cache.
+
+`weigh` does all it is given. `seek` leaves out what cannot be the answer: what does not fit is not timed, and of
+layouts that differ only in what they recompute or offload, more of it is tried where less did not fit, since computing
+again or moving state away never makes a step shorter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.contracts.machine import Machine
+from hanse.contracts.workload import ModelShape, Workload
+from hanse.planning import clock
+from hanse.planning.memory import footprint
+from hanse.planning.space import FULL, Integers, Layouts, Space
+from hanse.planning.steptime import step_times
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+BLOCK: Final = 8_192
+"""Layouts weighed at once: some thirty of their arrays fit into a core's second cache and share of the third."""
+_NEAREST: Final = 3
+"""Misses kept of each block and mode."""
+
+
+class Source(Protocol):
+    """Numbered layouts: written out, or a space of them."""
+
+    def take(self, which: Integers) -> Layouts: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misses:
+    """Layouts that do not fit, those that need least."""
+
+    numbers: Integers
+    nodes: Integers
+    memory_bytes: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """Layouts of `source` with time and memory; arrays have shape (timed,), `numbers` say which they are."""
+
+    source: Source
+    numbers: Integers
+    nodes: Integers
+    ranks_per_node: int
+    step_s: Array
+    memory_bytes: Array
+    memory_limit: float
+    wall_s: Array
+    misses: Misses
+    """Empty where all was timed whether it fits or not."""
+    weighed: int
+    """Layouts whose memory was computed; the time of those that fit."""
+
+    @property
+    def layouts(self) -> Layouts:
+        return self.source.take(self.numbers)
+
+    @property
+    def fits_memory(self) -> Mask:
+        return np.asarray(self.memory_bytes <= self.memory_limit)
+
+    @property
+    def accelerator_seconds(self) -> Array:
+        return np.asarray(self.wall_s * (self.nodes * self.ranks_per_node))
+
+    def families(self, numbers: Integers) -> Integers:
+        """The same for layouts of the source that divide ranks and state alike."""
+        if isinstance(self.source, Space):
+            return self.source.row_of(numbers)
+        layouts = self.source.take(numbers)
+        degrees = np.stack([layouts.nodes, layouts.dp, layouts.fsdp, layouts.zero, layouts.tp, layouts.pp, layouts.cp])
+        return np.asarray(np.unique(degrees, axis=1, return_inverse=True)[1].ravel())
+
+
+def weigh(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts) -> Weighed:
+    """Time and memory of every layout, whether it fits or not."""
+    times, memories = [np.empty(0)], [np.empty(0)]
+    for start in range(0, len(layouts), BLOCK):
+        part = layouts.take(slice(start, start + BLOCK))
+        times.append(step_times(workload, shape, machine, part).total)
+        memories.append(footprint(workload, shape, machine, part).total)
+    step_s = np.concatenate(times)
+    return Weighed(
+        source=layouts,
+        numbers=np.arange(len(layouts)),
+        nodes=layouts.nodes,
+        ranks_per_node=machine.accelerators_per_node,
+        step_s=step_s,
+        memory_bytes=np.concatenate(memories),
+        memory_limit=_limit(workload, shape, machine, layouts),
+        wall_s=clock.wall_s(workload, machine, layouts.nodes, step_s),
+        misses=_joined([]),
+        weighed=len(layouts),
+    )
+
+
+def seek(workload: Workload, shape: ModelShape, machine: Machine, space: Space) -> Weighed:
+    """Time and memory of every layout of the space that fits and that no plainer one makes needless."""
+    seeker = _Seeker(workload, shape, machine, space)
+    for start in range(0, space.bases, BLOCK):
+        seeker.add(start, min(start + BLOCK, space.bases))
+    return seeker.found()
+
+
+class _Seeker:
+    """Goes through a space block by block and keeps what fits, in pieces long enough to be timed at once."""
+
+    def __init__(self, workload: Workload, shape: ModelShape, machine: Machine, space: Space) -> None:
+        self._what = (workload, shape, machine)
+        self._space = space
+        self._limit = 0.0
+        self._weighed = 0
+        self._kept: list[tuple[Integers, Layouts, Array]] = []
+        self._waiting = 0
+        self._timed: list[tuple[Integers, Integers, Array, Array]] = []
+        self._missed: list[Misses] = []
+
+    def add(self, start: int, stop: int) -> None:
+        base, _ = self._space.span(start, stop)
+        modes = self._space.modes
+        least = np.full(len(base), FULL + 1)  # the first mode without offload that fits, by its recompute
+        for offload in sorted({mode[1] for mode in modes}):
+            open_ = np.arange(len(base))
+            for number, (recompute, place) in enumerate(modes):
+                if place != offload:
+                    continue
+                open_ = open_[least[open_] > recompute]
+                if len(open_):
+                    fits = self._try(base, start, open_, number, recompute, offload)
+                    least[open_[fits]] = recompute
+                    open_ = open_[~fits]
+
+    def _try(self, base: Layouts, start: int, which: Integers, number: int, recompute: int, offload: int) -> Mask:
+        """Which of these fit in this mode; they are kept, and the nearest of the others remembered."""
+        same = np.ones(len(which), dtype=np.int64)
+        part = base if len(which) == len(base) else base.take(which)
+        part = replace(part, recompute=recompute * same, offload=offload * same)
+        prints = footprint(*self._what, part)
+        total, self._limit = prints.total, prints.limit
+        self._weighed += len(which)
+        numbers = (start + which) * len(self._space.modes) + number
+        fits = np.asarray(total <= prints.limit)
+        if fits.any():
+            self._keep(numbers[fits], part if fits.all() else part.take(fits), total[fits])
+        if not fits.all():
+            missing = np.flatnonzero(~fits)
+            if len(missing) > _NEAREST:
+                missing = missing[np.argpartition(total[missing], _NEAREST - 1)[:_NEAREST]]
+            self._missed.append(
+                Misses(numbers=numbers[missing], nodes=part.nodes[missing], memory_bytes=total[missing])
+            )
+        return fits
+
+    def _keep(self, numbers: Integers, layouts: Layouts, memory_bytes: Array) -> None:
+        self._kept.append((numbers, layouts, memory_bytes))
+        self._waiting += len(numbers)
+        if self._waiting >= BLOCK:
+            self._time()
+
+    def _time(self) -> None:
+        if not self._kept:
+            return
+        numbers = np.concatenate([each for each, _, _ in self._kept])
+        layouts = Layouts.joined([each for _, each, _ in self._kept])
+        memory_bytes = np.concatenate([each for _, _, each in self._kept])
+        total = step_times(*self._what, layouts).total
+        self._timed.append((numbers, layouts.nodes, total, memory_bytes))
+        self._kept, self._waiting = [], 0
+
+    def found(self) -> Weighed:
+        self._time()
+        nothing = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
+        columns = zip(*(self._timed or [nothing]), strict=True)
+        numbers, nodes, step_s, memory_bytes = (np.concatenate(column) for column in columns)
+        workload, _, machine = self._what
+        return Weighed(
+            source=self._space,
+            numbers=numbers,
+            nodes=nodes,
+            ranks_per_node=machine.accelerators_per_node,
+            step_s=step_s,
+            memory_bytes=memory_bytes,
+            memory_limit=self._limit,
+            wall_s=clock.wall_s(workload, machine, nodes, step_s),
+            misses=_joined(self._missed),
+            weighed=self._weighed,
+        )
+
+
+def _joined(missed: list[Misses]) -> Misses:
+    """All of them, those that need least first."""
+    numbers = np.concatenate([np.empty(0, dtype=np.int64), *(each.numbers for each in missed)])
+    nodes = np.concatenate([np.empty(0, dtype=np.int64), *(each.nodes for each in missed)])
+    memory_bytes = np.concatenate([np.empty(0), *(each.memory_bytes for each in missed)])
+    order = np.lexsort((numbers, memory_bytes))
+    return Misses(numbers=numbers[order], nodes=nodes[order], memory_bytes=memory_bytes[order])
+
+
+def _limit(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts) -> float:
+    return footprint(workload, shape, machine, layouts.take(slice(0, 1))).limit if len(layouts) else 0.0
+
+
+def least_memory(
+    workload: Workload, shape: ModelShape, machine: Machine, space: Space
+) -> tuple[Array, float, Integers]:
+    """(bytes, limit, numbers) of every base in the mode that saves most memory."""
+    memories, limit = [np.empty(0)], 0.0
+    last = len(space.modes) - 1
+    numbers = np.arange(space.bases) * len(space.modes) + last
+    for start in range(0, len(numbers), BLOCK):
+        prints = footprint(workload, shape, machine, space.take(numbers[start : start + BLOCK]))
+        memories.append(prints.total)
+        limit = prints.limit
+    return np.concatenate(memories), limit, numbers

@@ -1,0 +1,51 @@
+"""Which trainings Hanse's own trainer can carry out; whatever is described can be planned and handed over."""
+
+from __future__ import annotations
+
+from hanse.contracts.spec import TrainSpec
+from hanse.contracts.workload import ModelShape
+from hanse.workloads.shapes import model_shape
+
+
+def refusal(spec: TrainSpec) -> str | None:
+    """Why the trainer cannot carry out `spec`, in one sentence; None if it can. A command is none of its business."""
+    if spec.command is not None or spec.model is None:
+        return None
+    if spec.training == "lora":
+        return "Hanse's trainer does not train adapters (training: lora) yet; it can be planned, not launched."
+    if spec.training == "finetuning":
+        return (
+            "Hanse's trainer begins at first values and loads no weights yet; finetuning can be planned, not launched."
+        )
+    if spec.precision == "fp8":
+        return "Hanse's trainer has no fp8 yet; set precision: bf16, or only plan."
+    shape = model_shape(spec)
+    return None if shape is None else shape_refusal(shape)
+
+
+def shape_refusal(shape: ModelShape) -> str | None:
+    """Why the trainer cannot build `shape`, in one sentence; None if it can."""
+    if shape.family == "llama":
+        return None
+    kinds = {"decoder": "a decoder", "encoder": "an encoder", "vit": "a vision transformer"}
+    parts = _unlike_llama(shape)
+    with_parts = f" with {' and '.join(parts)}" if parts else ""
+    return (
+        f"Hanse's trainer builds the llama family and modules of yours (model.entry), not {kinds[shape.family]}"
+        f"{with_parts}; it can be planned, not launched."
+    )
+
+
+def _unlike_llama(shape: ModelShape) -> list[str]:
+    """At most three of the things that set it apart, the largest first."""
+    found = [
+        (shape.experts is not None, "experts"),
+        (shape.latent is not None, "latent attention"),
+        (not shape.gated, "a plain feed-forward"),
+        (shape.norm == "layer", "layer norm"),
+        (shape.biases != "none", "biases"),
+        (shape.qk_norm, "norms of queries and keys"),
+        (shape.window is not None, "a sliding window"),
+        (shape.head_size is not None, "a head size of its own"),
+    ]
+    return [name for there, name in found if there][:3]
