@@ -75,3 +75,18 @@ def test_the_front_is_what_nothing_else_beats(pairs: list[tuple[int, int]]) -> N
         beaten = any(a <= one and b <= two and (a, b) != (one, two) for a, b in pairs)
         earlier = (one, two) in pairs[:index]
         assert flags[index] == (not beaten and not earlier)
+
+
+def test_of_least_energy_first_and_machines_whose_draw_nobody_knows_are_left_out_of_it() -> None:
+    machines = [*MACHINES, catalogue.load("marenostrum5-acc"), catalogue.load("alice-recoque")]
+    survey = across.survey(WORK, machines, limits=Limits(), objective="energy", executable_only=False)
+    drawn = [each.energy_joules for each in survey.options]
+    assert None not in drawn
+    assert drawn == sorted(drawn, key=lambda each: each or 0.0)
+    reasons = dict(survey.left_out)
+    assert "its energy is not known" in reasons["marenostrum5-acc"]
+    assert survey.options[0].best
+    cheapest = across.options(WORK, machines, objective="cost", executable_only=False)
+    used = [each.accelerator_seconds for each in cheapest]
+    assert used == sorted(used)
+    assert any(each.machine == "marenostrum5-acc" for each in cheapest)

@@ -149,6 +149,73 @@ def test_estimates_name_what_nobody_measured_or_published() -> None:
     assert narrow.high / narrow.low < wide.high / wide.low
 
 
+def test_a_plan_says_what_failures_leave_what_the_site_charges_and_what_it_draws() -> None:
+    lumi = catalogue.load("lumi-g")
+    plan = make(workload(LLAMA_8B, batch=1024, tokens=10**11), lumi, nodes=64)
+    assert plan.goodput is not None
+    assert plan.expense is not None
+    assert plan.expense.amount is not None
+    assert plan.expense.energy_joules is not None
+    node_hours = plan.wall_time_s.expected / 3600 * plan.layout.nodes
+    # The site counts modules, of four on a node; a rank is half of one.
+    assert plan.expense.amount.expected == pytest.approx(node_hours * 4)
+    assert plan.accelerator_seconds == pytest.approx(node_hours * 8 * 3600, rel=1e-6)
+    assert plan.wall_time_s.expected > plan.steps * plan.step_time.total_s.expected
+    for words in ("Failures", "Energy", "latency in the node"):
+        assert any(words in each for each in plan.estimates)
+    assert not any("latency_s" in each for each in plan.estimates)
+    assert sum(plan.step_time.hidden.values()) > 0
+
+
+def test_stages_of_the_users_own_are_weighed_as_they_are() -> None:
+    given = {"nodes": 2, "fsdp": 2, "zero": 1, "pp": 4, "micro_batch": 1, "accumulate": 32, "recompute": "full"}
+    work, machine = workload(LLAMA_8B), catalogue.load("dgx-h100").model_copy(update={"accelerators_per_node": 4})
+
+    def plan(*stages: int) -> Plan:
+        return make(work, machine, layout=Layout(**given, stages=stages), executable_only=False)
+
+    even, same, skewed = plan(), plan(8, 8, 8, 8), plan(6, 6, 6, 14)
+    assert same.step_time.total_s == even.step_time.total_s
+    assert same.memory == even.memory
+    assert skewed.step_time.total_s.expected > 1.3 * even.step_time.total_s.expected
+    assert skewed.memory.total > even.memory.total
+    assert len(even.memory_by_stage) == 4
+    assert skewed.memory == max(skewed.memory_by_stage, key=lambda each: each.total)
+    assert skewed.memory_by_stage[0].total < even.memory_by_stage[0].total
+    with pytest.raises(PlanError, match="short by"):
+        make(work, machine, layout=Layout(**given, stages=(1, 1, 1, 29)), executable_only=False)
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [("alice-recoque", "the peak rates of"), ("daedalus", "its number of nodes"), ("it4lia", "its number of nodes")],
+)
+def test_a_machine_of_which_too_little_is_known_is_refused_in_words(machine: str, said: str) -> None:
+    with pytest.raises(PlanError, match=f"cannot be planned for: nobody has published .*{said}"):
+        make(workload(LLAMA_8B, batch=1024), catalogue.load(machine))
+
+
+def test_a_machine_whose_nodes_nobody_counted_is_planned_for_so_many() -> None:
+    assert make(workload(LLAMA_8B, batch=1024), catalogue.load("daedalus"), nodes=16).layout.nodes == 16
+
+
+def test_without_a_number_of_nodes_every_partition_is_considered() -> None:
+    work = workload(LLAMA_8B, batch=4096, tokens=10**12)
+    plan = make(work, LEONARDO, objective="time")
+    assert plan.layout.nodes > 64  # the first partition's most
+    assert make(work, LEONARDO, objective="time", partition="boost_usr_prod").layout == plan.layout
+
+
+def test_the_optimisers_state_is_moved_only_where_main_memory_holds_it() -> None:
+    node = catalogue.load("dgx-h100")
+    layout = Layout(nodes=1, dp=8, micro_batch=8, recompute="full", offload=True)
+    work = workload(SMALL, batch=64)
+    assert make(work, node, layout=layout, executable_only=False).layout.offload
+    short = node.model_copy(update={"host_memory_bytes": 10**6})
+    with pytest.raises(PlanError, match="main memory does not hold the optimiser's state"):
+        make(work, short, layout=layout, executable_only=False)
+
+
 def test_a_module_of_the_users_is_planned_by_its_parameter_count() -> None:
     entry = Workload(
         name="mine", context=256, vocab=4096, global_batch=16, total_tokens=10**6, precision="fp32",

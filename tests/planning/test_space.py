@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.workload import ModelShape
-from hanse.planning import options, space, uneven
+from hanse.planning import options, space, stages
 from hanse.planning.supported import refusal
 from tests.planning.worlds import GPT_3, LLAMA_8B, MIXTURE
 
@@ -64,7 +64,7 @@ def test_every_layout_is_valid_goes_through_arrays_unchanged_and_is_executable_w
     assert layout.global_batch == rules.global_batch
     assert space.of([layout]).at(0) == layout
     assert type(layout).model_validate_json(layout.to_json()) == layout
-    laid_out = uneven.laid_out(shape, layout)
+    laid_out = stages.laid_out(shape, layout)
     assert sum(laid_out.stages) == (shape.layers if laid_out.stages else 0)
     if rules.executable_only:
         assert refusal(layout) is None
@@ -153,12 +153,12 @@ def test_layouts_the_trainer_cannot_execute_are_refused_with_a_reason() -> None:
 def test_uneven_stages_are_shortest_where_embedding_and_head_are(
     layers: int, count: int, held: tuple[int, ...]
 ) -> None:
-    assert uneven.stages(layers, count) == held
+    assert stages.even(layers, count) == held
 
 
 @given(layers=st.integers(1, 200), count=st.integers(1, 64))
 def test_uneven_stages_hold_every_layer_and_differ_by_one_at_most(layers: int, count: int) -> None:
-    held = uneven.stages(layers, min(count, layers))
+    held = stages.even(layers, min(count, layers))
     assert sum(held) == layers
     assert max(held) - min(held) <= 1
     assert held[-1] == min(held)

@@ -117,11 +117,13 @@ def test_every_part_is_finite_and_none_is_negative(machine: Machine, data: st.Da
 
 @settings(max_examples=80, deadline=None)
 @given(machine=machines, data=st.data())
-def test_recompute_costs_time_and_more_micro_batches_too(machine: Machine, data: st.DataObject) -> None:
+def test_recompute_never_saves_time_and_more_micro_batches_cost_it(machine: Machine, data: st.DataObject) -> None:
     work = workload(LLAMA_8B, precision="fp32" if machine.id == "local" else "bf16")
     layout = data.draw(layouts(machine)).model_copy(update={"recompute": "none"})
     time = sum(parts(work, machine, layout).values())
-    assert sum(parts(work, machine, layout.model_copy(update={"recompute": "full"})).values()) > time
+    # It costs nothing where it goes on while gradients are on their way.
+    again = layout.model_copy(update={"recompute": "full"})
+    assert sum(parts(work, machine, again).values()) >= time * (1 - 1e-12)
     again = layout.model_copy(update={"accumulate": layout.accumulate + 1})
     assert sum(parts(work, machine, again).values()) > time
 

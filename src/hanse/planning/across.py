@@ -12,8 +12,9 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Interval
 from hanse.contracts.scaling import Option
 from hanse.contracts.workload import ModelShape, Workload
-from hanse.planning import bounds, clock, interval, pareto, space, uneven
-from hanse.planning.choose import Limits, best_of_each_count, within
+from hanse.planning import bounds, expense, interval, pareto, space, stages
+from hanse.planning.choose import Limits, Objective, best_of_each_count, within
+from hanse.planning.clock import Clock
 from hanse.planning.weigh import Weighed, seek
 from hanse.workloads.shapes import stand_in
 
@@ -35,14 +36,16 @@ def options(
     max_wall_time_s: float | None = None,
     max_accelerator_seconds: float | None = None,
     finish_by_s: float | None = None,
+    objective: Objective | None = None,
     executable_only: bool = True,
 ) -> tuple[Option, ...]:
-    """The best layout on each machine and number of nodes that keeps to the limits, the soonest to finish first.
+    """The best layout on each machine and number of nodes that keeps to the limits, what serves the objective first.
 
     `nodes=None`: as many numbers as a machine's partitions give one job, `space.node_counts` of them.
     """
     limits = Limits(wall_time_s=max_wall_time_s, finish_by_s=finish_by_s, accelerator_seconds=max_accelerator_seconds)
-    return survey(workload, machines, nodes=nodes, limits=limits, executable_only=executable_only).options
+    found = survey(workload, machines, nodes=nodes, limits=limits, objective=objective, executable_only=executable_only)
+    return found.options
 
 
 def survey(
@@ -51,9 +54,14 @@ def survey(
     *,
     nodes: Iterable[int] | None = None,
     limits: Limits,
+    objective: Objective | None = None,
     executable_only: bool = True,
 ) -> Survey:
-    """`options` with the machines that have none and why."""
+    """`options` with the machines that have none and why.
+
+    The front is of time and accelerator-seconds, or of time and energy where that is the objective: machines whose
+    power nobody knows are left out of it then.
+    """
     bounds.check(workload, nodes=None, above_zero={})
     counts = tuple(nodes) if nodes is not None else None
     shape = workload.shape or stand_in(workload.parameters, workload.vocab, workload.context)
@@ -62,6 +70,8 @@ def survey(
     weighed = 0
     for machine in machines:
         try:
+            if objective == "energy" and expense.node_watts(machine) is None:
+                raise PlanError("nobody has published what its nodes or accelerators draw, so its energy is not known")
             rows, count = _on_one(workload, shape, machine, counts, limits, executable_only=executable_only)
         except HanseError as error:
             left_out.append((machine.id, error.what))
@@ -69,10 +79,21 @@ def survey(
         found += rows
         weighed += count
     walls = np.array([each.wall_time_s.expected for each in found])
-    best = pareto.front(walls, np.array([float(each.accelerator_seconds) for each in found]))
+    spent = np.array([_spent(each, objective) for each in found])
+    best = pareto.front(walls, spent)
     marked = [each.model_copy(update={"best": bool(flag)}) for each, flag in zip(found, best, strict=True)]
-    marked.sort(key=lambda each: (each.wall_time_s.expected, each.accelerator_seconds, each.machine, each.nodes))
+    marked.sort(key=lambda each: (*_rank(each, objective), each.machine, each.nodes))
     return Survey(options=tuple(marked), left_out=tuple(left_out), weighed=weighed)
+
+
+def _spent(option: Option, objective: Objective | None) -> float:
+    """Joules where they are what is asked for, else accelerator-seconds."""
+    return option.energy_joules or 0.0 if objective == "energy" else float(option.accelerator_seconds)
+
+
+def _rank(option: Option, objective: Objective | None) -> tuple[float, float]:
+    decides = (option.wall_time_s.expected, _spent(option, objective))
+    return decides if objective in (None, "time") else decides[::-1]
 
 
 def _on_one(
@@ -84,7 +105,7 @@ def _on_one(
     *,
     executable_only: bool,
 ) -> tuple[list[Option], int]:
-    bounds.check_precision(workload, machine)
+    bounds.check_machine(workload, machine, nodes=min(nodes) if nodes else None)
     rules = bounds.rules(workload, machine, executable_only=executable_only)
     most = bounds.widest(machine)
     counts = nodes or space.node_counts(most, workload.global_batch, rules.ranks_per_node)
@@ -103,12 +124,12 @@ def _on_one(
 
 def option(workload: Workload, shape: ModelShape, machine: Machine, weighed: Weighed, position: int) -> Option:
     """What is weighed at this position."""
-    layout = uneven.laid_out(shape, weighed.source.take(weighed.numbers[[position]]).at(0))
-    step_s = interval.around(float(weighed.step_s[position]), machine)
-    wall_s = clock.wall_time(workload, machine, layout.nodes, step_s)
+    layout = stages.laid_out(shape, weighed.source.take(weighed.numbers[[position]]).at(0))
+    step_s = interval.around(float(weighed.step_s[position]), workload, machine, layout)
+    wall_s = Clock(workload=workload, machine=machine).wall_time(layout.nodes, step_s)
     tokens, ranks = workload.tokens_per_step, layout.world_size
-    watts = machine.node_watts
     used = round(wall_s.expected * ranks)
+    energy = expense.expense(machine, layout.nodes, wall_s).energy_joules
     return Option(
         machine=machine.id,
         nodes=layout.nodes,
@@ -120,5 +141,5 @@ def option(workload: Workload, shape: ModelShape, machine: Machine, weighed: Wei
         mfu=interval.mfu(workload, machine, step_s.expected, ranks),
         wall_time_s=wall_s,
         accelerator_seconds=used,
-        energy_joules=wall_s.expected * layout.nodes * watts * (machine.pue or 1.0) if watts is not None else None,
+        energy_joules=energy.expected if energy else None,
     )

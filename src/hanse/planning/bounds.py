@@ -60,6 +60,25 @@ def check(workload: Workload, *, nodes: int | None, above_zero: dict[str, float 
         )
 
 
+def check_machine(workload: Workload, machine: Machine, *, nodes: int | None = None) -> None:
+    """Raises PlanError if too little is known of a machine to plan on it, or if it lacks the precision."""
+    missing = []
+    if not machine.accelerator.peak_flops:
+        missing.append(f"the peak rates of {machine.accelerator.name}")
+    if machine.accelerators_per_node > 1 and machine.in_node is None:
+        missing.append("the links in its node")
+    if machine.status == "planned" and machine.nodes is None and nodes is None:
+        missing.append("its number of nodes")
+    if missing:
+        alone = missing == ["its number of nodes"]
+        raise PlanError(
+            f"{machine.name} cannot be planned for: nobody has published {' and '.join(missing)}",
+            where=f"{workload.name} on {machine.id}",
+            fix="Say how many nodes." if alone else f"'hanse machines show {machine.id}' says what is known of it.",
+        )
+    check_precision(workload, machine)
+
+
 def check_precision(workload: Workload, machine: Machine) -> None:
     known = machine.accelerator.peak_flops
     if workload.precision not in known:
@@ -86,15 +105,23 @@ def partition(machine: Machine, name: str | None, nodes: int | None) -> Partitio
     if not named:
         known = ", ".join(dict.fromkeys(each.name for each in machine.partitions))
         raise PlanError(f'{machine.id} has no partition "{name}"', where=machine.id, fix=f"Known: {known}.")
-    wide_enough = [each for each in named if nodes is None or nodes <= most_nodes(machine, each)]
-    if not wide_enough:
+    found = queue_of(machine, name, nodes)
+    if found is None:
         most = max(most_nodes(machine, each) for each in named)
         raise PlanError(
             f"{nodes} nodes are more than {named[0].name if name else machine.id} gives one job",
             where=machine.id,
             fix=f"Ask for {most} at most.",
         )
-    return wide_enough[0]
+    return found
+
+
+def queue_of(machine: Machine, name: str | None, nodes: int | None) -> Partition | None:
+    """The first partition (of that name) that takes so many nodes; None if none does."""
+    for each in machine.partitions:
+        if (name is None or each.name == name) and (nodes is None or nodes <= most_nodes(machine, each)):
+            return each
+    return None
 
 
 def widest(machine: Machine, name: str | None = None) -> int:

@@ -231,4 +231,6 @@ def candidate(workload: Workload, weighed: Weighed, position: int, note: str) ->
 
 def missed_memory(weighed: Weighed, position: int) -> str:
     needed = float(weighed.memory_bytes[position])
+    if needed <= weighed.memory_limit:
+        return "the optimiser's state does not fit into the node's main memory"
     return f"needs {format_bytes(needed)} a rank of {format_bytes(weighed.memory_limit)} usable"

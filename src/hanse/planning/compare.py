@@ -18,9 +18,9 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Candidate, Memory, StepPart
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning import options, space
-from hanse.planning.bounds import rules
+from hanse.planning.bounds import check_machine, rules
 from hanse.planning.choose import Limits, candidate, fastest, missed_memory
-from hanse.planning.memory import footprint
+from hanse.planning.memory import fullest
 from hanse.planning.space import Layouts
 from hanse.planning.steptime import step_times
 from hanse.planning.supported import refusal
@@ -108,6 +108,7 @@ def compare(
     """
     whole = [each for each in (first, second) if isinstance(each, Layout)]
     nodes = nodes or (whole[0].nodes if whole else 1)
+    check_machine(workload, machine, nodes=nodes)
     kept = limits or Limits()
     return Comparison(
         first=_weighing(workload, machine, first, nodes, kept), second=_weighing(workload, machine, second, nodes, kept)
@@ -118,19 +119,21 @@ def _weighing(
     workload: Workload, machine: Machine, wanted: Layout | Mapping[str, int], nodes: int, limits: Limits
 ) -> Weighing:
     shape = workload.shape or stand_in(workload.parameters, workload.vocab, workload.context)
+    held: tuple[int, ...] = ()
     if isinstance(wanted, Layout):
-        weighed, position = weigh(workload, shape, machine, space.of([wanted])), 0
+        held = wanted.stages
+        weighed, position = weigh(workload, shape, machine, space.of([wanted]), stages=held), 0
     else:
         weighed, position = _best(workload, shape, machine, {"nodes": nodes, **wanted})
     layouts = weighed.source.take(weighed.numbers[[position]])
-    times = step_times(workload, shape, machine, layouts)
+    times = step_times(workload, shape, machine, layouts, stages=held)
     wall_s, used = float(weighed.wall_s[position]), float(weighed.accelerator_seconds[position])
     breaks = [] if weighed.fits_memory[position] else [missed_memory(weighed, position)]
     breaks += [each for each in (limits.missed(wall_s, used), refusal(layouts.at(0))) if each]
     return Weighing(
         candidate=candidate(workload, weighed, position, breaks[0] if breaks else ""),
         parts={name: float(part[0]) for name, part in times.parts.items()},
-        memory=footprint(workload, shape, machine, layouts).at(0),
+        memory=fullest(workload, shape, machine, layouts.at(0).model_copy(update={"stages": held})),
         wall_time_s=wall_s,
         accelerator_seconds=used,
         breaks=tuple(breaks),

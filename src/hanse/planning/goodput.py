@@ -152,8 +152,11 @@ def stragglers(nodes: Array, spread: float = _SPREAD) -> Array:
     return np.asarray(behind / (1 + behind))
 
 
-def estimates(machine: Machine) -> tuple[str, ...]:
-    """Sentences on what the goodput of this machine rests on that nobody measured or published for it."""
+def estimates(machine: Machine, *, spread: bool = True) -> tuple[str, ...]:
+    """Sentences on what the goodput of this machine rests on that nobody measured or published for it.
+
+    Without `spread`, nodes' step times differ as much as the time of a step says already.
+    """
     found = []
     if machine.reliability is None:
         low, high = (each * 1000 for each in failure_rates(machine))
@@ -163,7 +166,8 @@ def estimates(machine: Machine) -> tuple[str, ...]:
         )
     if machine.storage_bytes_per_s is None:
         found.append("Checkpoints are written at 2 GB/s a node and at most 100 GB/s: an estimate.")
-    found.append("Nodes' step times differ by 0.5 % (standard deviation): an estimate.")
+    if spread:
+        found.append("Nodes' step times differ by 0.5 % (standard deviation): an estimate.")
     return tuple(found)
 
 

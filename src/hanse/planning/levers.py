@@ -125,7 +125,7 @@ def _options(
     executable_only: bool,
 ) -> list[Option]:
     try:
-        bounds.check_precision(workload, machine)
+        bounds.check_machine(workload, machine, nodes=min(nodes, default=None))
     except HanseError:
         return []
     rules = bounds.rules(workload, machine, executable_only=executable_only, wanted=wanted)

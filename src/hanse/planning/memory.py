@@ -114,6 +114,13 @@ def by_stage(
     return tuple(found.at(position) for position in range(len(held)))
 
 
+def fullest(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, *, stack: str = "hanse") -> Memory:
+    """Of the fullest rank of one layout, whose stages may be its own."""
+    if layout.stages:
+        return max(by_stage(workload, shape, machine, layout, stack=stack), key=lambda each: each.total)
+    return footprint(workload, shape, machine, space.of([layout]), stack=stack).at(0)
+
+
 def _candidates(shape: ModelShape, layouts: Layouts) -> list[Array]:
     """Rows of `stages.Rank` for each layout, shape (5, layouts): as many lists of them as may hold the fullest rank."""
     chunks = int(layouts.chunks.max(initial=1)) + 1

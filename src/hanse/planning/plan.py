@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from hanse.contracts.base import now
 from hanse.contracts.layout import Layout
-from hanse.contracts.machine import Machine, Partition
-from hanse.contracts.plan import Interval, Plan, StepTime
+from hanse.contracts.machine import Machine
+from hanse.contracts.plan import Expense, Interval, Plan, StepTime
 from hanse.contracts.units import format_count
-from hanse.contracts.workload import ModelShape, Workload
-from hanse.machines import rates
-from hanse.planning import bounds, clock, explain, interval, search, space, uneven
+from hanse.contracts.workload import Workload
+from hanse.planning import bounds, error, estimates, expense, explain, interval, memory, search, space, stages
+from hanse.planning.clock import Clock
 from hanse.planning.levers import levers
-from hanse.planning.memory import footprint
 from hanse.planning.refuse import Asked
 from hanse.planning.search import Choice, Limits, Objective
 from hanse.planning.steptime import step_times
-from hanse.planning.supported import model_refusal, refusal
 from hanse.workloads.shapes import stand_in
 
 
@@ -53,52 +51,63 @@ def make(
             "the cap on accelerator-seconds": max_accelerator_seconds,
         },
     )
-    bounds.check_precision(workload, machine)
     count = nodes if nodes is not None else layout.nodes if layout else None
-    queue = bounds.partition(machine, partition, count)
+    bounds.check_machine(workload, machine, nodes=count)
+    bounds.partition(machine, partition, count)
     shape = workload.shape or stand_in(workload.parameters, workload.vocab, workload.context)
     rules = search.rules(workload, machine, executable_only=executable_only, wanted=wanted)
-    most = bounds.most_nodes(machine, queue)
+    most = bounds.widest(machine, partition)
     counts = [count] if count is not None else space.node_counts(most, workload.global_batch, rules.ranks_per_node)
     asked = Asked(
-        workload=workload, shape=shape, machine=machine, rules=rules, nodes=tuple(counts),
-        most_nodes=bounds.widest(machine, partition),
+        workload=workload, shape=shape, machine=machine, rules=rules, nodes=tuple(counts), most_nodes=most,
+        partition=partition, stages=layout.stages if layout else (),
     )  # fmt: skip
     if layout is not None:
         bounds.check_layout(workload, shape, machine, layout, nodes, executable_only=executable_only)
         choice = search.given(asked, space.of([layout]), limits)
     else:
         choice = search.find(asked, limits, objective)
-    plan = _plan(asked, queue, choice, layout)
+    plan = _plan(asked, choice, layout)
     if not with_levers:
         return plan
     changed = levers(workload, shape, machine, plan.layout, others=others, executable_only=executable_only)
     return plan.model_copy(update={"levers": changed})
 
 
-def _plan(asked: Asked, queue: Partition | None, choice: Choice, given: Layout | None) -> Plan:
+def _plan(asked: Asked, choice: Choice, given: Layout | None) -> Plan:
     workload, shape, machine = asked.workload, asked.shape, asked.machine
     chosen = choice.layouts
-    layout = given or uneven.laid_out(shape, chosen.at(0))
-    times = step_times(workload, shape, machine, chosen)
+    layout = given or stages.laid_out(shape, chosen.at(0))
+    queue = bounds.queue_of(machine, asked.partition, layout.nodes)
+    clock = Clock(workload=workload, machine=machine, partition=asked.partition)
+    times = step_times(workload, shape, machine, chosen, stages=layout.stages)
     total_s = float(times.total[0])
-    step_s = interval.around(total_s, machine)
-    wall_s = clock.wall_time(workload, machine, layout.nodes, step_s)
+    step_s = interval.around(total_s, workload, machine, layout)
+    wall_s = clock.wall_time(layout.nodes, step_s)
     tokens = workload.tokens_per_step
+    spent = expense.expense(machine, layout.nodes, wall_s)
     plan = Plan(
         workload=workload,
         machine=machine.id,
         partition=queue.name if queue else None,
         layout=layout,
-        step_time=StepTime(parts={name: float(part[0]) for name, part in times.parts.items()}, total_s=step_s),
-        memory=footprint(workload, shape, machine, chosen).at(0),
+        step_time=StepTime(
+            parts={name: float(part[0]) for name, part in times.parts.items()},
+            total_s=step_s,
+            hidden={name: float(part[0]) for name, part in times.hidden.items()},
+        ),
+        memory=memory.fullest(workload, shape, machine, layout),
+        memory_by_stage=memory.by_stage(workload, shape, machine, layout) if layout.pp > 1 else (),
         tokens_per_s=Interval(low=tokens / step_s.high, expected=tokens / total_s, high=tokens / step_s.low),
         mfu=interval.mfu(workload, machine, total_s, layout.world_size),
         steps=workload.steps,
         wall_time_s=wall_s,
         accelerator_seconds=round(wall_s.expected * layout.world_size),
         why=(),
-        estimates=_estimates(workload, shape, machine, layout),
+        goodput=clock.goodput(layout.nodes, total_s),
+        expense=spent,
+        outside=error.outside(workload, machine, layout),
+        estimates=estimates.of(workload, shape, machine, layout),
         considered=choice.considered,
         searched=choice.weighed.weighed,
         machine_digest=machine.digest(),
@@ -108,37 +117,14 @@ def _plan(asked: Asked, queue: Partition | None, choice: Choice, given: Layout |
         plan,
         nodes_because=choice.reason,
         job_limit_s=queue.max_wall_time_s if queue else None,
-        charged=_charged(machine, layout, plan.wall_time_s.expected),
+        charged=_charged(machine, spent),
     )
     return plan.model_copy(update={"why": why})
 
 
-def _charged(machine: Machine, layout: Layout, wall_s: float) -> str:
+def _charged(machine: Machine, spent: Expense) -> str:
     """The amount in the site's own unit, where that is not one for each rank and hour."""
     billing = machine.billing
-    if billing is None or billing.units_per_node_hour == machine.accelerators_per_node:
+    if billing is None or spent.amount is None or billing.units_per_node_hour == machine.accelerators_per_node:
         return ""
-    amount = wall_s / 3600 * layout.nodes * billing.units_per_node_hour
-    return f"{format_count(amount)} in its own unit, {billing.unit}"
-
-
-def _estimates(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout) -> tuple[str, ...]:
-    """What this plan rests on that nobody measured or published."""
-    found = []
-    for source in machine.sources:
-        if source.confidence in ("estimate", "derived"):
-            how = "an estimate" if source.confidence == "estimate" else "derived, not published"
-            found.append(f"{machine.name}: {source.part}: {how}.")
-    if machine.calibration is None:
-        if machine.accelerator.kind != "cpu" and not rates.ceiling(machine.accelerator)[1]:
-            found.append(f"Which share of its peak an {machine.accelerator.name} reaches: an estimate.")
-        found.append("This machine was not calibrated: published peaks and the shares of them that others measured.")
-    if workload.shape is None:
-        found.append(
-            f"The module's shape is not known: planned as a transformer of {shape.layers} layers of {shape.hidden} "
-            "with about as many parameters."
-        )
-    startup_s = clock.STARTUP_S[machine.scheduler.kind]
-    found.append(f"Start-up of {startup_s:.0f} s a job: an estimate; waiting in the queue is not counted.")
-    found += [because for because in (refusal(layout), model_refusal(shape)) if because is not None]
-    return tuple(found)
+    return f"{format_count(spent.amount.expected)} in its own unit, {billing.unit}"

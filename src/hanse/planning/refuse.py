@@ -34,6 +34,10 @@ class Asked:
     rules: Rules
     nodes: tuple[int, ...]
     most_nodes: int
+    partition: str | None = None
+    """The one asked for by name."""
+    stages: tuple[int, ...] = ()
+    """Of the one layout that is weighed, where it has its own."""
 
     @property
     def where(self) -> str:
@@ -94,8 +98,12 @@ def _no_memory(asked: Asked, weighed: Weighed) -> PlanError:
         numbers = weighed.numbers[np.argsort(weighed.memory_bytes, kind="stable")]
     _, first = np.unique(weighed.families(numbers), return_index=True)
     numbers = numbers[np.sort(first)][:_SHOWN]
-    nearest = weigh(asked.workload, asked.shape, asked.machine, weighed.source.take(numbers))
+    nearest = weigh(asked.workload, asked.shape, asked.machine, weighed.source.take(numbers), stages=asked.stages)
     short = float(nearest.memory_bytes.min(initial=np.inf)) - nearest.memory_limit
+    if short <= 0:
+        return PlanError(
+            "no layout fits: main memory does not hold the optimiser's state", where=asked.where, fix=_what_fits(asked)
+        )
     return PlanError(
         f"no layout fits into memory: the nearest is short by {format_bytes(short)} a rank",
         where=asked.where,

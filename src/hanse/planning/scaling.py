@@ -47,7 +47,7 @@ def table(
 
 
 def _strong(workload: Workload, machine: Machine, counts: list[int], *, executable_only: bool) -> list[Option]:
-    bounds.check_precision(workload, machine)
+    bounds.check_machine(workload, machine, nodes=min(counts))
     survey = across.survey(workload, [machine], nodes=counts, limits=Limits(), executable_only=executable_only)
     return sorted(survey.options, key=lambda each: each.nodes)
 

@@ -29,7 +29,7 @@ def find(asked: Asked, limits: Limits, objective: Objective | None = None) -> Ch
     space = asked.space(asked.nodes, asked.rules)
     if not len(space):
         raise _indivisible(asked)
-    weighed = seek(asked.workload, asked.shape, asked.machine, space)
+    weighed = seek(asked.workload, asked.shape, asked.machine, space, partition=asked.partition)
     choice = choose(asked.workload, weighed, limits, objective)
     if choice is None:
         raise refuse.refusal(asked, weighed, limits)
@@ -38,7 +38,7 @@ def find(asked: Asked, limits: Limits, objective: Objective | None = None) -> Ch
 
 def given(asked: Asked, layouts: Layouts, limits: Limits) -> Choice:
     """The best of these layouts, which may be one. Raises PlanError as `find` does."""
-    weighed = weigh(asked.workload, asked.shape, asked.machine, layouts)
+    weighed = weigh(asked.workload, asked.shape, asked.machine, layouts, partition=asked.partition, stages=asked.stages)
     choice = choose(asked.workload, weighed, limits)
     if choice is None:
         raise refuse.refusal(asked, weighed, limits)

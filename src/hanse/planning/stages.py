@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.contracts.layout import Pipeline
+from hanse.contracts.layout import Layout, Pipeline
 from hanse.contracts.workload import ModelShape
+from hanse.planning.layers import groups
+from hanse.planning.space import PIPELINES, Layouts
 
 Array = NDArray[np.float64]
 
@@ -86,6 +88,35 @@ def fullest(layers: int, dense_layers: int, mtp_layers: int, pp: int, pipeline: 
     rows = np.unique(np.array(ranks(layers, dense_layers, mtp_layers, pp, pipeline, chunks)), axis=0)
     covered = np.all(rows[None, :, :] >= rows[:, None, :], axis=2) & ~np.eye(len(rows), dtype=bool)
     return np.asarray(rows[~np.any(covered, axis=1)])
+
+
+def longest_and_last(shape: ModelShape, layouts: Layouts, given: tuple[int, ...] = ()) -> tuple[Array, Array]:
+    """Layers of each layout's fullest pipeline rank and of the rank with the head; `given` stages of a single one."""
+    chunks = int(layouts.chunks.max(initial=1)) + 1
+    present, which = groups((layouts.pp * len(PIPELINES) + layouts.pipeline) * chunks + layouts.chunks)
+    most, last = _longest_and_last(shape, present.tobytes(), chunks, given)
+    return most[which], last[which]
+
+
+@lru_cache(maxsize=256)
+def _longest_and_last(shape: ModelShape, present: bytes, chunks: int, given: tuple[int, ...]) -> tuple[Array, Array]:
+    """Of the pipelines that `longest_and_last` numbers."""
+    most, last = [], []
+    for key in np.frombuffer(present, dtype=np.int64).tolist():
+        rest, chunk = divmod(key, chunks)
+        pp, kind = divmod(rest, len(PIPELINES))
+        held = of_shape(shape, pp, PIPELINES[kind], chunk, given)
+        most.append(max(rank.dense + rank.sparse for rank in held))
+        last.append(next(rank.dense + rank.sparse for rank in held if rank.head))
+    return np.array(most), np.array(last)
+
+
+def laid_out(shape: ModelShape, layout: Layout) -> Layout:
+    """The layout with its stages written down where they are uneven."""
+    count = layout.pp * layout.chunks
+    if layout.stages or count == 1 or shape.layers % count == 0:
+        return layout
+    return layout.model_copy(update={"stages": even(shape.layers, count)})
 
 
 def _stage(rank: int, chunk: int, pp: int, pipeline: Pipeline) -> int:

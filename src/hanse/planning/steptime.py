@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from hanse.contracts.workload import ModelShape, Workload
 from hanse.machines import rates
 from hanse.planning import constants as constants_file
 from hanse.planning import cpu, kernel, stacks
+from hanse.planning import stages as stages_room
 from hanse.planning.inputs import BF16, FP8, FP32, Array, Degrees, Hardware, Model, Values
 from hanse.planning.space import ZERO_BUBBLE, Layouts
 
@@ -60,9 +62,13 @@ class StepTimes:
 
 
 def step_times(
-    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str = "hanse"
-) -> StepTimes:
-    """Seconds of a step under each layout, trained by the software of that name."""
+    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str = "hanse",
+    stages: tuple[int, ...] = (),
+) -> StepTimes:  # fmt: skip
+    """Seconds of a step under each layout, trained by the software of that name.
+
+    Pipeline stages are as even as can be; those of a single layout may be given.
+    """
     constants, hardware, length = constants_file.load(), hardware_of(machine, workload), len(layouts)
     if machine.accelerator.kind == "cpu":
         measured = cpu.parts(workload, shape, machine, hardware, layouts, constants)
@@ -76,7 +82,7 @@ def step_times(
         layouts.ep, layouts.offload,
     )  # fmt: skip
     others, place = combinations(rest)
-    state = kernel.per_degrees(model, hardware, software, degrees_of(layouts.take(others)), constants)
+    state = kernel.per_degrees(model, hardware, software, _staged(shape, layouts.take(others), stages), constants)
 
     def steps(block: kernel.Micro, part: slice) -> tuple[kernel.Micro, kernel.State, kernel.Step, Array, Array]:
         sizes = layouts.micro_batch[part].astype(np.float64), layouts.accumulate[part].astype(np.float64)
@@ -149,6 +155,12 @@ def degrees_of(layouts: Layouts) -> Degrees:
         micro_batch=layouts.micro_batch.astype(np.float64), accumulate=layouts.accumulate.astype(np.float64),
         recompute=layouts.recompute, offload=layouts.offload,
     )  # fmt: skip
+
+
+def _staged(shape: ModelShape, layouts: Layouts, given: tuple[int, ...]) -> Degrees:
+    """`degrees_of` with the layers of the fullest rank and of the one with the head, where ranks differ."""
+    most, last = stages_room.longest_and_last(shape, layouts, given)
+    return replace(degrees_of(layouts), most_layers=most, last_layers=last)
 
 
 def model_of(workload: Workload, shape: ModelShape) -> Model:

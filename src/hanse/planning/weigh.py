@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hanse.contracts.machine import Machine
 from hanse.contracts.workload import ModelShape, Workload
-from hanse.planning import clock
-from hanse.planning.memory import footprint
+from hanse.planning.clock import Clock
+from hanse.planning.memory import by_stage, footprint
 from hanse.planning.space import FULL, Integers, Layouts, Space
 from hanse.planning.steptime import step_times
 
@@ -55,6 +55,8 @@ class Weighed:
     step_s: Array
     memory_bytes: Array
     memory_limit: float
+    fits_memory: Mask
+    """Of the rank, and what is moved there of the node's main memory."""
     wall_s: Array
     misses: Misses
     """Empty where all was timed whether it fits or not."""
@@ -64,10 +66,6 @@ class Weighed:
     @property
     def layouts(self) -> Layouts:
         return self.source.take(self.numbers)
-
-    @property
-    def fits_memory(self) -> Mask:
-        return np.asarray(self.memory_bytes <= self.memory_limit)
 
     @property
     def accelerator_seconds(self) -> Array:
@@ -82,13 +80,23 @@ class Weighed:
         return np.asarray(np.unique(degrees, axis=1, return_inverse=True)[1].ravel())
 
 
-def weigh(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts) -> Weighed:
-    """Time and memory of every layout, whether it fits or not."""
-    times, memories = [np.empty(0)], [np.empty(0)]
+def weigh(
+    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, partition: str | None = None,
+    stages: tuple[int, ...] = (),
+) -> Weighed:  # fmt: skip
+    """Time and memory of every layout, whether it fits or not; `stages` of a single layout are as given."""
+    times, memories, fits = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=np.bool_)]
     for start in range(0, len(layouts), BLOCK):
         part = layouts.take(slice(start, start + BLOCK))
-        times.append(step_times(workload, shape, machine, part).total)
-        memories.append(footprint(workload, shape, machine, part).total)
+        times.append(step_times(workload, shape, machine, part, stages=stages).total)
+        prints = footprint(workload, shape, machine, part)
+        total, there = prints.total, prints.fits
+        if stages:
+            held = by_stage(workload, shape, machine, part.at(0).model_copy(update={"stages": stages}))
+            total = np.array([max(float(each.total) for each in held)])
+            there = (total <= prints.limit) & (prints.host <= prints.host_limit)
+        memories.append(total)
+        fits.append(there)
     step_s = np.concatenate(times)
     return Weighed(
         source=layouts,
@@ -98,15 +106,18 @@ def weigh(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layo
         step_s=step_s,
         memory_bytes=np.concatenate(memories),
         memory_limit=_limit(workload, shape, machine, layouts),
-        wall_s=clock.wall_s(workload, machine, layouts.nodes, step_s),
+        fits_memory=np.concatenate(fits),
+        wall_s=Clock(workload=workload, machine=machine, partition=partition).wall_s(layouts.nodes, step_s),
         misses=_joined([]),
         weighed=len(layouts),
     )
 
 
-def seek(workload: Workload, shape: ModelShape, machine: Machine, space: Space) -> Weighed:
+def seek(
+    workload: Workload, shape: ModelShape, machine: Machine, space: Space, *, partition: str | None = None
+) -> Weighed:
     """Time and memory of every layout of the space that fits and that no plainer one makes needless."""
-    seeker = _Seeker(workload, shape, machine, space)
+    seeker = _Seeker(workload, shape, machine, space, partition)
     for start in range(0, space.bases, BLOCK):
         seeker.add(start, min(start + BLOCK, space.bases))
     return seeker.found()
@@ -115,8 +126,11 @@ def seek(workload: Workload, shape: ModelShape, machine: Machine, space: Space) 
 class _Seeker:
     """Goes through a space block by block and keeps what fits, in pieces long enough to be timed at once."""
 
-    def __init__(self, workload: Workload, shape: ModelShape, machine: Machine, space: Space) -> None:
+    def __init__(
+        self, workload: Workload, shape: ModelShape, machine: Machine, space: Space, partition: str | None
+    ) -> None:
         self._what = (workload, shape, machine)
+        self._clock = Clock(workload=workload, machine=machine, partition=partition)
         self._space = space
         self._limit = 0.0
         self._weighed = 0
@@ -149,11 +163,11 @@ class _Seeker:
         total, self._limit = prints.total, prints.limit
         self._weighed += len(which)
         numbers = (start + which) * len(self._space.modes) + number
-        fits = np.asarray(total <= prints.limit)
+        fits = prints.fits
         if fits.any():
             self._keep(numbers[fits], part if fits.all() else part.take(fits), total[fits])
         if not fits.all():
-            missing = np.flatnonzero(~fits)
+            missing = np.flatnonzero(total > prints.limit)
             if len(missing) > _NEAREST:
                 missing = missing[np.argpartition(total[missing], _NEAREST - 1)[:_NEAREST]]
             self._missed.append(
@@ -182,16 +196,16 @@ class _Seeker:
         nothing = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
         columns = zip(*(self._timed or [nothing]), strict=True)
         numbers, nodes, step_s, memory_bytes = (np.concatenate(column) for column in columns)
-        workload, _, machine = self._what
         return Weighed(
             source=self._space,
             numbers=numbers,
             nodes=nodes,
-            ranks_per_node=machine.accelerators_per_node,
+            ranks_per_node=self._what[2].accelerators_per_node,
             step_s=step_s,
             memory_bytes=memory_bytes,
             memory_limit=self._limit,
-            wall_s=clock.wall_s(workload, machine, nodes, step_s),
+            fits_memory=np.ones(len(numbers), dtype=np.bool_),
+            wall_s=self._clock.wall_s(nodes, step_s),
             misses=_joined(self._missed),
             weighed=self._weighed,
         )
@@ -213,12 +227,16 @@ def _limit(workload: Workload, shape: ModelShape, machine: Machine, layouts: Lay
 def least_memory(
     workload: Workload, shape: ModelShape, machine: Machine, space: Space
 ) -> tuple[Array, float, Integers]:
-    """(bytes, limit, numbers) of every base in the mode that saves most memory."""
+    """(bytes, limit, numbers) of every base in the modes that save most memory, with offload and without.
+
+    Infinite where main memory does not hold what is moved there.
+    """
     memories, limit = [np.empty(0)], 0.0
-    last = len(space.modes) - 1
-    numbers = np.arange(space.bases) * len(space.modes) + last
+    last = {offload: number for number, (_, offload) in enumerate(space.modes)}
+    each = np.array([*last.values()], dtype=np.int64)
+    numbers = (np.arange(space.bases)[:, None] * len(space.modes) + each).ravel()
     for start in range(0, len(numbers), BLOCK):
         prints = footprint(workload, shape, machine, space.take(numbers[start : start + BLOCK]))
-        memories.append(prints.total)
+        memories.append(np.where(prints.host <= prints.host_limit, prints.total, np.inf))
         limit = prints.limit
     return np.concatenate(memories), limit, numbers
