@@ -203,7 +203,9 @@ def _elementwise(
     widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
     inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
     elements = tokens * (
-        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements) * model.hidden / between
+        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements)
+        * model.hidden
+        / between
         + (constants.head_elements + stack.plain_rotary * model.gated * constants.rotary_elements) * widths / tp
         + constants.ffn_elements * (1 + (0.5 + stack.plain_rotary) * model.gated) * inner
     )

@@ -52,6 +52,8 @@ _SHARED: Final = {
     3: "parameters, gradients and optimiser state are",
 }
 _NOTABLE: Final = 0.1
+_MOST_DIFFERENCES: Final = 5
+_SAME: Final = "the same layout"
 
 
 def sentences(
@@ -117,11 +119,35 @@ def difference(chosen: Layout, other: Layout) -> str:
     found = []
     for name in type(chosen).model_fields:
         value = getattr(other, name)
-        if value == getattr(chosen, name) or (name == "zero" and other.fsdp == 1) or name == "stages":
+        if value == getattr(chosen, name) or name in _said_by_others(other):
             continue
         word = "yes" if value is True else "no" if value is False else value
-        found.append(f"{value} nodes" if name == "nodes" else f"{words.get(name, name)} {word}")
-    return ", ".join(found) or "the same layout"
+        several = f"{value} node{'s' * (value != 1)}"
+        found.append(several if name == "nodes" else f"{words.get(name, name)} {word}")
+    return ", ".join(found) or _SAME
+
+
+def told(chosen: Layout, other: Layout) -> str:
+    """The difference, or the whole of `other` where that is shorter to say."""
+    said = difference(chosen, other)
+    return other.describe() if said.count(", ") >= _MOST_DIFFERENCES else said
+
+
+def _said_by_others(layout: Layout) -> set[str]:
+    """Fields that mean nothing in this layout, or follow from the rest of it."""
+    alone = {"stages"}
+    if layout.fsdp == 1:
+        alone.add("zero")
+    if layout.pp == 1:
+        alone |= {"pipeline", "chunks"}
+    if layout.tp == 1:
+        alone.add("sequence_parallel")
+    return alone
+
+
+def same(one: Layout, other: Layout) -> bool:
+    """Whether they differ in nothing but how exactly they are written down."""
+    return one.nodes == other.nodes and difference(one, other) == _SAME
 
 
 def _time(plan: Plan) -> str:

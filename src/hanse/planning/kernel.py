@@ -168,9 +168,7 @@ def _host(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
     return hardware.launch * stack.launch * constants.launch_s * more * (1 + share * (constants.launch_experts - 1))
 
 
-def per_degrees(
-    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants
-) -> State:
+def per_degrees(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> State:
     """What does not depend on the micro-batch."""
     pp, chunks = degrees.pp, degrees.chunks
     depth = model.layers + (model.predictions - 1)
@@ -231,7 +229,9 @@ class Step:
         )  # fmt: skip
 
 
-def bring_together(micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants) -> Step:
+def bring_together(
+    micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants
+) -> Step:
     """The whole step: `times` micro-batches of `micro_batch` sequences a rank."""
     once = micro.forward + micro.backward
     mean = state.layers * once + micro.head * state.head_share

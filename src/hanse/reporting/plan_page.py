@@ -13,7 +13,6 @@ from hanse.contracts.units import (
     NBSP,
     format_bytes,
     format_count,
-    format_gpu_hours,
     format_percent,
     format_seconds,
     gpu_hours,
@@ -92,7 +91,7 @@ def _head(plan: Plan, machine: Machine) -> Html:
     work, layout = plan.workload, plan.layout
     lede = (
         f"{plural(layout.nodes, 'node')} train {format_count(work.total_tokens)} tokens in about "
-        f"{format_seconds(plan.wall_time_s.expected)} for about {format_gpu_hours(plan.accelerator_seconds)}. "
+        f"{format_seconds(plan.wall_time_s.expected)} for about {significant(gpu_hours(plan.accelerator_seconds))}{NBSP}GPU-hours. "
         "Every figure is predicted; ranges hold four times in five."
     )
     return h(
@@ -116,14 +115,14 @@ def _answer(plan: Plan) -> Html:
     ranks, wall, step = plan.layout.world_size, plan.wall_time_s, plan.step_time.total_s
     share = plan.goodput.share if plan.goodput else None
     mfu = f"{format_percent(plan.mfu)} MFU"
-    hours = f"{gpu_hours(wall.low * ranks):,.0f} to {gpu_hours(wall.high * ranks):,.0f}"
+    hours = f"{significant(gpu_hours(wall.low * ranks))} to {significant(gpu_hours(wall.high * ranks))}"
     shown = [
         _fact("Step time", format_seconds(step.expected), f"{format_seconds(step.low)} to {format_seconds(step.high)}"),
         _fact("Throughput", f"{format_count(_rounded(plan.tokens_per_s.expected))} tokens/s", mfu),
         _fact("Memory", f"{significant(plan.memory.total / 1e9)} of {format_bytes(plan.memory.limit)}"),
         _fact("Goodput", format_percent(share.expected), _percents(share)) if share else None,
         _fact("Wall time", format_seconds(wall.expected), f"{format_seconds(wall.low)} to {format_seconds(wall.high)}"),
-        _fact("GPU-hours", format_gpu_hours(plan.accelerator_seconds).partition(NBSP)[0], hours),
+        _fact("GPU-hours", significant(gpu_hours(plan.accelerator_seconds)), hours),
     ]
     return h("section", h("dl", shown, class_="facts facts--line"), class_="card", aria_label="What it takes")
 
@@ -190,7 +189,7 @@ def _runners_up(plan: Plan) -> Html | None:
     columns = ("Layout", Column("Step time", True), Column("Against it", True), Column("Memory", True), "Why not")
     rows: list[Sequence[Child]] = []
     for one in plan.considered:
-        chosen = one.layout == plan.layout
+        chosen = explain.same(plan.layout, one.layout)
         rows.append(
             (
                 one.layout.describe(),
@@ -222,7 +221,7 @@ def _levers(plan: Plan) -> Html | None:
     rows: list[Sequence[Child]] = [
         (
             lever.change[0].upper() + lever.change[1:],
-            explain.difference(plan.layout, lever.layout),
+            explain.told(plan.layout, lever.layout),
             change(lever.step_time_s / plan.step_time.total_s.expected),
             change(lever.wall_time_s / plan.wall_time_s.expected),
             change(lever.accelerator_seconds / (plan.accelerator_seconds or 1)),
