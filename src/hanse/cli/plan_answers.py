@@ -63,6 +63,8 @@ class Answers:
     survey: Survey | None = None
     names: dict[str, str] = field(default_factory=dict)
     """Machines' names by id."""
+    within_s: float | None = None
+    """What is surveyed finishes in so long."""
     scaling: ScalingTable | None = None
     comparison: Comparison | None = None
     why_not: str = ""
@@ -208,15 +210,16 @@ def catalogued(own: Machine | None) -> list[Machine]:
     return list((found | ({own.id: own} if own is not None else {})).values())
 
 
-def survey(asked: Question, own: Machine | None) -> tuple[Survey, dict[str, str]]:
+def survey(asked: Question, own: Machine | None) -> tuple[Survey, dict[str, str], float]:
+    """Machines and sizes that finish in the time there is, else in a quarter of a year; names, and that time."""
     from hanse.planning import across
 
     machines = catalogued(own)
-    nodes = None if asked.nodes is None else [asked.nodes]
-    found = across.survey(
-        asked.workload, machines, nodes=nodes, limits=asked.limits(), executable_only=asked.executable_only
-    )
-    return found, {each.id: each.name for each in machines}
+    limits = asked.limits()
+    if limits.time_s is None:
+        limits = replace(limits, finish_by_s=_GOOD_TIME_S)
+    found = across.survey(asked.workload, machines, limits=limits, executable_only=asked.executable_only)
+    return found, {each.id: each.name for each in machines}, limits.time_s or _GOOD_TIME_S
 
 
 def best(found: Survey, asked: Question) -> Option:
@@ -244,7 +247,7 @@ def answers(asked: Question, machine: Machine | None, wishes: Wishes, *, allowed
         from hanse.planning import compare
 
         wanted = compare.parse(wishes.why_not)
-    surveyed, names = survey(asked, machine) if wishes.all_machines else (None, {})
+    surveyed, names, within_s = survey(asked, machine) if wishes.all_machines else (None, {}, None)
     if machine is None:
         assert surveyed is not None, "a machine is asked for where not all are tried"
         from hanse.machines import catalogue
@@ -258,8 +261,8 @@ def answers(asked: Question, machine: Machine | None, wishes: Wishes, *, allowed
         table = scaling.table(asked.workload, machine, wishes.scaling, executable_only=asked.executable_only)
     comparison = None if wanted is None else _compared(asked, machine, plan, wanted)
     return Answers(
-        plan=plan, machine=machine, survey=surveyed, names=names, scaling=table, comparison=comparison,
-        why_not=wishes.why_not or "",
+        plan=plan, machine=machine, survey=surveyed, names=names, within_s=within_s, scaling=table,
+        comparison=comparison, why_not=wishes.why_not or "",
     )  # fmt: skip
 
 

@@ -33,24 +33,15 @@ def asked(found: Answers, *, details: bool) -> Iterator[RenderableType]:
     if found.comparison is not None:
         yield comparison(found.comparison, found.why_not, details=details)
     if found.survey is not None:
-        listed = found.survey.options if details else few(found.survey.options)
-        yield options(listed, of=len(found.survey.options))
+        listed = found.survey.options if details else explain.notable(found.survey.options)
+        yield options(listed, of=len(found.survey.options), within_s=found.within_s)
         if found.survey.left_out:
             yield left_out(found.survey.left_out)
     if found.scaling is not None:
         yield scaling(found.scaling)
 
 
-def few(listed: Sequence[Option]) -> list[Option]:
-    """What nothing beats, and of every machine the size that costs least."""
-    cheapest: dict[str, Option] = {}
-    for one in listed:
-        if one.machine not in cheapest or one.accelerator_seconds < cheapest[one.machine].accelerator_seconds:
-            cheapest[one.machine] = one
-    return [one for one in listed if one.best or cheapest[one.machine] is one]
-
-
-def options(listed: Sequence[Option], *, of: int | None = None) -> RenderableType:
+def options(listed: Sequence[Option], *, of: int | None = None, within_s: float | None = None) -> RenderableType:
     """Machines and sizes, soonest first; a brick marks those that nothing else beats in both time and cost."""
     right = ("Nodes", "Wall time", "GPU-hours", "MFU")
     shown = table("", "Machine", "Nodes", "Wall time", "GPU-hours", "MFU", "Layout", right=right, whole=("Machine",))
@@ -66,8 +57,9 @@ def options(listed: Sequence[Option], *, of: int | None = None) -> RenderableTyp
         )
     more = ""
     if of is not None and of > len(listed):
-        more = f" Else the size of each machine that costs least; --details shows all {of}."
-    head = Text.assemble(("Machines and sizes", "bold"), ("  soonest first", "dim"))
+        more = f" Shown are the soonest of these and the cheapest of each machine; --details shows all {of}."
+    aside = "" if within_s is None else f", all within {format_seconds(within_s)}"
+    head = Text.assemble(("Machines and sizes", "bold"), (f"  soonest first{aside}", "dim"))
     return Group(head, shown, Text(f"■ nothing else is both sooner and cheaper.{more}", style="dim"))
 
 

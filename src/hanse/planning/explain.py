@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
 from hanse.contracts.layout import Layout
 from hanse.contracts.plan import Candidate, Interval, Plan, StepPart
-from hanse.contracts.units import format_bytes, format_count, format_gpu_hours, format_percent, format_seconds
+from hanse.contracts.scaling import Option
+from hanse.contracts.units import (
+    NBSP,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_seconds,
+    gpu_hours,
+    significant,
+)
 
 NAMES: Final[dict[StepPart, str]] = {
     "matmul": "matrix products",
@@ -152,7 +162,7 @@ def same(one: Layout, other: Layout) -> bool:
 
 def _time(plan: Plan) -> str:
     step = _range(plan.step_time.total_s)
-    rate = format_count(plan.tokens_per_s.expected)
+    rate = format_count(float(f"{plan.tokens_per_s.expected:.2e}"))
     return f"A step should take {step}: {rate} tokens/s, {format_percent(plan.mfu)} of the accelerators' peak."
 
 
@@ -205,9 +215,9 @@ def _memory(plan: Plan) -> str:
 
 
 def _cost(plan: Plan, charged: str) -> str:
-    wall = format_seconds(plan.wall_time_s.expected)
+    wall, hours = format_seconds(plan.wall_time_s.expected), significant(gpu_hours(plan.accelerator_seconds))
     site = f"; the site charges {charged}" if charged else ""
-    return f"The whole run: {plan.steps:,} steps, {wall}, {format_gpu_hours(plan.accelerator_seconds)}{site}."
+    return f"The whole run: {plan.steps:,} steps, {wall}, {hours}{NBSP}GPU-hours{site}."
 
 
 def _jobs(plan: Plan, job_limit_s: float | None) -> str:
@@ -245,3 +255,18 @@ def _nearest_miss(plan: Plan) -> str:
 def _named(candidate: Candidate) -> str:
     text = candidate.layout.describe()
     return f"{text[0].upper()}{text[1:]}"
+
+
+def notable(options: Sequence[Option]) -> list[Option]:
+    """Of every machine the size that costs least, and the soonest of those that nothing beats, in the order given."""
+    cheapest: dict[str, Option] = {}
+    soonest: dict[str, Option] = {}
+    for one in options:
+        held = cheapest.get(one.machine)
+        if held is None or one.accelerator_seconds < held.accelerator_seconds:
+            cheapest[one.machine] = one
+        if one.best and (
+            one.machine not in soonest or one.wall_time_s.expected < soonest[one.machine].wall_time_s.expected
+        ):
+            soonest[one.machine] = one
+    return [one for one in options if one is cheapest[one.machine] or one is soonest.get(one.machine)]

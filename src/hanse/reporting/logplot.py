@@ -125,10 +125,12 @@ def _curve(curve: Curve, place: Place) -> Html:
     reference = curve.kind == "reference"
     line = h("path", class_="level" if reference else "pred l1", d=f"M{_path(places)}")
     dots = None if reference else [h("circle", class_="dot1", cx=x, cy=y, r=3) for x, y in places]
-    x, y = places[-1]
-    # The reference lies above what is predicted: its name above it, the other's below.
-    below = 20 if not reference else -8
-    label = h("text", curve.label, class_="s2" if reference else "s1", x=x, y=y + below, text_anchor="end")
+    if reference:
+        x, y = places[-1]
+        label = h("text", curve.label, class_="s2", x=x, y=y - 8, text_anchor="end")
+    else:  # to the right of its middle and below, where a rising curve leaves room
+        x, y = places[len(places) // 2]
+        label = h("text", curve.label, class_="s1", x=x + 10, y=y + 16)
     return join(band, line, dots, label)
 
 

@@ -91,7 +91,8 @@ def _head(plan: Plan, machine: Machine) -> Html:
     work, layout = plan.workload, plan.layout
     lede = (
         f"{plural(layout.nodes, 'node')} train {format_count(work.total_tokens)} tokens in about "
-        f"{format_seconds(plan.wall_time_s.expected)} for about {significant(gpu_hours(plan.accelerator_seconds))}{NBSP}GPU-hours. "
+        f"{format_seconds(plan.wall_time_s.expected)} for about "
+        f"{significant(gpu_hours(plan.accelerator_seconds))}{NBSP}GPU-hours. "
         "Every figure is predicted; ranges hold four times in five."
     )
     return h(
@@ -235,22 +236,24 @@ def _machines(options: Sequence[Option], plan: Plan, names: dict[str, str]) -> H
     if not options:
         return None
     columns = (
-        "Machine", Column("Nodes", True), Column("Wall time", True), Column("GPU-hours", True), Column("MFU", True),
-        "Layout",
+        "Machine", "Best", Column("Nodes", True), Column("Wall time", True), Column("GPU-hours", True),
+        Column("MFU", True), "Layout",
     )  # fmt: skip
     rows: list[Sequence[Child]] = [
         (
-            names.get(one.machine, one.machine),
+            join(names.get(one.machine, one.machine), h("small", h("code", one.machine))),
+            h("b", "■") if one.best else None,
             f"{one.nodes:,}",
             format_seconds(one.wall_time_s.expected),
-            f"{gpu_hours(one.accelerator_seconds):,.0f}",
+            significant(gpu_hours(one.accelerator_seconds)),
             format_percent(one.mfu),
-            one.layout.describe().split(", ", 1)[1],
+            one.layout.describe().split(", ", 1)[-1],
         )
-        for one in options
-        if one.best
+        for one in explain.notable(options)
     ]
-    return section("machines", "Other machines and sizes", machines_figure(options, plan, names), table(columns, rows))
+    said = "Of each machine the cheapest size, and the soonest of those that nothing beats in both (■)."
+    note = h("p", said, class_="small muted")
+    return section("machines", "Other machines and sizes", machines_figure(options, plan), table(columns, rows), note)
 
 
 def _scaling(scaling: ScalingTable) -> Html:
@@ -267,11 +270,10 @@ def _scaling(scaling: ScalingTable) -> Html:
 
 def _rests_on(plan: Plan) -> Html:
     kept, spent = plan.goodput, plan.expense
-    energy = spent.energy_joules if spent else None
     listed = facts(
         *_held(kept),
         ("The site charges", _charge(spent)),
-        ("Energy", f"{_range(energy, 3.6e9)}{NBSP}MWh" if energy else "unknown: the machine's power is not published"),
+        ("Energy", _energy(plan)),
         ("CO₂", f"{_range(spent.co2_grams, 1e6)}{NBSP}t" if spent and spent.co2_grams else None),
         ("Machine", h("code", f"{plan.machine} {plan.machine_digest[:12]}")),
     )
@@ -282,6 +284,13 @@ def _rests_on(plan: Plan) -> Html:
         _listed("Outside what was validated", plan.outside),
         _listed("Estimates", plan.estimates),
     )
+
+
+def _energy(plan: Plan) -> str | None:
+    if plan.expense is None:
+        return None
+    joules = plan.expense.energy_joules
+    return f"{_range(joules, 3.6e9)}{NBSP}MWh" if joules else "unknown: the machine's power is not published"
 
 
 def _held(kept: Goodput | None) -> list[tuple[str, Child]]:
