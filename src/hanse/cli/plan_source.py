@@ -92,11 +92,14 @@ def _shape(described: Described) -> ModelShape:
 
     name = described.preset or ""
     if name not in PRESETS:
+        from difflib import get_close_matches
+
         from hanse.files.contract import nearest
 
+        near = ", ".join(get_close_matches(name, list(PRESETS), n=6, cutoff=0.4))
         raise UsageError(
             f'There is no preset "{name}"{nearest(name, PRESETS) or "."}',
-            fix="docs/how-to/describe-a-model.md says which there are; --config reads any config.json.",
+            fix=f"Known are {len(PRESETS)}{f', such as {near}' if near else ''}; --config reads a model's config.json.",
         )
     shape = PRESETS[name]
     return shape if context is None else ModelShape.model_validate(shape.model_dump() | {"context": context})

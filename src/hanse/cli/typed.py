@@ -10,6 +10,7 @@ from hanse.contracts.errors import UsageError
 
 _COUNTS: Final = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_MOST: Final = 1e18
 _COUNT: Final = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE][0-9]{1,2})?)\s*([a-zA-Z]?)")
 _PIECE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(w|d|h|min|m|s)", re.IGNORECASE)
 
@@ -21,8 +22,10 @@ def count(text: str, option: str) -> int:
     if match is None or unit is None:
         raise UsageError(f'{option} "{text}" is no count above 0.', fix=f"For instance: {option} 1024, 2T or 15e12")
     value = float(match[1].replace("_", "").replace(",", "")) * unit
-    if value < 1 or value != round(value):
-        raise UsageError(f"{option} {text} is not a whole number above 0.", fix=f"For instance: {option} 1024")
+    if not 1 <= value <= _MOST or value != round(value):
+        raise UsageError(
+            f"{option} {text} is not a whole number above 0, or too large a one.", fix=f"For instance: {option} 1024"
+        )
     return round(value)
 
 

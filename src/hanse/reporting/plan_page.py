@@ -263,7 +263,7 @@ def _scaling(scaling: ScalingTable) -> Html:
         f"scaling-{scaling.kind}",
         scaling_text.heading(scaling),
         scaling_figure(scaling),
-        table([Column(name, True) for name in names], [[row[name] for name in names] for row in cells]),
+        table([Column(name, name != "Nodes") for name in names], [[row[name] for name in names] for row in cells]),
         h("p", scaling_text.footnote(scaling), class_="small muted"),
     )
 
