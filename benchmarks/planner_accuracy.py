@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import planner_fit, published
+from benchmarks.figures import Table
 from hanse.machines import accelerators, rates
 from hanse.planning import constants, error, kernel, stacks
 from hanse.planning.inputs import Array
@@ -32,8 +33,8 @@ def figures(runs: published.Runs, predicted_s: Array, low: Array, high: Array) -
     errors = predicted_s / runs.measured_s - 1
     within = (runs.measured_s >= low * predicted_s) & (runs.measured_s <= high * predicted_s)
     families = np.array([run.family for run in runs.runs])
-    chips = np.array([run.row["accelerator"] for run in runs.runs])
-    ranks = np.array([float(run.row["n_accelerators"]) for run in runs.runs])
+    chips = np.array([run.row.get("accelerator", "") for run in runs.runs])
+    ranks = np.array([run.ranks for run in runs.runs])
     by_family = _by(families, errors, within)
     own = [each for each in by_family.values() if each["n"]]
     return {
@@ -77,12 +78,12 @@ def _grouped(runs: published.Runs, key: Callable[[published.Run], tuple[Any, ...
 
 
 def _model(run: published.Run) -> tuple[Any, ...]:
-    return run.family, run.row["model_name"]
+    return run.family, run.row.get("model_name", "")
 
 
 def _workload(run: published.Run) -> tuple[Any, ...]:
-    row = run.row
-    return (*_model(run), row["accelerator"], row["n_accelerators"], row["global_batch_sequences"], row["seq_len"])
+    names = ("accelerator", "n_accelerators", "global_batch_sequences", "seq_len")
+    return (*_model(run), *(run.row.get(name, "") for name in names))
 
 
 def _ordering(runs: published.Runs, predicted_s: Array) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def predict(runs: published.Runs) -> Array:
 
 def stated(runs: published.Runs) -> tuple[Array, Array]:
     """(low, high) of the shipped 80 % interval for each run."""
-    known = [stacks.find(run.row["stack"]).known and rates.validated(accelerators.load(run.accelerator))
+    known = [stacks.find(run.row.get("stack", "")).known and rates.validated(accelerators.load(run.accelerator))
              for run in runs.runs]  # fmt: skip
     found = [
         error.intervals()[error.group(experts=run.moe, known=sure, small=run.small)]
@@ -154,16 +155,68 @@ def stated(runs: published.Runs) -> tuple[Array, Array]:
     return low, high
 
 
-def unseen(runs: published.Runs) -> dict[str, Any]:
-    """The figures with each family's runs predicted, and their intervals learnt, without that family."""
-    errors = planner_fit.unseen_errors(runs, planner_fit.leave_one_out(runs))
+def unseen(path: Path) -> dict[str, dict[str, Any]]:
+    """The figures with each family's runs predicted, and their intervals learnt, without that family.
+
+    Once by the name of their software, and once as if nobody had heard of it.
+    """
+    runs, nameless = published.read(path, fitted=False), published.read(path, fitted=False, nameless=True)
     families = np.array([run.family for run in runs.runs])
-    low, high = np.empty(len(errors)), np.empty(len(errors))
-    for family in set(families):
-        learnt = planner_fit.quantiles(runs, 1 / (1 + errors), families != family, planner_fit.UNKNOWN_LEVEL)
-        for position in np.flatnonzero(families == family):
-            low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
-    return figures(runs, (1 + errors) * runs.measured_s, low, high)
+    named, unnamed = planner_fit.leave_one_out(runs, nameless)
+    found = {}
+    for title, each in (("leave_one_family_out", named), ("software_unknown_too", unnamed)):
+        errors = planner_fit.unseen_errors(runs, each)
+        low, high = np.empty(len(errors)), np.empty(len(errors))
+        for family in set(families):
+            learnt = planner_fit.quantiles(runs, 1 / (1 + errors), families != family, planner_fit.UNKNOWN_LEVEL)
+            for position in np.flatnonzero(families == family):
+                low[position], high[position] = learnt[planner_fit.kind_of(runs.runs[position])]
+        found[title] = figures(runs, (1 + errors) * runs.measured_s, low, high)
+    return found
+
+
+def measure(_scratch: Path) -> Table:
+    """For `benchmarks.run`: each family seen by the fit and not."""
+    path = HERE / "data" / "published_runs.csv"
+    runs = published.read(path)
+    seen, others = figures(runs, predict(runs), *stated(runs)), unseen(path)
+    other, nobody = others["leave_one_family_out"], others["software_unknown_too"]
+
+    def pair(each: dict[str, Any]) -> str:
+        return f"{percent(each['median_abs_error'])} / {percent(each['p90_abs_error'])}"
+
+    rows = []
+    for group in ("by_source_family", "by_kind"):
+        for name, each in seen[group].items():
+            away = other[group][name]
+            rows.append((name, str(each["n"]), pair(each), f"**{pair(away)}**", f"{away['bias']:+.1%}",
+                         pair(nobody[group][name]),
+                         f"{each['interval80_coverage']:.0%} / {away['interval80_coverage']:.0%}"))  # fmt: skip
+    medians = [
+        f"{percent(each['headline_median'])} / {percent(each['headline_p90'])}" for each in (seen, other, nobody)
+    ]
+    rows.append(("medians of the families", f"{seen['expressible']}", medians[0], f"**{medians[1]}**", "", medians[2],
+                 f"{seen['interval80_coverage']:.0%} / {other['interval80_coverage']:.0%}"))  # fmt: skip
+    said = [
+        f"{title}: of {part['pairwise_ordering_pairs']:,} pairs of runs of one family and model "
+        f"{percent(part['pairwise_ordering'])} are put in the right order, of pairs on the same workload "
+        f"{percent(part['ordering_same_workload'])}; the layout picked costs {percent(part['regret_median'])} (median "
+        f"of {part['regret_workloads']} workloads), at worst {percent(part['regret_worst'])} "
+        f"({part['regret_worst_workload']})."
+        for title, part in (("Seen", seen), ("Unseen", other), ("Its software unknown too", nobody))
+    ]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in seen["inexpressible"].items())
+    said.append(f"{seen['expressible']} of {seen['rows']} rows are expressible; not: {reasons}.")
+    header = (
+        "family",
+        "runs",
+        "seen: median / p90 error",
+        "unseen: median / p90",
+        "bias",
+        "software unknown too",
+        "80 % interval holds",
+    )
+    return Table(header, rows, "\n\n".join(said))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,27 +230,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     low, high = stated(runs)
     found = figures(runs, predicted, low, high)
     if chosen.leave_one_out:
-        found["leave_one_family_out"] = unseen(published.read(chosen.runs, fitted=False))
+        found |= unseen(chosen.runs)
     print(json.dumps(found, indent=1) if chosen.json else table(found))
     return 0
+
+
+HEADLINES = (
+    ("median", "headline_median"), ("p90", "headline_p90"), ("ordering", "pairwise_ordering"),
+    ("its mean over families", "pairwise_ordering_mean_of_families"), ("same workload", "ordering_same_workload"),
+    ("its mean over families", "ordering_same_workload_mean_of_families"), ("pick costs", "regret_median"),
+    ("at worst", "regret_worst"), ("80 % interval holds for", "interval80_coverage"),
+)  # fmt: skip
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def table(found: dict[str, Any]) -> str:
     """The same for readers."""
     lines = [f"{found['expressible']} of {found['rows']} rows expressible; not: {found['inexpressible']}"]
-    for title, part in (("seen", found), ("unseen (leave one family out)", found.get("leave_one_family_out"))):
+    for title, part in (
+        ("seen", found), ("unseen (leave one family out)", found.get("leave_one_family_out")),
+        ("unseen, its software unknown too", found.get("software_unknown_too")),
+    ):  # fmt: skip
         if part is None:
             continue
-        lines += ["", f"{title}: headline {part['headline_median']:.1%} / {part['headline_p90']:.1%}, ordering "
-                  f"{part['pairwise_ordering']:.1%} ({part['pairwise_ordering_mean_of_families']:.1%} mean of families), same workload "
-                  f"{part['ordering_same_workload']:.1%} ({part['ordering_same_workload_mean_of_families']:.1%}), pick costs {part['regret_median']:.1%}, at worst "
-                  f"{part['regret_worst']:.1%} ({part['regret_worst_workload']}), 80 % interval holds for {part['interval80_coverage']:.0%}"]  # fmt: skip
+        lines += ["", f"{title}: " + ", ".join(f"{name} {percent(part[key])}" for name, key in HEADLINES)]
+        lines.append(f"  the costliest pick: {part['regret_worst_workload']}")
         for name in ("by_source_family", "by_accelerator", "by_kind"):
             for group, each in part[name].items():
                 order = part["ordering_same_workload_by_family"].get(group)
                 lines.append(
                     f"  {group:24}{each['n']:6}{each['median_abs_error']:8.1%}{each['p90_abs_error']:8.1%}"
-                    f"{each['bias']:+8.1%}{each['interval80_coverage']:8.0%}" + (f"{order:8.1%}" if order else "")
+                    f"{each['bias']:+8.1%}{each['interval80_coverage']:8.0%}"
+                    + (f"{order:8.1%}" if order is not None else "")
                 )
     return "\n".join(lines)
 

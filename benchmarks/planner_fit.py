@@ -37,6 +37,7 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "input_traffic": (0.43, 0.35, "of its input"),
     "output_traffic": (0.43, 0.50, "of its output"),
     "grouped": (1.15, 0.15, "experts' grouped products over single ones of their size"),
+    "quantised": (0.5, 0.5, "power of the share of units that a product's last wave of tiles leaves idle"),
     "attention_of_ceiling": (0.72, 0.15, "tiled attention forward, of the best product's rate"),
     "attention_on_newer": (0.65, 0.15, "FlashAttention-2 on asynchronous generations over kernels written for them"),
     "attention_backward": (2.9, 0.12, "tiled attention backward over forward"),
@@ -49,7 +50,11 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "head_elements": (3.0, 0.35, "same, of queries, keys and values"),
     "ffn_elements": (2.0, 0.35, "same, of the feed-forward's inner width"),
     "norm_elements": (20.0, 0.3, "same, more where RMS norms are single operations in fp32"),
-    "rotary_elements": (8.0, 0.35, "same, of queries, keys and values, more where rotary positions are single operations"),
+    "rotary_elements": (
+        8.0,
+        0.35,
+        "same, of queries, keys and values, more where rotary positions are single operations",
+    ),
     "sorted_elements": (6.0, 0.35, "same, of hidden size for each copy of a token at the experts"),
     "cast_elements": (1.5, 0.5, "same, for casting to 8 bits or fewer"),
     "backward_traffic": (2.0, 0.12, "elementwise traffic backward over forward"),
@@ -112,12 +117,16 @@ class Problem:
         return own + [("host", name) for name in self.accelerators]
 
 
+def places(names: Sequence[str], said: Sequence[str]) -> np.ndarray:
+    """Where each stands in `names`; -1 for what does not."""
+    return np.array([names.index(each) if each in names else -1 for each in said])
+
+
 def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     """Offsets exist for stacks and accelerators among the used runs only."""
-    rows = [runs.runs[index].row for index in runs.of_run]
-    named = [runs.runs[index].accelerator for index in runs.of_run]
-    stacks = sorted({run.row["stack"] for run, use in zip(runs.runs, used, strict=True) if use})
-    kind_of = {name: stack_table.find(name).kind for name in {run.row["stack"] for run in runs.runs}}
+    software = [runs.runs[index].row.get("stack", "") for index in runs.of_run]
+    stacks = sorted({run.row.get("stack", "") for run, use in zip(runs.runs, used, strict=True) if use})
+    kind_of = {name: stack_table.find(name).kind for name in {run.row.get("stack", "") for run in runs.runs}}
     kinds = sorted({kind_of[name] for name in stacks})
     chips = sorted({run.accelerator for run, use in zip(runs.runs, used, strict=True) if use})
     families = np.array([run.family for run in runs.runs])
@@ -125,15 +134,17 @@ def problem(runs: published.Runs, used: np.ndarray) -> Problem:
     weights = np.array([max(1, counts[family]) ** -FAMILY_POWER for family in families]) * used
     return Problem(
         runs=runs, kinds=tuple(kinds), stacks=tuple(stacks), accelerators=tuple(chips),
-        kind_of=np.array([kinds.index(kind_of[row["stack"]]) if kind_of[row["stack"]] in kinds else -1 for row in rows]),
-        stack_of=np.array([stacks.index(row["stack"]) if row["stack"] in stacks else -1 for row in rows]),
-        accelerator_of=np.array([chips.index(name) if name in chips else -1 for name in named]),
+        kind_of=places(kinds, [kind_of[name] for name in software]), stack_of=places(stacks, software),
+        accelerator_of=places(chips, [runs.runs[index].accelerator for index in runs.of_run]),
         used=used, weights=weights * 4.0,
     )  # fmt: skip
 
 
 def constants_of(theta: Array) -> Constants:
-    values = {name: prior * float(np.exp(sd * value)) for (name, (prior, sd, _)), value in zip(PRIORS.items(), theta)}
+    values = {
+        name: prior * float(np.exp(sd * value))
+        for (name, (prior, sd, _)), value in zip(PRIORS.items(), theta[: len(PRIORS)], strict=True)
+    }
     for name in SHARES & values.keys():
         values[name] = min(1.0, values[name])
     return Constants(**values)
@@ -211,20 +222,29 @@ def summary(errors: Array) -> tuple[float, float, float]:
     return float(np.median(np.abs(errors))), float(np.quantile(np.abs(errors), 0.9)), float(np.median(errors))
 
 
-def leave_one_out(runs: published.Runs, rounds: int = 8) -> dict[str, Array]:
-    """Relative errors of each family's runs, predicted by constants fitted without it."""
+def leave_one_out(
+    runs: published.Runs, nameless: published.Runs | None = None, rounds: int = 8
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Relative errors of each family's runs, predicted by constants fitted without it.
+
+    Twice: by the name of its software, and as if that were unknown (`nameless`: the same runs read so).
+    """
     usable = np.array([run.fitted for run in runs.runs])
     families = np.array([run.family for run in runs.runs])
-    found = {}
+    named: dict[str, Array] = {}
+    unnamed: dict[str, Array] = {}
     everything = problem(runs, usable)
-    start = fit(everything, rounds)
-    names = everything.names
+    start = dict(zip(everything.names, fit(everything, rounds), strict=True))
     for family in sorted(set(families)):
         task = problem(runs, usable & (families != family))
-        lookup = dict(zip(names, start, strict=True))
-        theta = fit(task, rounds, np.array([lookup[name] for name in task.names]))
-        found[family] = (np.exp(predict(task, theta)) / runs.measured_s - 1)[families == family]
-    return found
+        theta = fit(task, rounds, np.array([start[name] for name in task.names]))
+        named[family] = (np.exp(predict(task, theta)) / runs.measured_s - 1)[families == family]
+        if nameless is not None:
+            nowhere = np.full(len(nameless.of_run), -1)
+            chips = places(task.accelerators, [nameless.runs[index].accelerator for index in nameless.of_run])
+            other = replace(task, runs=nameless, kind_of=nowhere, stack_of=nowhere, accelerator_of=chips)
+            unnamed[family] = (np.exp(predict(other, theta)) / runs.measured_s - 1)[families == family]
+    return named, unnamed
 
 
 def unseen_errors(runs: published.Runs, found: dict[str, Array]) -> Array:
@@ -256,7 +276,7 @@ def quantiles(runs: published.Runs, ratios: Array, counted: np.ndarray, level: f
 
 
 KINDS = ("dense", "experts", "small")
-KNOWN_LEVEL, UNKNOWN_LEVEL = 0.83, 0.82
+KNOWN_LEVEL, UNKNOWN_LEVEL = 0.83, 0.86
 """Wider than 80 %: quantiles of few families are narrow on the next."""
 
 
@@ -300,8 +320,8 @@ def write(task: Problem, theta: Array) -> None:
         for chip in task.accelerators
     ]
     (PLANNING.parent / "machines" / "training_factors.yaml").write_text(
-        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its usual\n"
-        "# node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
+        "# Published trainings over what is usual, by accelerator: rate of products, host time for launches in its\n"
+        "# usual node. Written by benchmarks/planner_fit.py.\n" + "\n".join(rows) + "\n"
     )
 
 
@@ -319,8 +339,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predicted = np.exp(predict(task, theta)) / runs.measured_s - 1
     print(f"{len(runs.runs)} of {runs.rows} rows; fitted in {time.perf_counter() - began:.0f} s", runs.inexpressible)
     families = np.array([run.family for run in runs.runs])
-    found = leave_one_out(runs) if chosen.leave_one_out else {}
-    seen, unseen = [], []
+    found, unnamed = ({}, {})
+    if chosen.leave_one_out:
+        found, unnamed = leave_one_out(runs, published.read(chosen.runs, fitted=False, nameless=True))
+    seen, unseen, nobody = [], [], []
     for family in sorted(set(families)):
         own = summary(predicted[families == family])
         seen.append(own)
@@ -329,14 +351,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             other = summary(found[family])
             unseen.append(other)
             line += f"   unseen {other[0]:6.1%} {other[1]:6.1%} {other[2]:+6.1%}"
+            nobody.append(summary(unnamed[family]))
+            line += f"   software unknown too {nobody[-1][0]:6.1%} {nobody[-1][1]:6.1%} {nobody[-1][2]:+6.1%}"
         print(line)
-    print("medians", [f"{np.median([s[i] for s in seen]):.1%}" for i in (0, 1)],
-          [f"{np.median([s[i] for s in unseen]):.1%}" for i in (0, 1)] if unseen else "")  # fmt: skip
+    for title, own in (("seen", seen), ("unseen", unseen), ("software unknown too", nobody)):
+        if own:
+            print(f"medians {title}: {np.median([s[0] for s in own]):.1%} / {np.median([s[1] for s in own]):.1%}")
     if chosen.write:
         write(task, theta)
         if found:
-            seconds = unseen_errors(runs, found)
-            write_intervals(runs, 1 / (1 + predicted), 1 / (1 + seconds))
+            write_intervals(runs, 1 / (1 + predicted), 1 / (1 + unseen_errors(runs, unnamed)))
     return 0
 
 

@@ -76,10 +76,8 @@ def counted_peak(shape: ModelShape, layout: Layout, precision: Precision, store:
 
 
 def _rank(rank: int, shape: dict[str, Any], layout: dict[str, Any], precision: Precision, store: str, to: Any) -> None:
-    import torch
     import torch.distributed as dist
 
-    torch.set_num_threads(1)
     laid = Layout.model_validate(layout)
     if laid.world_size > 1:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=laid.world_size)
@@ -100,6 +98,7 @@ def peak_bytes(shape: ModelShape, layout: Layout, precision: Precision) -> int:
     from hanse.training.optimizer import make_optimizer
     from hanse.training.parallelize import clip_gradients, parallelize
 
+    torch.set_num_threads(1)  # threads that wait for one another on busy cores take ten times as long
     spec = SimpleNamespace(precision=precision, seed=0)
     job: Any = SimpleNamespace(layout=layout, shape=shape, spec=spec)
     ids = torch.randint(0, shape.vocab, (layout.micro_batch, shape.context + 1))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import published_hardware as hardware_of
+from hanse.machines import accelerators
 from hanse.planning import error, stacks
 from hanse.planning.inputs import BF16, FP8, FP8_ROWWISE, FP32, MXFP8, NVFP4, Array, Degrees, Hardware, Model, Stack
 
@@ -28,7 +29,7 @@ _PRECISIONS = {
 }  # fmt: skip
 
 
-class Inexpressible(Exception):
+class InexpressibleError(Exception):
     """Why a row is not predicted."""
 
 
@@ -47,10 +48,11 @@ class Run:
     accelerator: str
     """The table's name of it."""
     small: bool
+    ranks: float
 
     @property
     def family(self) -> str:
-        return self.row["source_family"]
+        return self.row.get("source_family", "") or "unnamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,24 @@ class Runs:
         return best
 
 
-def read(path: Path, *, fitted: bool = True) -> Runs:
-    """The rows of a file with the columns of `data/published_runs.csv`; `fitted`: with what was fitted to runs."""
+def read(path: Path, *, fitted: bool = True, nameless: bool = False) -> Runs:
+    """The rows of a file with the columns of `data/published_runs.csv`.
+
+    `fitted`: with what was fitted to runs. `nameless`: as if nobody had heard of the software.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     runs, reasons = [], Counter[str]()
     for row in rows:
         try:
-            runs.append(run_of({name: (value or "").strip() for name, value in row.items() if name}, fitted=fitted))
-        except Inexpressible as reason:
+            runs.append(
+                run_of(
+                    {name: (value or "").strip() for name, value in row.items() if name},
+                    fitted=fitted,
+                    nameless=nameless,
+                )
+            )
+        except InexpressibleError as reason:
             reasons[str(reason)] += 1
     return arrays(tuple(runs), reasons, len(rows))
 
@@ -123,42 +134,49 @@ def number(row: Mapping[str, str], name: str, default: float | None = None) -> f
     return value if math.isfinite(value) and value > 0 else default
 
 
-def run_of(row: Mapping[str, str], *, fitted: bool) -> Run:
-    """One row. Raises Inexpressible."""
+def run_of(row: Mapping[str, str], *, fitted: bool, nameless: bool = False) -> Run:
+    """One row. Raises InexpressibleError."""
     text = " ".join((row.get("model_name", ""), row.get("notes", ""), row.get("source", ""))).lower()
     if "tokendrop" in text or "token drop" in text:
-        raise Inexpressible("tokens dropped at the experts")
+        raise InexpressibleError("tokens dropped at the experts")
     sizes = {name: number(row, name) for name in ("layers", "hidden", "heads", "vocab", "seq_len")}
     if any(word in text for word in ("mamba", "hybridnote", "state-space", "ssm")):
-        raise Inexpressible("state-space layers or an undisclosed shape")
+        raise InexpressibleError("state-space layers or an undisclosed shape")
     if sizes["layers"] is None or sizes["hidden"] is None:
-        raise Inexpressible("no shape")
+        raise InexpressibleError("no shape")
     if sizes["seq_len"] is None:
-        raise Inexpressible("no sequence length")
+        raise InexpressibleError("no sequence length")
     if number(row, "global_batch_sequences") is None:
-        raise Inexpressible("no batch")
+        raise InexpressibleError("no batch")
     if number(row, "n_accelerators") is None:
-        raise Inexpressible("no accelerator count")
-    traits = stacks.find(row.get("stack", ""), fitted=fitted)
+        raise InexpressibleError("no accelerator count")
+    traits = stacks.find("" if nameless else row.get("stack", ""), fitted=fitted)
     width = _PRECISIONS.get(row.get("precision", "").lower(), BF16)
     ranks = float(number(row, "n_accelerators") or 1)
     if width == FP8 and "rowwise" in text:
         width = FP8_ROWWISE
     accelerator = hardware_of.name(row.get("accelerator", ""))
     if accelerator is None:
-        raise Inexpressible("unknown accelerator")
+        raise InexpressibleError("unknown accelerator")
     hardware = hardware_of.find(row, accelerator, width, traits, fitted=fitted)
     model = _model(row, text)
-    candidates = _layouts(row, ranks, model, hardware, traits)
+    candidates = _layouts(row, ranks, model, traits)
     if not candidates:
-        raise Inexpressible("degrees that do not multiply to the accelerators")
+        raise InexpressibleError("degrees that do not multiply to the accelerators")
     measured_s = _measured(row, ranks, model)
-    stack, again = _software(row, text, traits, hardware)
+    stack = _software(row, text, traits)
+    code = _RECOMPUTE.get(row.get("recompute", "").lower())
+    memory_bytes = accelerators.load(accelerator).memory_bytes
     expanded = tuple(
-        {"model": model, "hardware": hardware, "stack": stack, "degrees": each | again(each)} for each in candidates
-    )
+        {"model": model, "hardware": hardware, "stack": stack, "degrees": each
+         | {"recompute": _recompute(model, each, traits, memory_bytes) if code is None else code}}
+        for each in candidates
+    )  # fmt: skip
     stated = tuple(row.get(name, "") for name in _INPUTS)
-    return Run(row, measured_s, expanded, model["experts"] > 0, stated, _fitted(row, text, width), accelerator, _small(model, hardware, ranks))
+    return Run(
+        row=row, measured_s=measured_s, candidates=expanded, moe=model["experts"] > 0, stated=stated,
+        fitted=_fitted(text, width), accelerator=accelerator, small=_small(model, hardware, ranks), ranks=ranks,
+    )  # fmt: skip
 
 
 _INPUTS = (
@@ -177,11 +195,9 @@ def _small(model: dict[str, float], hardware: dict[str, float], ranks: float) ->
     return body + model["vocab"] * hidden < error.SMALL_PARAMETERS and ranks <= hardware["domain"]
 
 
-def _fitted(row: Mapping[str, str], text: str, width: float | None) -> bool:
+def _fitted(text: str, width: float | None) -> bool:
     """Data pitfalls: what is not what the columns say."""
-    if width is None or "lora" in text or "sft" in text or "dropless)" in text:
-        return False
-    return True
+    return width is not None and not any(word in text for word in ("lora", "sft", "dropless)"))
 
 
 def _measured(row: Mapping[str, str], ranks: float, model: dict[str, float]) -> float:
@@ -194,11 +210,14 @@ def _measured(row: Mapping[str, str], ranks: float, model: dict[str, float]) -> 
         # Megatron-LM's own count: attention in full, no recompute.
         h, layers = model["hidden"], model["layers"]
         wide = 2 + model["gated"]
-        matrices = layers * (h * model["heads"] * (model["qk_dim"] + model["v_dim"])
-                             + h * model["kv_heads"] * (model["qk_dim"] + model["v_dim"]) + wide * h * model["ffn"])  # fmt: skip
+        matrices = layers * (
+            h * model["heads"] * (model["qk_dim"] + model["v_dim"])
+            + h * model["kv_heads"] * (model["qk_dim"] + model["v_dim"])
+            + wide * h * model["ffn"]
+        )
         flops = 6 * (matrices + h * model["vocab"]) + 12 * layers * model["heads"] * model["qk_dim"] * model["context"]
         return tokens * flops / (rate * 1e12 * ranks)
-    raise Inexpressible("no measured step time")
+    raise InexpressibleError("no measured step time")
 
 
 def _model(row: Mapping[str, str], text: str) -> dict[str, float]:
@@ -243,7 +262,8 @@ def _model(row: Mapping[str, str], text: str) -> dict[str, float]:
         "kv_heads": 0.0 if latent else kv_heads, **latents, "ffn": ffn, "gated": gated,
         "moe_layers": layers - dense_layers if experts else 0.0, "experts": experts, "top_k": top_k,
         "expert_ffn": expert_ffn, "shared_ffn": shared, "vocab": vocab, "context": context, "keys": context / 2,
-        "predictions": 2.0 if mtp else 1.0, "weight_gradients": 0.02 if lora else 1.0, "trained": 0.005 if lora else 1.0,
+        "predictions": 2.0 if mtp else 1.0, "weight_gradients": 0.02 if lora else 1.0,
+        "trained": 0.005 if lora else 1.0,
     }  # fmt: skip
 
 
@@ -278,8 +298,14 @@ def _head_dim(
     return min(sorted(usual), key=off)
 
 
+_SHARDING = (
+    ("zero3", 3.0), ("fullshard", 3.0), ("fsdp", 3.0), ("zero2", 2.0), ("shardgradop", 2.0), ("zero1", 1.0),
+    ("distributedoptimizer", 1.0), ("hsdp", 3.0), ("none", 0.0), ("ddp", 0.0), ("zero0", 0.0), ("zero", 1.0),
+)  # fmt: skip
+
+
 def _layouts(
-    row: Mapping[str, str], ranks: float, model: dict[str, float], hardware: dict[str, float], traits: stacks.Traits
+    row: Mapping[str, str], ranks: float, model: dict[str, float], traits: stacks.Traits
 ) -> list[dict[str, float]]:
     """Layouts the row may mean, without recompute."""
     tp, pp, cp = (float(number(row, name) or 1) for name in ("tp", "pp", "cp"))
@@ -294,9 +320,11 @@ def _layouts(
     if not model["experts"]:
         ep = 1.0
     text = row.get("sharding", "").lower()
-    zero = next((level for word, level in (("zero3", 3.0), ("zero-3", 3.0), ("fsdp", 3.0), ("zero2", 2.0), ("zero-2", 2.0),
-                ("zero1", 1.0), ("zero-1", 1.0), ("hsdp", 3.0), ("none", 0.0), ("ddp", 0.0)) if word in text), None)  # fmt: skip
+    zero = next((level for word, level in _SHARDING if word in text.replace("-", "").replace("_", "")), None)
     zero = traits.zero if zero is None else zero
+    # With a pipeline, FSDP keeps weights gathered over a step's micro-batches (torchtitan's default, Llama 3's too).
+    if zero == 3 and pp > 1 and "fsdp" in text:
+        zero = 2.0
     split = {"y": 1.0, "n": 0.0}.get(row.get("sequence_parallel", "").lower()[:1], traits.sequence_parallel)
     micro = number(row, "micro_batch")
     share = max(1.0, batch / replicas)
@@ -322,25 +350,48 @@ def _layouts(
     ]  # fmt: skip
 
 
-def _software(
-    row: Mapping[str, str], text: str, traits: stacks.Traits, hardware: dict[str, float]
-) -> tuple[dict[str, float], Any]:
-    """(stack, what recompute a layout has)."""
-    tiled = {"y": 1.0, "n": 0.0}.get(row.get("flash_attention", "").lower()[:1], traits.tiled)
+_RECOMPUTE = {
+    "none": 0.0, "no": 0.0, "n": 0.0, "off": 0.0, "false": 0.0, "selective": 1.0, "sel": 1.0, "partial": 1.0,
+    "full": 2.0, "y": 2.0, "yes": 2.0, "true": 2.0, "on": 2.0, "block": 2.0, "uniform": 2.0,
+}  # fmt: skip
+
+
+_SPARING = ("megatron", "jax")
+"""Kinds whose recipes recompute single modules, or move activations to main memory, before whole blocks."""
+
+
+def _recompute(model: dict[str, float], degrees: dict[str, float], traits: stacks.Traits, memory_bytes: float) -> float:
+    """What a run that does not say recomputes: what is usual for its software, or all where memory would not do.
+
+    Activations after Korthikanti et al. 2022, with tiled attention; state at 16 or more bytes a parameter, divided.
+    """
+    if traits.recompute or traits.kind in _SPARING:
+        return traits.recompute
+    tp, pp, cp = degrees["tp"], degrees["pp"], degrees["cp"]
+    wide = (2 + model["gated"]) * (model["ffn"] if not model["experts"] else model["top_k"] * model["expert_ffn"])
+    held = model["layers"] * model["hidden"] * (4 * model["hidden"] + (2 + model["gated"]) * model["ffn"]) / tp / pp
+    held += model["moe_layers"] * 3 * model["hidden"] * model["expert_ffn"] * model["experts"] / degrees["ep"] / pp
+    state = held * (4 + 12 / (degrees["shard"] if degrees["zero"] else 1))
+    state = held * 16 / degrees["shard"] if degrees["zero"] == 3 else state
+    tokens = degrees["micro_batch"] * model["context"] / cp
+    kept = tokens * (20 * model["hidden"] + 2 * wide) / tp * model["layers"] / pp * min(pp, degrees["accumulate"])
+    return 2.0 if state + kept > 1.15 * memory_bytes and state < memory_bytes else 0.0
+
+
+def _software(row: Mapping[str, str], text: str, traits: stacks.Traits) -> dict[str, float]:
+    """The kernel's stack for a row: the software's traits, and what the row says of its kernels."""
+    tiled = {"y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0, "1": 1.0, "0": 0.0}.get(
+        row.get("flash_attention", "").lower()[:1], traits.tiled
+    )
     stack = traits.values() | {"tiled": tiled}
     if "no compile" in text:
         stack |= {"traffic": stack["traffic"] / stacks.COMPILED, "plain_norms": 1.0, "plain_rotary": 1.0}
-    if "async tp" in text or "asynctp" in text or "tp-comm-overlap" in text:
+    elif "torch.compile" in text and traits.plain_norms:
+        stack |= {"traffic": stack["traffic"] * stacks.COMPILED, "plain_norms": 0.0, "plain_rotary": 0.0}
+    if any(word in text for word in ("async tp", "asynctp", "tp-comm-overlap", "tp overlap")):
         stack["tensor_exposed"] = min(stack["tensor_exposed"], stacks.TENSOR_OVERLAPPED)
     if "rms kernel" in text:
         stack["plain_norms"] = 0.0
     if "kernel=torch" in text:
         stack["scores"] = stacks.UNFUSED_SCORES
-    code = {"none": 0.0, "no": 0.0, "n": 0.0, "selective": 1.0, "full": 2.0, "y": 2.0, "yes": 2.0}.get(
-        row.get("recompute", "").lower()
-    )
-
-    def again(degrees: dict[str, float]) -> dict[str, float]:
-        return {"recompute": traits.recompute if code is None else code}
-
-    return stack, again
+    return stack

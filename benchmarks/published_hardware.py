@@ -46,14 +46,15 @@ def find(
     return {
         "peak": peak, "peak16": peak16, "ceiling": rates.ceiling(chip)[0] * factors.products, "width": float(used),
         "memory_bytes_per_s": chip.memory_bytes_per_s, "node_bytes_per_s": node.in_node.bytes_per_s,
-        "domain": float(domain), "nic_bytes_per_s": network_bytes_per_s(text, per_node) or node.between_nodes.bytes_per_s,
-        "node_latency_s": 3e-6, "latency_s": 1e-5, "newer": float(newer),
+        "domain": float(domain),
+        "nic_bytes_per_s": network_bytes_per_s(text, per_node) or node.between_nodes.bytes_per_s,
+        "node_latency_s": 3e-6, "latency_s": 1e-5, "newer": float(newer), "units": float(rates.units(chip)),
         "host_bytes_per_s": node.host_bytes_per_s or 2.5e10, "launch": factors.host,
     }  # fmt: skip
 
 
 def network_bytes_per_s(text: str, per_node: float) -> float | None:
-    """'8x HDR200 InfiniBand/node', 'RoCE 1600 Gbps/node', '400Gb/s RDMA per GPU': bytes/s per rank; None if not told."""
+    """'8x HDR200 InfiniBand/node', 'RoCE 1600 Gbps/node', '400Gb/s RDMA per GPU': bytes/s per rank; None if untold."""
     lower = text.lower()
     if not lower or "single node" in lower or "nvl72" in lower.replace(" ", ""):
         return None

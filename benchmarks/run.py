@@ -11,7 +11,9 @@ from pathlib import Path
 
 from benchmarks.figures import load, machine, replace_block
 
-NAMES = ("planner_speed", "start_up", "trainer_overhead", "malloc", "prediction")
+NAMES = (
+    "planner_speed", "planner_accuracy", "planner_memory", "start_up", "trainer_overhead", "malloc", "prediction"
+)  # fmt: skip
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

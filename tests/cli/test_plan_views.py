@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from hanse.cli import plan_views
+from hanse.cli import plan_tables, plan_views
 from hanse.contracts.layout import Layout
 from hanse.machines import catalogue
 from tests.cli.conftest import Hanse
@@ -63,10 +63,10 @@ def test_a_memory_bar_keeps_its_width_and_shows_what_lies_beyond_the_limit() -> 
 
 
 def test_machines_and_scaling_stand_in_tables_that_fit(width: int = 100) -> None:
-    options = shown(plan_views.options(plans.options(), {"lumi-g": "LUMI-G"}), width)
+    options = shown(plan_tables.options(plans.options()), width)
     assert sum(line.startswith("■") for line in options) == sum(one.best for one in plans.options()) + 1
-    assert any("LUMI-G" in line for line in options)
-    assert max(map(len, shown(plan_views.scaling(plans.strong()), width))) <= width
+    assert any("lumi-g" in line for line in options)
+    assert max(map(len, shown(plan_tables.scaling(plans.strong()), width))) <= width
 
 
 @pytest.fixture

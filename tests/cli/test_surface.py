@@ -16,8 +16,9 @@ PUBLIC = {
     "doctor": {"--json"},
     "version": {"--json"},
     "plan": {
-        "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--budget", "--whole-space", "--details", "--html",
-        "--export", "--out", "--json",
+        "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--objective", "--finish-by", "--budget",
+        "--whole-space", "--preset", "--config", "--workload", "--batch", "--tokens", "--context", "--precision",
+        "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export", "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
     "status": {"[RUN]", "--watch", "--json"},

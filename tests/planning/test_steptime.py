@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
-from hanse.contracts.workload import ModelShape, Workload
+from hanse.contracts.workload import Block, Experts, LatentAttention, ModelShape, Workload
+from hanse.machines import catalogue
 from hanse.planning import space
 from hanse.planning.steptime import step_times
 from hanse.workloads import shapes
@@ -24,6 +25,23 @@ from tests.planning.worlds import (
     published,
     workload,
 )
+
+MOE = ModelShape(
+    family="decoder", layers=16, hidden=2048, heads=16, kv_heads=4, ffn=8192, vocab=64000, context=4096, head_size=128,
+    experts=Experts(count=64, active=8, ffn=1024, shared_ffn=1024, dense_layers=1),
+)  # fmt: skip
+LATENT = MOE.model_copy(
+    update={"latent": LatentAttention(q_rank=1536, kv_rank=512, nope_dim=128, rope_dim=64, v_dim=128), "kv_heads": 16}
+)
+WINDOWED = ModelShape(
+    family="decoder", layers=24, hidden=2048, heads=16, kv_heads=16, ffn=8192, vocab=32000, context=8192, gated=False,
+    window=1024, full_attention_every=4, norm="layer",
+)  # fmt: skip
+ENCODER = ModelShape(
+    family="encoder", layers=24, hidden=1024, heads=16, kv_heads=16, ffn=4096, vocab=30522, context=512, gated=False,
+    norm="layer", positions="learned",
+)  # fmt: skip
+SHAPES = (LLAMA_8B, MOE, LATENT, WINDOWED, ENCODER)
 
 
 def parts(work: Workload, machine: Machine, layout: Layout) -> dict[str, float]:
@@ -119,6 +137,101 @@ def test_a_slower_block_slows_the_block_alone(scale: float, data: st.DataObject)
     assert scaled["attention"] == pytest.approx(plain["attention"] * scale)
     assert scaled["communication"] == pytest.approx(plain["communication"])
     assert scaled["optimiser"] == pytest.approx(plain["optimiser"])
+
+
+def gpu_total(work: Workload, machine: Machine, layout: Layout, **more: str) -> float:
+    assert work.shape is not None
+    return float(step_times(work, work.shape, machine, space.of([layout]), **more).total[0])
+
+
+gpus = st.sampled_from([*map(catalogue.load, ("lumi-g", "leonardo-booster", "dgx-h100"))])
+rich = st.builds(
+    dict, zero=st.sampled_from([1, 2, 3]), sequence_parallel=st.booleans(), offload=st.booleans(),
+    recompute=st.sampled_from(["none", "selective", "full"]), cp=st.sampled_from([1, 2]),
+)  # fmt: skip
+
+
+@st.composite
+def any_layouts(draw: st.DrawFn, machine: Machine) -> Layout:
+    """Those of `layouts`, with all that GPUs can do beside."""
+    layout = draw(layouts(machine))
+    more = draw(rich)
+    chunks = draw(st.sampled_from([1, 2])) if layout.pp > 1 else 1
+    pipeline = "1f1b" if chunks == 1 else draw(st.sampled_from(["interleaved", "zero-bubble"]))
+    return Layout(
+        **(layout.model_dump() | more | {"nodes": layout.nodes * more["cp"], "chunks": chunks, "pipeline": pipeline})
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    machine=gpus, data=st.data(), shape=st.sampled_from(SHAPES), stack=st.sampled_from(["hanse", "megatron-core", "?"])
+)
+def test_the_parts_of_a_step_add_up_to_it(machine: Machine, data: st.DataObject, shape: ModelShape, stack: str) -> None:
+    times = step_times(workload(shape), shape, machine, space.of([data.draw(any_layouts(machine))]), stack=stack)
+    assert float(sum(part[0] for part in times.parts.values())) == pytest.approx(float(times.total[0]), rel=1e-9)
+    for found in (times.parts, times.hidden):
+        assert all(np.isfinite(part[0]) and part[0] >= -1e-12 for part in found.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(machine=gpus, data=st.data(), shape=st.sampled_from(SHAPES), factor=st.floats(0.2, 0.95))
+def test_slower_hardware_never_makes_a_step_shorter(
+    machine: Machine, data: st.DataObject, shape: ModelShape, factor: float
+) -> None:
+    layout, work = data.draw(any_layouts(machine)), workload(shape)
+    chip = machine.accelerator
+    assert machine.in_node is not None and machine.between_nodes is not None
+    node, between = machine.in_node, machine.between_nodes
+    slower = (
+        {"accelerator": chip.model_copy(update={"memory_bytes_per_s": chip.memory_bytes_per_s * factor})},
+        {"accelerator": chip.model_copy(update={"peak_flops": {k: v * factor for k, v in chip.peak_flops.items()}})},
+        {"in_node": node.model_copy(update={"bytes_per_s": node.bytes_per_s * factor})},
+        {"between_nodes": between.model_copy(update={"bytes_per_s": between.bytes_per_s * factor})},
+    )  # fmt: skip
+    whole = gpu_total(work, machine, layout)
+    for change in slower:
+        assert gpu_total(work, machine.model_copy(update=change), layout) >= whole * (1 - 1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=gpus, data=st.data())
+def test_splitting_a_model_further_never_makes_its_products_slower(machine: Machine, data: st.DataObject) -> None:
+    work, layout = workload(LLAMA_8B), data.draw(layouts(machine))
+    further = layout.model_copy(update={"pp": layout.pp * 2, "nodes": layout.nodes * 2})
+    assert parts(work, machine, further)["matmul"] <= parts(work, machine, layout)["matmul"] * (1 + 1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(machine=gpus, data=st.data())
+def test_many_layouts_at_once_take_what_each_takes_alone(machine: Machine, data: st.DataObject) -> None:
+    work = workload(MOE)
+    assert work.shape is not None
+    several = data.draw(st.lists(any_layouts(machine), min_size=2, max_size=12))
+    together = step_times(work, work.shape, machine, space.of(several)).total
+    alone = [gpu_total(work, machine, layout) for layout in several]
+    assert np.allclose(together, alone, rtol=1e-12)
+    assert np.array_equal(together, step_times(work, work.shape, machine, space.of(several)).total)
+
+
+def test_frozen_weights_save_the_product_for_their_gradients() -> None:
+    machine, layout = catalogue.load("dgx-h100"), Layout(fsdp=8, micro_batch=1)
+    work = workload(LLAMA_8B, batch=8)
+    lora = work.model_copy(update={"training": "lora", "trainable_parameters": 20_000_000})
+    assert parts(lora, machine, layout)["matmul"] / parts(work, machine, layout)["matmul"] == pytest.approx(
+        2 / 3, rel=0.02
+    )
+
+
+def test_a_traced_module_takes_its_counted_flops() -> None:
+    machine, layout = catalogue.load("dgx-h100"), Layout(fsdp=8, micro_batch=4)
+    block = Block(name="block", repeats=24, parameters=10**7, forward_flops=2e11, elementwise_bytes=1e8,
+                  activation_bytes=10**7, operations=40)  # fmt: skip
+    one = workload(LLAMA_8B, batch=32).model_copy(update={"blocks": (block,)})
+    twice = one.model_copy(update={"blocks": (block.model_copy(update={"forward_flops": 4e11}),)})
+    first, second = parts(one, machine, layout), parts(twice, machine, layout)
+    assert second["matmul"] == pytest.approx(2 * first["matmul"])
+    assert first["matmul"] >= 24 * 3 * 4 * 2e11 / machine.accelerator.peak_flops["bf16"]
 
 
 @pytest.mark.parametrize("run", published(), ids=lambda run: run.name)

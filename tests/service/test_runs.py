@@ -11,6 +11,7 @@ from hanse.contracts.agentapi import LogChunk as SentLog
 from hanse.contracts.agentapi import RunResultReport, SyncRequest, TelemetryBatch
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.contracts.plan import Plan
 from hanse.contracts.spec import CommandSpec, DatasetSpec, TrainSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.service.access.models import Allocation
@@ -28,6 +29,10 @@ pytestmark = pytest.mark.django_db
 def finish(world: World, run: Run, seconds: int = 100) -> None:
     world.agent.report(world.attempt(run), "finished", step=100, accelerator_seconds=seconds, exit_code=0)
     run.refresh_from_db()
+
+
+def offloaded(plan: Plan) -> Plan:
+    return plan.model_copy(update={"layout": plan.layout.model_copy(update={"offload": True})})
 
 
 def test_a_run_goes_from_launch_to_finished_and_is_debited_what_the_scheduler_measured(world: World) -> None:
@@ -281,6 +286,8 @@ def test_the_record_of_a_run_holds_everything_a_report_needs(world: World) -> No
         (a_spec(where={"max_gpu_hours": 1000.0}), a_plan(accelerator_seconds=200 * HOUR), "are free"),
         (a_spec(), a_plan(nodes=8), "at most 4"),
         (a_spec(where={"machines": ("lumi",)}), a_plan(), "where.machines names lumi"),
+        (a_spec(training="lora"), a_plan(), "does not train adapters"),
+        (a_spec(), offloaded(a_plan()), "keeps the optimiser's state on the accelerator"),
     ],
 )
 def test_admission_denies_with_a_reason_and_stores_nothing_but_the_event(

@@ -11,6 +11,7 @@ from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
 from hanse.training import allocator, launch
 from hanse.training.job import Job
+from hanse.workloads.load import dump_spec
 from tests.training.hands import make_job, make_run, make_spec, variables, write_texts
 
 
@@ -111,3 +112,18 @@ def test_on_a_cluster_checkpoints_come_at_the_plans_interval_and_here_once_a_min
     assert on_a_cluster == int(planned.goodput.checkpoint_every_s / step_s)
     here = planned.model_copy(update={"machine": "local"})
     assert replace(job, plan=here).checkpoint_every == int(60 / step_s) < on_a_cluster
+
+
+def test_a_model_the_trainer_cannot_build_is_refused_before_anything_is_prepared(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec(tmp_path / "texts", model={"preset": "mixtral-8x7b"}, tokenizer={"vocab": 300})
+    Path(given[jobenv.RUN_DIR], "train.yaml").write_text(dump_spec(spec))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    for command in (["--prepare"], []):
+        assert launch.main(command) == 2
+        said = "".join(capfd.readouterr())
+        assert said.count("FAILED") == 1
+        assert "not a decoder with experts; it can be planned, not launched" in said
+    assert not any((tmp_path / "data").glob("*"))

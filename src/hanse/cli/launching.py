@@ -44,6 +44,22 @@ def ten_steps(spec: TrainSpec) -> TrainSpec:
     return spec.model_copy(update={"name": f"{spec.name[:56]}-smoke", "tokens": tokens, "where": where})
 
 
+def require_supported(spec: TrainSpec, spec_path: Path) -> None:
+    """Nothing if the trainer can carry it out; said before anything is planned, sent or queued.
+
+    Raises:
+        UsageError: it cannot; the reason.
+    """
+    from hanse.workloads.supported import refusal
+
+    if (because := refusal(spec)) is not None:
+        raise UsageError(
+            because,
+            where=str(spec_path),
+            fix=f"'hanse plan {spec_path} --whole-space --export megatron' plans it for another trainer.",
+        )
+
+
 def _allowed(spec: TrainSpec, machine: str | None, spec_path: Path) -> Sequence[str]:
     allowed = spec.where.machines
     if machine is None:

@@ -21,16 +21,15 @@ from hanse.contracts.units import (
     gpu_hours,
     significant,
 )
-from hanse.planning import explain, scaling_text
+from hanse.planning import explain
 from hanse.planning.picture import folded, picture
 
 if TYPE_CHECKING:
     from hanse.contracts.machine import Machine
-    from hanse.contracts.plan import Interval, Memory, Plan
-    from hanse.contracts.scaling import Option, ScalingTable
+    from hanse.contracts.plan import Interval, Lever, Memory, Plan
 
 _PARTS_SHOWN: Final = 6
-_LEVERS_SHOWN: Final = 4
+_LEVERS_SHOWN: Final = 5
 _RUNNERS_SHOWN: Final = 3
 _BAR: Final = 26
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -39,8 +38,7 @@ _SHADES: Final = {"parameters": "█", "gradients": "▓", "optimiser": "▒", "
 
 def overview(made: Plan, machine: Machine, *, details: bool = False) -> RenderableType:
     """The choice, what it takes, where the time goes, why, and what would change it."""
-    title = Text.assemble((made.workload.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
-    parts: list[RenderableType] = [title, pairs(_figures(made))]
+    parts: list[RenderableType] = [_title(made, machine), pairs(_figures(made))]
     parts += ["", _heading("Where a step goes", "communication: what is not hidden"), _breakdown(made, details=details)]
     parts += ["", _heading("Memory of the fullest rank"), _memory(made, details=details)]
     parts += ["", _heading("Layout"), _picture(made)]
@@ -53,6 +51,10 @@ def overview(made: Plan, machine: Machine, *, details: bool = False) -> Renderab
         parts += ["", _heading("Runners-up", f"{made.searched:,} layouts were weighed"), _runners_up(made)]
     parts += _rests_on(made, details=details)
     return Group(*parts)
+
+
+def _title(made: Plan, machine: Machine) -> Text:
+    return Text.assemble((made.workload.name, "bold"), f" on {machine.name}: ", (made.layout.describe(), "bold"))
 
 
 def _heading(text: str, aside: str = "") -> Text:
@@ -68,7 +70,7 @@ def _figures(made: Plan) -> Iterable[tuple[str, RenderableType]]:
     yield "Wall time", _range(made.wall_time_s, format_seconds)
     wall = made.wall_time_s
     spread = f"({_hours(wall.low * ranks)} to {_hours(wall.high * ranks)})"
-    yield "Cost", f"about {format_gpu_hours(made.accelerator_seconds)} {spread}{_charged(made)}"
+    yield "Cost", f"about {_hours(made.accelerator_seconds)}{NBSP}GPU-hours {spread}{_charged(made)}"
     if (spent := _energy(made)) is not None:
         yield "Energy", spent
     if (kept := made.goodput) is not None:
@@ -82,8 +84,7 @@ def _steps(count: int) -> str:
 
 
 def _hours(accelerator_seconds: float) -> str:
-    hours = gpu_hours(accelerator_seconds)
-    return f"{hours:,.0f}" if hours >= 100 else significant(hours)
+    return significant(gpu_hours(accelerator_seconds))
 
 
 def _rate(value: float) -> str:
@@ -180,16 +181,23 @@ def _picture(made: Plan) -> RenderableType:
     return _Lines(lambda width: picture(made.layout, shape=made.workload.shape, width=width))
 
 
+def _few(levers: Sequence[Lever]) -> list[Lever]:
+    """The first, and the last where they are of other machines."""
+    elsewhere = [each for each in levers if each.change.startswith("on ") and " of " in each.change][:2]
+    here = [each for each in levers if each not in elsewhere]
+    return [*here[: _LEVERS_SHOWN - len(elsewhere)], *elsewhere]
+
+
 def _levers(made: Plan, *, details: bool) -> RenderableType:
     shown = table("", "Step", "Wall time", "GPU-hours", "Then", right=("Step", "Wall time", "GPU-hours"))
     step_s, wall_s = made.step_time.total_s.expected, made.wall_time_s.expected
-    for lever in made.levers if details else made.levers[:_LEVERS_SHOWN]:
+    for lever in made.levers if details else _few(made.levers):
         shown.add_row(
             lever.change,
             _change(lever.step_time_s / step_s),
             _change(lever.wall_time_s / wall_s),
             _change(lever.accelerator_seconds / (made.accelerator_seconds or 1)),
-            explain.difference(made.layout, lever.layout),
+            explain.told(made.layout, lever.layout),
         )
     return Padding(shown, (0, 0, 0, 2))
 
@@ -206,13 +214,11 @@ def _change(ratio: float) -> str:
 
 def _runners_up(made: Plan) -> RenderableType:
     shown = table("", "Step", "Memory", "", right=("Step", "Memory"))
-    fitting = [one for one in made.considered if not one.note and one.layout != made.layout]
+    fitting = [one for one in made.considered if not one.note and not explain.same(made.layout, one.layout)]
     missed = [one for one in made.considered if one.note]
     for one in [*fitting[:_RUNNERS_SHOWN], *missed[:1]]:
         step = _change(one.step_time_s / made.step_time.total_s.expected)
-        shown.add_row(
-            f"with {explain.difference(made.layout, one.layout)}", step, format_bytes(one.memory_bytes), one.note
-        )
+        shown.add_row(f"with {explain.told(made.layout, one.layout)}", step, format_bytes(one.memory_bytes), one.note)
     return Padding(shown, (0, 0, 0, 2))
 
 
@@ -245,37 +251,16 @@ def _rests_on(made: Plan, *, details: bool) -> list[RenderableType]:
     return parts
 
 
+def brief(made: Plan, machine: Machine) -> RenderableType:
+    """The plan in two lines, above what else was asked."""
+    said = f"{format_seconds(made.step_time.total_s.expected)} a step, {format_percent(made.mfu)} MFU, "
+    wall, cost = format_seconds(made.wall_time_s.expected), format_gpu_hours(made.accelerator_seconds)
+    return Group(_title(made, machine), Text(f"  {said}{wall}, {cost}"))
+
+
 def line(made: Plan) -> str:
     """The plan in one sentence."""
     return (
         f"{made.layout.describe()}: {made.steps:,} steps of about {format_seconds(made.step_time.total_s.expected)}, "
         f"in all about {format_seconds(made.wall_time_s.expected)} and {format_gpu_hours(made.accelerator_seconds)}."
     )
-
-
-def options(listed: Sequence[Option], names: dict[str, str]) -> RenderableType:
-    """Machines and sizes, soonest first; a brick marks those that nothing else beats in both time and cost."""
-    right = ("Nodes", "Wall time", "GPU-hours", "MFU")
-    shown = table("", "Machine", "Nodes", "Wall time", "GPU-hours", "MFU", "Layout", right=right)
-    for one in listed:
-        shown.add_row(
-            "■" if one.best else "",
-            names.get(one.machine, one.machine),
-            f"{one.nodes:,}",
-            format_seconds(one.wall_time_s.expected),
-            f"{gpu_hours(one.accelerator_seconds):,.0f}",
-            format_percent(one.mfu),
-            one.layout.describe().split(", ", 1)[1],
-        )
-    key = Text("■ nothing else here is both sooner and cheaper.", style="dim")
-    return Group(shown, key)
-
-
-def scaling(made: ScalingTable) -> RenderableType:
-    left_out = {"Range", "MFU", "Accelerators", *(["Batch"] if made.kind == "strong" else [])}
-    kept = [name for name in scaling_text.COLUMNS if name not in left_out]
-    shown = table(*kept, right=[name for name in kept if name != "Layout"])
-    for row in made.rows:
-        cells = dict(zip(scaling_text.COLUMNS, scaling_text.cells(row), strict=True))
-        shown.add_row(*(cells[name] for name in kept))
-    return Group(_heading(scaling_text.heading(made)), shown, Text(scaling_text.footnote(made), style="dim"))

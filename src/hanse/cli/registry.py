@@ -57,6 +57,15 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse plan train.yaml --machine leonardo --nodes 8", "on another machine, at a size of yours"),
             Example("hanse plan train.yaml --details --html plan.html", "all of it, and as a page with plots"),
             Example("hanse plan train.yaml --whole-space --export megatron", "the layout for another trainer"),
+            Example(
+                "hanse plan train.yaml --all-machines --finish-by 30d", "where it could run, and what it would cost"
+            ),
+            Example("hanse plan train.yaml --why-not tp=8,pp=4", "what another layout would lose"),
+            Example("hanse plan train.yaml --scaling strong --format markdown", "a table for an application"),
+            Example(
+                "hanse plan --preset llama-3-70b --batch 1024 --tokens 2T --machine leonardo-booster --whole-space",
+                "without a file",
+            ),
             Example("hanse plan train.yaml --json > plan.json", "the plan as a file"),
         ),
     ),

@@ -36,6 +36,10 @@ _OF_ARCHITECTURE: Final = {
 _UNKNOWN_CEILING: Final = 0.6
 _INSTEAD: Final = {"NVIDIA GB300 279 GB": 0.79}
 """The table has a GB200's for it, which has 1200 W for the same peak; this one has 1400 W: by the root of the power."""
+_UNITS: Final = {
+    "volta": 80, "ampere": 108, "ada": 142, "hopper": 132, "blackwell": 148, "cdna2": 110, "cdna3": 304, "cdna4": 256,
+}  # fmt: skip
+_UNITS_NAMED: Final = {"A100": 108, "H100 PCIe": 114, "H100": 132, "H200": 132, "H20": 78, "B200": 148, "MI250X": 110}
 _ASYNCHRONOUS: Final = ("hopper", "blackwell")
 _ASYNCHRONOUS_NAMES: Final = ("H100", "H200", "H800", "H20", "B200", "B300")
 _TRAINING_OVER_BENCHMARK: Final = 0.89
@@ -64,6 +68,12 @@ def ceiling(accelerator: Accelerator) -> tuple[float, bool]:
         if name in accelerator.name:
             return share, True
     return _OF_ARCHITECTURE.get(accelerator.architecture or "", _UNKNOWN_CEILING), False
+
+
+def units(accelerator: Accelerator) -> int:
+    """Multiprocessors, or compute units, of the generation's largest part; 0 where that is not known."""
+    named = next((count for name, count in _UNITS_NAMED.items() if name in accelerator.name), 0)
+    return named or _UNITS.get(accelerator.architecture or "", 0)
 
 
 def newer(accelerator: Accelerator) -> bool:

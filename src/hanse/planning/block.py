@@ -61,8 +61,9 @@ def rate(hardware: Hardware, constants: Constants) -> Values:
 
 
 def product(
-    rows: Values, inner: Values, columns: Values, best: Values, hardware: Hardware, stack: Stack, constants: Constants
-) -> Values:
+    rows: Values, inner: Values, columns: Values, best: Values, hardware: Hardware, stack: Stack, constants: Constants,
+    groups: Values = 1.0,
+) -> Values:  # fmt: skip
     """Seconds of a rows × inner by inner × columns product. Nothing where a size is 0."""
     flops = 2.0 * rows * inner * columns
     if hardware.matmul is not None:
@@ -72,11 +73,32 @@ def product(
         + constants.input_traffic * rows * inner
         + constants.output_traffic * rows * columns
     )
-    return stack.compute * (flops / best + traffic / hardware.memory_bytes_per_s)
+    # Of its three products in a training, that for the weights can be cut along the rows it sums over.
+    idle = (_waves(rows, columns, groups, hardware) ** constants.quantised
+            + _waves(rows, inner, groups, hardware) ** constants.quantised + 1) / 3  # fmt: skip
+    return stack.compute * (flops / best * idle + traffic / hardware.memory_bytes_per_s)
+
+
+_TILES: Final = ((256, 128, 1.0), (128, 256, 1.0), (128, 128, 0.93), (128, 64, 0.78), (64, 64, 0.6))
+"""Rows, columns, and the rate within the tile: smaller ones load more for each product."""
+
+
+def _waves(rows: Values, columns: Values, groups: Values, hardware: Hardware) -> Values:
+    """Time of dealing a product's tiles to the units, over that of an even deal; the best tile counts."""
+    units = np.maximum(hardware.units, 1.0)
+    least: Values = np.inf
+    for tall, wide, rate_within in _TILES:
+        tiles = np.ceil(rows / tall) * np.ceil(columns / wide) * groups
+        even = np.maximum(rows * columns * groups / (tall * wide), 1e-9)
+        least = np.minimum(least, np.ceil(tiles / units) * units / even / rate_within)
+    known = (np.asarray(hardware.units) > 0) & (np.asarray(rows) > 0) & (np.asarray(columns) > 0)
+    return np.where(known, np.clip(least, 1.0, 16.0), 1.0)
 
 
 def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
     """One block, averaged over dense blocks and those of experts."""
+    if np.any(model.traced_flops):
+        return _traced(model, hardware, stack, degrees, constants)
     tokens, best = tokens_of(model, degrees), rate(hardware, constants)
 
     def seconds(rows: Values, inner: Values, columns: Values) -> Values:
@@ -119,6 +141,25 @@ def block(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
     return Block(forward=forward, backward=backward, again=again)
 
 
+_TRACED_OF_BEST: Final = 0.8
+"""Of the best products' rate, those of a module whose sizes nobody kept."""
+
+
+def _traced(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> Block:
+    """A block of a traced module: its FLOPs and bytes as they were counted."""
+    share = degrees.micro_batch / (degrees.tp * degrees.cp)
+    matmul = stack.compute * model.traced_flops * share / (rate(hardware, constants) * _TRACED_OF_BEST)
+    memory = model.traced_bytes * share / (hardware.memory_bytes_per_s * constants.memory_of_peak)
+    repeated = np.where(degrees.recompute == 2, 1.0, np.where(degrees.recompute == 1, stack.selective, 0.0))
+    none = np.zeros_like(np.asarray(matmul))
+    return Block(
+        forward=Pass(matmul=matmul, attention=none, memory=memory),
+        backward=Pass(matmul=matmul * (1 + model.weight_gradients), attention=none,
+                      memory=constants.backward_traffic * memory),
+        again=Pass(matmul=repeated * matmul, attention=none, memory=repeated * memory),
+    )  # fmt: skip
+
+
 def weights(model: Model, degrees: Degrees) -> tuple[Values, Values]:
     """(parameters of an average block on one rank without its experts, those of its experts), sharding aside."""
     tp, heads, share = degrees.tp, model.heads / degrees.tp, model.moe_layers / model.layers
@@ -159,8 +200,8 @@ def _experts(
     local = experts / degrees.ep
     copies = tokens * model.top_k / np.where(spread, degrees.tp, 1.0)
     rows = copies / local
-    up = product(rows, model.hidden, (1 + model.gated) * width, best, hardware, stack, constants)
-    down = product(rows, width, model.hidden, best, hardware, stack, constants)
+    up = product(rows, model.hidden, (1 + model.gated) * width, best, hardware, stack, constants, local)
+    down = product(rows, width, model.hidden, best, hardware, stack, constants, local)
     shared = model.shared_ffn / degrees.tp
     beside = product(tokens, model.hidden, (1 + model.gated) * shared, best, hardware, stack, constants)
     beside = beside + product(tokens, shared, model.hidden, best, hardware, stack, constants)
@@ -203,7 +244,9 @@ def _elementwise(
     widths = model.heads * model.qk_dim + 2 * np.maximum(model.kv_heads * model.qk_dim, model.kv_rank)
     inner = ((1 - share) * model.ffn + share * model.shared_ffn) / tp
     elements = tokens * (
-        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements) * model.hidden / between
+        (constants.residual_elements + stack.plain_norms * model.gated * constants.norm_elements)
+        * model.hidden
+        / between
         + (constants.head_elements + stack.plain_rotary * model.gated * constants.rotary_elements) * widths / tp
         + constants.ffn_elements * (1 + (0.5 + stack.plain_rotary) * model.gated) * inner
     )
@@ -215,7 +258,7 @@ def _elementwise(
     narrow = np.where(np.asarray(hardware.width) >= FP8, constants.cast_elements, 0.0)
     elements = elements + narrow * (tokens * (2 * model.hidden + inner) + copies * (model.hidden + expert_width))
     element_bytes = np.where(np.asarray(hardware.width) == 0, 4.0, 2.0)
-    moved = stack.traffic * element_bytes * elements + model.extra_elementwise * tokens
+    moved = stack.traffic * element_bytes * elements
     return moved / (hardware.memory_bytes_per_s * constants.memory_of_peak)
 
 

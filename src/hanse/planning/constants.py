@@ -22,6 +22,7 @@ class Constants:
     input_traffic: float
     output_traffic: float
     grouped: float
+    quantised: float
     attention_of_ceiling: float
     attention_on_newer: float
     attention_backward: float

@@ -65,7 +65,9 @@ def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str
 def outside(workload: Workload, machine: Machine, layout: Layout, *, stack: str = "hanse") -> tuple[str, ...]:
     """Where this leaves the runs the planner was validated on, as sentences."""
     if machine.accelerator.kind == "cpu":
-        return () if machine.calibration else ("No published run was on processors, and this machine is not calibrated.",)
+        return (
+            () if machine.calibration else ("No published run was on processors, and this machine is not calibrated.",)
+        )
     found = []
     if not rates.validated(machine.accelerator) and machine.calibration is None:
         found.append(f"None of the published runs the planner was validated on used {machine.accelerator.name}.")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
 from hanse.contracts.layout import Layout
 from hanse.contracts.plan import Candidate, Interval, Plan, StepPart
-from hanse.contracts.units import format_bytes, format_count, format_gpu_hours, format_percent, format_seconds
+from hanse.contracts.scaling import Option
+from hanse.contracts.units import (
+    NBSP,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_seconds,
+    gpu_hours,
+    significant,
+)
 
 NAMES: Final[dict[StepPart, str]] = {
     "matmul": "matrix products",
@@ -52,6 +62,8 @@ _SHARED: Final = {
     3: "parameters, gradients and optimiser state are",
 }
 _NOTABLE: Final = 0.1
+_MOST_DIFFERENCES: Final = 5
+_SAME: Final = "the same layout"
 
 
 def sentences(
@@ -117,16 +129,40 @@ def difference(chosen: Layout, other: Layout) -> str:
     found = []
     for name in type(chosen).model_fields:
         value = getattr(other, name)
-        if value == getattr(chosen, name) or (name == "zero" and other.fsdp == 1) or name == "stages":
+        if value == getattr(chosen, name) or name in _said_by_others(other):
             continue
         word = "yes" if value is True else "no" if value is False else value
-        found.append(f"{value} nodes" if name == "nodes" else f"{words.get(name, name)} {word}")
-    return ", ".join(found) or "the same layout"
+        several = f"{value} node{'s' * (value != 1)}"
+        found.append(several if name == "nodes" else f"{words.get(name, name)} {word}")
+    return ", ".join(found) or _SAME
+
+
+def told(chosen: Layout, other: Layout) -> str:
+    """The difference, or the whole of `other` where that is shorter to say."""
+    said = difference(chosen, other)
+    return other.describe() if said.count(", ") >= _MOST_DIFFERENCES else said
+
+
+def _said_by_others(layout: Layout) -> set[str]:
+    """Fields that mean nothing in this layout, or follow from the rest of it."""
+    alone = {"stages"}
+    if layout.fsdp == 1:
+        alone.add("zero")
+    if layout.pp == 1:
+        alone |= {"pipeline", "chunks"}
+    if layout.tp == 1:
+        alone.add("sequence_parallel")
+    return alone
+
+
+def same(one: Layout, other: Layout) -> bool:
+    """Whether they differ in nothing but how exactly they are written down."""
+    return one.nodes == other.nodes and difference(one, other) == _SAME
 
 
 def _time(plan: Plan) -> str:
     step = _range(plan.step_time.total_s)
-    rate = format_count(plan.tokens_per_s.expected)
+    rate = format_count(float(f"{plan.tokens_per_s.expected:.2e}"))
     return f"A step should take {step}: {rate} tokens/s, {format_percent(plan.mfu)} of the accelerators' peak."
 
 
@@ -179,9 +215,9 @@ def _memory(plan: Plan) -> str:
 
 
 def _cost(plan: Plan, charged: str) -> str:
-    wall = format_seconds(plan.wall_time_s.expected)
+    wall, hours = format_seconds(plan.wall_time_s.expected), significant(gpu_hours(plan.accelerator_seconds))
     site = f"; the site charges {charged}" if charged else ""
-    return f"The whole run: {plan.steps:,} steps, {wall}, {format_gpu_hours(plan.accelerator_seconds)}{site}."
+    return f"The whole run: {plan.steps:,} steps, {wall}, {hours}{NBSP}GPU-hours{site}."
 
 
 def _jobs(plan: Plan, job_limit_s: float | None) -> str:
@@ -219,3 +255,18 @@ def _nearest_miss(plan: Plan) -> str:
 def _named(candidate: Candidate) -> str:
     text = candidate.layout.describe()
     return f"{text[0].upper()}{text[1:]}"
+
+
+def notable(options: Sequence[Option]) -> list[Option]:
+    """Of every machine the size that costs least, and the soonest of those that nothing beats, in the order given."""
+    cheapest: dict[str, Option] = {}
+    soonest: dict[str, Option] = {}
+    for one in options:
+        held = cheapest.get(one.machine)
+        if held is None or one.accelerator_seconds < held.accelerator_seconds:
+            cheapest[one.machine] = one
+        if one.best and (
+            one.machine not in soonest or one.wall_time_s.expected < soonest[one.machine].wall_time_s.expected
+        ):
+            soonest[one.machine] = one
+    return [one for one in options if one is cheapest[one.machine] or one is soonest.get(one.machine)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hanse.planning.block import product, rate16, tokens_of
 from hanse.planning.constants import Constants
 from hanse.planning.inputs import Degrees, Hardware, Model, Stack, Values
@@ -14,4 +16,4 @@ def head(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, const
     traffic = constants.logit_bytes * tokens * columns + constants.embedding_bytes * tokens * model.hidden
     passes = 2 + model.weight_gradients
     moved = stack.traffic * traffic / (hardware.memory_bytes_per_s * constants.memory_of_peak)
-    return model.predictions * (passes * one + moved)
+    return np.where(np.asarray(model.traced_flops) > 0, 0.0, model.predictions * (passes * one + moved))

@@ -63,8 +63,10 @@ class Model(_Struct):
     """Products going back for weights over those for activations: 1, near 0 where the weights are frozen."""
     trained: Values
     """Share of the parameters with gradients and optimiser state."""
-    extra_elementwise: Values = 0.0
-    """Bytes a token and block beyond a transformer's (of a traced module)."""
+    traced_flops: Values = 0.0
+    traced_bytes: Values = 0.0
+    traced_operations: Values = 0.0
+    """Of a traced module in place of a transformer's: one sequence's forward pass, spread evenly over the blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Hardware(_Struct):
     node_latency_s: Values
     latency_s: Values
     """Of one message within and between domains."""
+    units: Values
+    """Multiprocessors or compute units, to which a product's tiles are dealt; 0 where that is not known."""
     newer: Values
     """1 where kernels are asynchronous (Hopper and later), so that plain FlashAttention-2 stays behind."""
     host_bytes_per_s: Values

@@ -21,6 +21,7 @@ from hanse.planning.communication import longer
 from hanse.planning.constants import Constants
 from hanse.planning.head import head
 from hanse.planning.inputs import Degrees, Hardware, Model, Stack, Values
+from hanse.workloads.shapes import BLOCK_LAUNCHES_FORWARD
 
 
 class _Gathered:
@@ -165,12 +166,12 @@ def _host(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, cons
     """Host time for launching one block's forward pass."""
     share = model.moe_layers / model.layers
     more = 1 + constants.launch_per_doubling * np.log2(degrees.tp)
-    return hardware.launch * stack.launch * constants.launch_s * more * (1 + share * (constants.launch_experts - 1))
+    kinds = 1 + share * (constants.launch_experts - 1)
+    counted = np.where(np.asarray(model.traced_flops) > 0, model.traced_operations / BLOCK_LAUNCHES_FORWARD, kinds)
+    return hardware.launch * stack.launch * constants.launch_s * more * counted
 
 
-def per_degrees(
-    model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants
-) -> State:
+def per_degrees(model: Model, hardware: Hardware, stack: Stack, degrees: Degrees, constants: Constants) -> State:
     """What does not depend on the micro-batch."""
     pp, chunks = degrees.pp, degrees.chunks
     depth = model.layers + (model.predictions - 1)
@@ -231,7 +232,9 @@ class Step:
         )  # fmt: skip
 
 
-def bring_together(micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants) -> Step:
+def bring_together(
+    micro: Micro, state: State, stack: Stack, micro_batch: Values, times: Values, constants: Constants
+) -> Step:
     """The whole step: `times` micro-batches of `micro_batch` sequences a rank."""
     once = micro.forward + micro.backward
     mean = state.layers * once + micro.head * state.head_share

@@ -27,12 +27,12 @@ class Traits:
     """One stack. The first sixteen are the kernel's `Stack`; the others are what is usual where a run does not say."""
 
     compute: float = 1.0
-    traffic: float = 0.95
+    traffic: float = 0.85
     launch: float = 1.0
     exposed: float = 0.3
-    tensor_exposed: float = 0.9
+    tensor_exposed: float = 0.65
     tiled: float = 1.0
-    cudnn: float = 0.0
+    cudnn: float = 0.75
     gradient_bytes: float = 4.0
     accumulate: float = 1.5
     every_micro_batch: float = 0.0
@@ -45,7 +45,7 @@ class Traits:
     zero: float = 1.0
     sequence_parallel: float = 1.0
     recompute: float = 0.0
-    interleaves: bool = False
+    interleaves: bool = True
     hopper_fp8: bool = False
     """Runs whose precision is not stated are fp8 ones where the accelerator has it."""
     known: bool = False

@@ -77,11 +77,11 @@ def step_times(
     columns = (layouts.tp, layouts.cp, layouts.ep, layouts.micro_batch, layouts.recompute, layouts.sequence_parallel)
     some, where = combinations(columns)
     each = kernel.per_block(model, hardware, software, degrees_of(layouts.take(some)), constants)
-    columns = (
+    rest = (
         layouts.tp, layouts.cp, layouts.pp, layouts.chunks, layouts.pipeline, layouts.dp, layouts.fsdp, layouts.zero,
         layouts.ep, layouts.offload,
     )  # fmt: skip
-    others, place = combinations(columns)
+    others, place = combinations(rest)
     state = kernel.per_degrees(model, hardware, software, _staged(shape, layouts.take(others), stages), constants)
 
     def steps(block: kernel.Micro, part: slice) -> tuple[kernel.Micro, kernel.State, kernel.Step, Array, Array]:
@@ -90,8 +90,8 @@ def step_times(
         return micro, held, kernel.bring_together(micro, held, software, *sizes, constants), *sizes
 
     def tell() -> tuple[Parts, Parts]:
-        micro, held, found, *sizes = steps(each, slice(None))
-        told = kernel.parts(micro, held, found, software, *sizes, constants)
+        micro, held, found, micro_batch, times = steps(each, slice(None))
+        told = kernel.parts(micro, held, found, software, micro_batch, times, constants)
         return _full(told.shown, length), _full(told.hidden, length)
 
     needed, total = each.only(("forward", "backward", "head")), np.empty(length)
@@ -175,6 +175,8 @@ def model_of(workload: Workload, shape: ModelShape) -> Model:
         full = 1 / shape.full_attention_every if shape.full_attention_every else 0.0
         seen = full * whole + (1 - full) * narrow
     frozen = workload.training == "lora"
+    blocks = workload.blocks
+    operations = sum(each.repeats * each.operations for each in blocks)
     return Model(
         layers=float(shape.layers), hidden=float(shape.hidden), heads=float(shape.heads),
         qk_dim=float(latent.nope_dim + latent.rope_dim if latent else shape.head_dim),
@@ -186,6 +188,9 @@ def model_of(workload: Workload, shape: ModelShape) -> Model:
         expert_ffn=float(experts.ffn if experts else 0), shared_ffn=float(experts.shared_ffn if experts else 0),
         vocab=float(workload.vocab), context=context, keys=seen, predictions=1.0 + shape.mtp_layers,
         weight_gradients=0.02 if frozen else 1.0, trained=workload.trainable / workload.parameters,
+        traced_flops=sum(each.repeats * each.forward_flops for each in blocks) / shape.layers,
+        traced_bytes=sum(each.repeats * each.elementwise_bytes for each in blocks) / shape.layers,
+        traced_operations=operations / shape.layers,
     )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         domain=_UNBOUNDED if local else float(machine.accelerators_per_node * machine.domain_nodes),
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
-        newer=float(rates.newer(accelerator)),
+        units=float(rates.units(accelerator)), newer=float(rates.newer(accelerator)),
         host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=factors.host,
         matmul=calibration.matmul if calibration else None,
         all_reduce=calibration.all_reduce if calibration else None,

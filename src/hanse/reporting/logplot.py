@@ -100,7 +100,7 @@ def _drawing(plot: LogPlot, size: Size) -> Html:
         marks,
         h("text", plot.x.title(""), x=right, y=bottom + 40, text_anchor="end"),
         [_curve(curve, place) for curve in plot.curves],
-        _marks(plot.marks, place, right),
+        _marks(plot.marks, place, right, bottom),
         class_=f"chart chart--half {size.class_}",
         viewBox=f"0 0 {size.width} {size.height}",
         role="img",
@@ -125,10 +125,12 @@ def _curve(curve: Curve, place: Place) -> Html:
     reference = curve.kind == "reference"
     line = h("path", class_="level" if reference else "pred l1", d=f"M{_path(places)}")
     dots = None if reference else [h("circle", class_="dot1", cx=x, cy=y, r=3) for x, y in places]
-    x, y = places[-1]
-    # The reference lies above what is predicted: its name above it, the other's below.
-    below = 20 if not reference else -8
-    label = h("text", curve.label, class_="s2" if reference else "s1", x=x, y=y + below, text_anchor="end")
+    if reference:
+        x, y = places[-1]
+        label = h("text", curve.label, class_="s2", x=x, y=y - 8, text_anchor="end")
+    else:  # to the right of its middle and below, where a rising curve leaves room
+        x, y = places[len(places) // 2]
+        label = h("text", curve.label, class_="s1", x=x + 10, y=y + 16)
     return join(band, line, dots, label)
 
 
@@ -136,7 +138,7 @@ def _path(places: list[Point]) -> str:
     return "L".join(f"{number(x)} {number(y)}" for x, y in places)
 
 
-def _marks(marks: tuple[Mark, ...], place: Place, right: float) -> Html:
+def _marks(marks: tuple[Mark, ...], place: Place, right: float, bottom: float) -> Html:
     """Points first, then the names that find room beside theirs."""
     dots, names, taken = [], [], []
     for mark in sorted(marks, key=lambda each: (each.chosen, each.filled)):
@@ -149,14 +151,23 @@ def _marks(marks: tuple[Mark, ...], place: Place, right: float) -> Html:
             continue
         x, y = place(mark.at)
         width = 6.6 * len(mark.label)
-        for left, base in ((x + 9, y + 4), (x - 9 - width, y + 4), (x - width / 2, y - 9), (x - width / 2, y + 19)):
-            box = (left, base - 11, left + width, base + 3)
-            if left < _LEFT or left + width > right + 12 or any(_meet(box, other) for other in taken):
-                continue
-            taken.append(box)
+        places = ((x + 9, y + 4), (x - 9 - width, y + 4), (x - width / 2, y - 9), (x - width / 2, y + 19))
+        inside = [
+            (left, base)
+            for left, base in places
+            if left >= _LEFT and left + width <= right + 12 and base + 3 <= bottom and base >= _TOP
+        ]
+        free = [at for at in inside if not any(_meet(_box(at, width), other) for other in taken)]
+        # What the page is about is named even where it is crowded.
+        found = free[:1] or (inside[1:2] if mark.chosen else [])
+        for left, base in found:
+            taken.append(_box((left, base), width))
             names.append(h("text", mark.label, class_="now-t" if mark.chosen else None, x=left, y=base))
-            break
     return join(dots, names)
+
+
+def _box(at: Point, width: float) -> tuple[float, float, float, float]:
+    return at[0], at[1] - 11, at[0] + width, at[1] + 3
 
 
 def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

@@ -30,6 +30,8 @@ _KINDS: Final[tuple[tuple[str, Tone, str], ...]] = (
     ("activations", "d3", "Activations"),
     ("other", "d5", "Buffers and libraries"),
 )
+_TELLS: Final = 5e-4
+"""Share of a step below which a part is not told."""
 _STAGES_SHOWN: Final = 8
 
 
@@ -40,10 +42,10 @@ def step_figure(plan: Plan) -> Html:
     sums = [(name, tone, sum(parts.get(part, 0.0) for part in members)) for name, tone, members in _GROUPS]
     rows: list[Sequence[Child]] = []
     for (name, tone, seconds), (_, _, members) in zip(sums, _GROUPS, strict=True):
-        if seconds <= 0:
+        if seconds < _TELLS * total:
             continue
         rows.append((join(swatch(tone), name), format_seconds(seconds), format_percent(seconds / total)))
-        finer = [part for part in members if parts.get(part, 0.0) > 0]
+        finer = [part for part in members if parts.get(part, 0.0) >= _TELLS * total]
         if len(finer) > 1:
             rows += [
                 (part_head(NAMES[part]), format_seconds(parts[part]), format_percent(parts[part] / total))
@@ -130,13 +132,13 @@ def scaling_figure(scaling: ScalingTable) -> Html:
     return _figure(finding, log_plot(plot), caption)
 
 
-def machines_figure(options: Sequence[Option], plan: Plan, names: dict[str, str]) -> Html:
+def machines_figure(options: Sequence[Option], plan: Plan) -> Html:
     """Every machine and size by days and GPU-hours; filled is what nothing else beats in both."""
     best = [one for one in options if one.best]
     marks = tuple(
         Mark(
             at=(one.wall_time_s.expected / 86400, gpu_hours(one.accelerator_seconds)),
-            label=f"{names.get(one.machine, one.machine)}, {one.nodes:,}" if one.best else "",
+            label=f"{one.machine}, {one.nodes:,}" if one.best else "",
             filled=one.best,
         )
         for one in options

@@ -13,7 +13,6 @@ from hanse.contracts.units import (
     NBSP,
     format_bytes,
     format_count,
-    format_gpu_hours,
     format_percent,
     format_seconds,
     gpu_hours,
@@ -92,7 +91,8 @@ def _head(plan: Plan, machine: Machine) -> Html:
     work, layout = plan.workload, plan.layout
     lede = (
         f"{plural(layout.nodes, 'node')} train {format_count(work.total_tokens)} tokens in about "
-        f"{format_seconds(plan.wall_time_s.expected)} for about {format_gpu_hours(plan.accelerator_seconds)}. "
+        f"{format_seconds(plan.wall_time_s.expected)} for about "
+        f"{significant(gpu_hours(plan.accelerator_seconds))}{NBSP}GPU-hours. "
         "Every figure is predicted; ranges hold four times in five."
     )
     return h(
@@ -116,14 +116,14 @@ def _answer(plan: Plan) -> Html:
     ranks, wall, step = plan.layout.world_size, plan.wall_time_s, plan.step_time.total_s
     share = plan.goodput.share if plan.goodput else None
     mfu = f"{format_percent(plan.mfu)} MFU"
-    hours = f"{gpu_hours(wall.low * ranks):,.0f} to {gpu_hours(wall.high * ranks):,.0f}"
+    hours = f"{significant(gpu_hours(wall.low * ranks))} to {significant(gpu_hours(wall.high * ranks))}"
     shown = [
         _fact("Step time", format_seconds(step.expected), f"{format_seconds(step.low)} to {format_seconds(step.high)}"),
         _fact("Throughput", f"{format_count(_rounded(plan.tokens_per_s.expected))} tokens/s", mfu),
         _fact("Memory", f"{significant(plan.memory.total / 1e9)} of {format_bytes(plan.memory.limit)}"),
         _fact("Goodput", format_percent(share.expected), _percents(share)) if share else None,
         _fact("Wall time", format_seconds(wall.expected), f"{format_seconds(wall.low)} to {format_seconds(wall.high)}"),
-        _fact("GPU-hours", format_gpu_hours(plan.accelerator_seconds).partition(NBSP)[0], hours),
+        _fact("GPU-hours", significant(gpu_hours(plan.accelerator_seconds)), hours),
     ]
     return h("section", h("dl", shown, class_="facts facts--line"), class_="card", aria_label="What it takes")
 
@@ -190,7 +190,7 @@ def _runners_up(plan: Plan) -> Html | None:
     columns = ("Layout", Column("Step time", True), Column("Against it", True), Column("Memory", True), "Why not")
     rows: list[Sequence[Child]] = []
     for one in plan.considered:
-        chosen = one.layout == plan.layout
+        chosen = explain.same(plan.layout, one.layout)
         rows.append(
             (
                 one.layout.describe(),
@@ -222,7 +222,7 @@ def _levers(plan: Plan) -> Html | None:
     rows: list[Sequence[Child]] = [
         (
             lever.change[0].upper() + lever.change[1:],
-            explain.difference(plan.layout, lever.layout),
+            explain.told(plan.layout, lever.layout),
             change(lever.step_time_s / plan.step_time.total_s.expected),
             change(lever.wall_time_s / plan.wall_time_s.expected),
             change(lever.accelerator_seconds / (plan.accelerator_seconds or 1)),
@@ -236,22 +236,24 @@ def _machines(options: Sequence[Option], plan: Plan, names: dict[str, str]) -> H
     if not options:
         return None
     columns = (
-        "Machine", Column("Nodes", True), Column("Wall time", True), Column("GPU-hours", True), Column("MFU", True),
-        "Layout",
+        "Machine", "Best", Column("Nodes", True), Column("Wall time", True), Column("GPU-hours", True),
+        Column("MFU", True), "Layout",
     )  # fmt: skip
     rows: list[Sequence[Child]] = [
         (
-            names.get(one.machine, one.machine),
+            join(names.get(one.machine, one.machine), h("small", h("code", one.machine))),
+            h("b", "■") if one.best else None,
             f"{one.nodes:,}",
             format_seconds(one.wall_time_s.expected),
-            f"{gpu_hours(one.accelerator_seconds):,.0f}",
+            significant(gpu_hours(one.accelerator_seconds)),
             format_percent(one.mfu),
-            one.layout.describe().split(", ", 1)[1],
+            one.layout.describe().split(", ", 1)[-1],
         )
-        for one in options
-        if one.best
+        for one in explain.notable(options)
     ]
-    return section("machines", "Other machines and sizes", machines_figure(options, plan, names), table(columns, rows))
+    said = "Of each machine the cheapest size, and the soonest of those that nothing beats in both (■)."
+    note = h("p", said, class_="small muted")
+    return section("machines", "Other machines and sizes", machines_figure(options, plan), table(columns, rows), note)
 
 
 def _scaling(scaling: ScalingTable) -> Html:
@@ -261,18 +263,17 @@ def _scaling(scaling: ScalingTable) -> Html:
         f"scaling-{scaling.kind}",
         scaling_text.heading(scaling),
         scaling_figure(scaling),
-        table([Column(name, True) for name in names], [[row[name] for name in names] for row in cells]),
+        table([Column(name, name != "Nodes") for name in names], [[row[name] for name in names] for row in cells]),
         h("p", scaling_text.footnote(scaling), class_="small muted"),
     )
 
 
 def _rests_on(plan: Plan) -> Html:
     kept, spent = plan.goodput, plan.expense
-    energy = spent.energy_joules if spent else None
     listed = facts(
         *_held(kept),
         ("The site charges", _charge(spent)),
-        ("Energy", f"{_range(energy, 3.6e9)}{NBSP}MWh" if energy else "unknown: the machine's power is not published"),
+        ("Energy", _energy(plan)),
         ("CO₂", f"{_range(spent.co2_grams, 1e6)}{NBSP}t" if spent and spent.co2_grams else None),
         ("Machine", h("code", f"{plan.machine} {plan.machine_digest[:12]}")),
     )
@@ -283,6 +284,13 @@ def _rests_on(plan: Plan) -> Html:
         _listed("Outside what was validated", plan.outside),
         _listed("Estimates", plan.estimates),
     )
+
+
+def _energy(plan: Plan) -> str | None:
+    if plan.expense is None:
+        return None
+    joules = plan.expense.energy_joules
+    return f"{_range(joules, 3.6e9)}{NBSP}MWh" if joules else "unknown: the machine's power is not published"
 
 
 def _held(kept: Goodput | None) -> list[tuple[str, Child]]:

@@ -26,6 +26,7 @@ def run(
     from hanse.workloads.load import load_spec
 
     spec = load_spec(spec_path)
+    launching.require_supported(spec, spec_path)
     if nodes is not None:
         spec = spec.model_copy(update={"where": spec.where.model_copy(update={"nodes": nodes})})
     if dry_run:

@@ -1,4 +1,4 @@
-"""`hanse plan`: the layout for a train.yaml and what is expected of it, before anything runs."""
+"""`hanse plan`: the layout for a training and what is expected of it, before anything runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 
 def run(
-    spec_path: Annotated[Path, typer.Argument(metavar="TRAIN.YAML", help="The training.")] = Path("train.yaml"),
+    spec_path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[TRAIN.YAML]", help="The training; default: train.yaml.", show_default=False),
+    ] = None,
     machine: Annotated[
         str | None,
         typer.Option(
@@ -18,12 +21,51 @@ def run(
     ] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", "-n", min=1, help="Exactly so many nodes.")] = None,
     partition: Annotated[str | None, typer.Option("--partition", "-p", help="Partition of the machine.")] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", metavar="WHAT", help="The least of: time, gpu-hours or energy.")
+    ] = None,
+    finish_by: Annotated[
+        str | None, typer.Option("--finish-by", metavar="WHEN", help="A date (2027-03-01) or a duration (10d).")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="HOURS", help="GPU-hours at most; default: the spec's.")
     ] = None,
     whole_space: Annotated[
         bool, typer.Option("--whole-space", help="Also layouts that Hanse's own trainer cannot execute.")
     ] = False,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="MODEL", help="Without a train.yaml: a published model.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Without a train.yaml: a model's config.json.")
+    ] = None,
+    workload: Annotated[
+        Path | None, typer.Option("--workload", metavar="FILE", help="Without a train.yaml: a traced workload.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="SEQUENCES", help="Beside those: sequences in a step.")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", metavar="COUNT", help="Beside those: tokens in all, as 2T or 300B.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", metavar="TOKENS", help="Beside those: length of a sequence.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", metavar="WHAT", help="Beside those: bf16 (default), fp32 or fp8.")
+    ] = None,
+    why_not: Annotated[
+        str | None, typer.Option("--why-not", metavar="DEGREES", help="Compare with another layout: tp=8,pp=4.")
+    ] = None,
+    all_machines: Annotated[
+        bool, typer.Option("--all-machines", help="All known machines and sizes, soonest first.")
+    ] = False,
+    scaling: Annotated[
+        str | None, typer.Option("--scaling", metavar="KIND", help="A scaling table: strong or weak.")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="Of the scaling table: markdown or csv.")
+    ] = None,
     details: Annotated[bool, typer.Option("--details", "-d", help="All parts, reasons and layouts weighed.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots that stands alone.")
@@ -34,33 +76,33 @@ def run(
             "--export", metavar="TRAINER", help="The layout for hanse, torchtitan, megatron, accelerate or deepspeed."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where --export writes; default: stdout.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where --export or --format writes; default: stdout.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON, and what is asked beside it.")] = False,
 ) -> None:
-    from hanse.cli import plan_files, plan_views, planning
-    from hanse.cli.machine import LOCAL
-    from hanse.cli.output import note, print_json, tell
-    from hanse.workloads.load import load_spec
+    from hanse.cli import plan_answers, plan_files, plan_source, planning
 
     planning.check_budget(budget)
-    plan_files.check(tool=export, out=out, html=html)
-    spec = load_spec(spec_path)
-    chosen = planning.machine_for(spec, spec_path, machine)
-    plan = planning.plan_for(
-        spec, spec_path, chosen, nodes=nodes, partition=partition, gpu_hours=budget, executable_only=not whole_space
-    )
+    wishes = plan_answers.Wishes(why_not=why_not, all_machines=all_machines, scaling=plan_answers.kind(scaling))
+    plan_files.check(tool=export, out=out, html=html, style=style, scaling=scaling)
+    bounds = plan_answers.Bounds(
+        nodes=nodes, partition=partition, gpu_hours=budget, executable_only=not whole_space,
+        objective=plan_answers.objective(objective), finish_by_s=plan_answers.seconds_left(finish_by),
+    )  # fmt: skip
+    described = plan_source.Described(
+        preset=preset, config=config, workload=workload, batch=batch, tokens=tokens, context=context,
+        precision=precision,
+    )  # fmt: skip
+    found = plan_answers.for_options(spec_path, described, machine, bounds, wishes)
     if html is not None:
-        plan_files.page(plan, chosen, html)
+        plan_files.page(found, html)
     if export is not None:
-        if (text := plan_files.export(plan, export, out)) is not None:
-            typer.echo(text, nl=False)
+        text = plan_files.export(found.plan, export, out)
+    elif style is not None and found.scaling is not None:
+        text = plan_files.scaling(found.scaling, style, out)
+    else:
+        plan_files.tell(found, wishes, details=details, as_json=as_json)
         return
-    if as_json:
-        print_json(plan)
-        return
-    tell(plan_views.overview(plan, chosen, details=details))
-    if chosen.id == LOCAL and chosen.calibration is None:
-        note("This machine was not measured yet: 'hanse machines calibrate' (half a minute) makes this plan better.")
-    others = [name for name in spec.where.machines if name != chosen.id]
-    if others and machine is None:
-        note(f"{spec_path.name} also allows {', '.join(others)}: hanse plan {spec_path} --machine {others[0]}")
+    if text is not None:
+        typer.echo(text, nl=False)

@@ -17,6 +17,8 @@ from hanse.contracts.programme import Allocation
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
 from hanse.planning import jobs
+from hanse.planning import supported as planning
+from hanse.workloads import supported as workloads
 
 POLICY = "admission 1"
 
@@ -184,7 +186,16 @@ def permits(request: Request) -> Iterator[Finding]:
             )
 
 
-CHECKS: tuple[Check, ...] = (allocation, where, hours, gate, site_policy, permits)
+def trainer(request: Request) -> Iterator[Finding]:
+    """What Hanse's trainer cannot build or lay out must not hold nodes to find that out."""
+    laid_out = planning.refusal(request.plan.layout) if request.plan else None
+    for refused in filter(None, (workloads.refusal(request.spec), laid_out)):
+        yield _deny(
+            "trainer", refused, "bring a program of yours (command:), which 'hanse plan --export' helps to start"
+        )
+
+
+CHECKS: tuple[Check, ...] = (allocation, where, trainer, hours, gate, site_policy, permits)
 
 
 def _allow(rule: str, reason: str) -> Finding:
