@@ -6,8 +6,8 @@ import pytest
 
 from hanse.contracts.errors import PlanError
 from hanse.contracts.layout import Layout
-from hanse.contracts.plan import Plan
-from hanse.contracts.workload import Workload
+from hanse.contracts.plan import Plan, StepPart
+from hanse.contracts.workload import Block, Workload
 from hanse.machines import catalogue
 from hanse.machines.local import local_machine
 from hanse.planning import search, space
@@ -224,3 +224,25 @@ def test_a_module_of_the_users_is_planned_by_its_parameter_count() -> None:
     plan = make(entry, calibrated(), nodes=2)
     assert any("module's shape is not known" in each for each in plan.estimates)
     assert plan.memory.parameters == 4 * 5_000_000 // plan.layout.fsdp
+
+
+def test_a_traced_module_takes_the_time_of_what_was_counted_in_it() -> None:
+    def parts(flops: float, moved: float, operations: int) -> dict[StepPart, float]:
+        block = Block(
+            name="layers", repeats=6, parameters=800_000, forward_flops=flops, elementwise_bytes=moved,
+            activation_bytes=10**6, operations=operations,
+        )  # fmt: skip
+        traced = Workload(
+            name="mine", context=256, vocab=4096, global_batch=16, total_tokens=10**6, precision="fp32",
+            parameters=5_000_000, flops_per_token=18 * flops / 256, blocks=(block,),
+        )  # fmt: skip
+        plan = make(traced, calibrated(), layout=Layout(nodes=2, fsdp=2, micro_batch=8))
+        assert any("tracing counted" in each for each in plan.estimates)
+        return plan.step_time.parts
+
+    once = parts(1e9, 1e6, 40)
+    # Forward and twice that back, 8 sequences, at the machine's flat rate of products.
+    assert once["matmul"] == pytest.approx(3 * 6 * 1e9 * 8 / 4e10)
+    assert parts(2e9, 1e6, 40)["matmul"] == pytest.approx(2 * once["matmul"])
+    assert parts(1e9, 1e8, 40)["memory-bound"] > once["memory-bound"]
+    assert parts(1e9, 1e6, 80)["launch"] == pytest.approx(2 * once["launch"])

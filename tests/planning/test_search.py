@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hanse.contracts.errors import HanseError, PlanError, UsageError
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
-from hanse.contracts.workload import ModelShape, Workload
+from hanse.contracts.workload import ModelShape, Precision, Workload
 from hanse.machines import catalogue
-from hanse.planning import bounds, choose, compare, search, space
+from hanse.planning import bounds, choose, compare, least, search, space
+from hanse.planning.memory import footprint
 from hanse.planning.plan import make
 from hanse.planning.search import Limits
 from tests.planning.worlds import GPT_3, LLAMA_8B, MIXTURE, SMALL, calibrated, workload
@@ -209,3 +210,21 @@ def test_bad_input_gets_one_clear_message(change: dict[str, int], wanted: dict[s
     with pytest.raises(UsageError) as caught:
         make(workload(SMALL).model_copy(update=change), MACHINES[0], **wanted)  # type: ignore[arg-type]
     assert said in str(caught.value)
+
+
+@settings(max_examples=15, deadline=None)
+@given(drawn=searches(), precision=st.sampled_from(["bf16", "fp8"]))
+def test_what_probes_rule_out_does_not_fit(
+    drawn: tuple[Workload, ModelShape, Machine, space.Space], precision: Precision
+) -> None:
+    work, shape, machine, found = drawn
+    work = work.model_copy(update={"precision": precision})
+    if not len(found):
+        return
+    probed = least.Least.of(work, shape, machine, found)
+    base = np.arange(found.bases)
+    for number in range(len(found.modes)):
+        written = found.take(base * len(found.modes) + number)
+        fits = footprint(work, shape, machine, written).fits
+        may = probed.may_fit(number, found.row_of(base * len(found.modes)), written)
+        assert may[fits].all()

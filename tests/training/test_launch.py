@@ -94,6 +94,26 @@ def test_checkpoints_come_ten_a_run_or_as_often_as_the_spec_says(tmp_path: Path)
     assert make_job(make_run(tmp_path / "own", make_spec(texts)), tmp_path).checkpoint_every == 4
 
 
+def test_on_a_cluster_checkpoints_come_at_the_plans_interval_and_here_once_a_minute(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from hanse.contracts.layout import Layout
+    from tests.planning import plans
+
+    job = make_job(
+        make_run(tmp_path / "long", make_spec(write_texts(tmp_path / "texts"), checkpoint={}, tokens=10**9)), tmp_path
+    )
+    shape = plans.LLAMA_8B.model_copy(update={"layers": 1, "hidden": 256, "heads": 4, "kv_heads": 4, "vocab": 512})
+    planned = plans.plan(Layout(nodes=1, dp=4), shape=shape)
+    assert planned.goodput is not None
+    assert planned.goodput.checkpoint_every_s > 60
+    step_s = planned.step_time.total_s.expected
+    on_a_cluster = replace(job, plan=planned).checkpoint_every
+    assert on_a_cluster == int(planned.goodput.checkpoint_every_s / step_s)
+    here = planned.model_copy(update={"machine": "local"})
+    assert replace(job, plan=here).checkpoint_every == int(60 / step_s) < on_a_cluster
+
+
 def test_a_model_the_trainer_cannot_build_is_refused_before_anything_is_prepared(
     given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -164,7 +164,8 @@ def _counts(weighed: Weighed, allowed: Mask) -> _Counts:
 
 def _why_nodes(weighed: Weighed, limits: Limits, rule: str, nodes: int, counts: _Counts) -> str:
     """Why that many nodes, with what another number would have given; empty if there was no choice."""
-    tried = np.union1d(weighed.nodes, weighed.misses.nodes)
+    # Asked for indices too, numpy need not import its masked arrays, which takes as long as a small plan.
+    tried, _ = np.unique(np.concatenate([weighed.nodes, weighed.misses.nodes]), return_index=True)
     if len(tried) == 1:
         return ""
     several = f"{nodes} node{'s' if nodes > 1 else ''}"

@@ -54,6 +54,10 @@ def parts(
     """The parts of a step under each layout; head and communication are not told apart."""
     scale = machine.calibration.block_scale if machine.calibration else 1.0
     block = _block_forward(workload, shape, machine, layouts)
+    launched: float = shapes.BLOCK_LAUNCHES_FORWARD
+    if workload.blocks:
+        block = _traced(workload, shape, machine, layouts, block)
+        launched = sum(each.repeats * each.operations for each in workload.blocks) / shape.layers
     layers = shape.layers / layouts.pp
     whole = 1 + shapes.BACKWARD_OVER_FORWARD
     again = np.where(layouts.recompute == FULL, 1.0, 0.0)
@@ -64,9 +68,11 @@ def parts(
     memory = scale * layers * (whole * block.memory + 2 * block.exponentials)
     recompute = scale * layers * again * forward
     overhead = machine.calibration.launch_overhead_s if machine.calibration else _LAUNCH_S
-    launches = shapes.BLOCK_LAUNCHES_FORWARD * overhead * (1 + shapes.BACKWARD_OVER_FORWARD + again)
+    launches = launched * overhead * (1 + shapes.BACKWARD_OVER_FORWARD + again)
     launch = scale * layers * launches
     head_matmul, head_memory = _head(workload, shape, machine, layouts)
+    if workload.blocks:  # tracing counted it with the rest
+        head_matmul, head_memory = np.zeros(len(layouts)), np.zeros(len(layouts))
     stage_s = matmul + attention + memory + recompute + launch
 
     held = workload.parameters / (layouts.tp * layouts.pp)
@@ -105,6 +111,22 @@ def _block_forward(workload: Workload, shape: ModelShape, machine: Machine, layo
         attention=tokens / layouts.tp * _attention_s_per_token(workload, shape, machine),
         memory=moved / _memory_rate(machine),
         exponentials=tokens * (shape.ffn / layouts.tp) * _exponential_s(workload, shape, machine, layouts),
+    )
+
+
+def _traced(workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, block: _Block) -> _Block:
+    """What tracing counted, spread over the stand-in's blocks, at the rate of the stand-in's products."""
+    own = sum(2.0 * inner * columns for _, inner, columns in shapes.block_products(shape, 1)) * workload.context
+    flops, moved = (
+        sum(each.repeats * getattr(each, name) for each in workload.blocks) / shape.layers
+        for name in ("forward_flops", "elementwise_bytes")
+    )
+    nothing = np.zeros(len(layouts))
+    return _Block(
+        matmul=block.matmul * (flops / own),
+        attention=nothing,
+        memory=layouts.micro_batch / layouts.tp * (moved / _memory_rate(machine)),
+        exponentials=nothing,
     )
 
 

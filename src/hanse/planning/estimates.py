@@ -36,8 +36,8 @@ def of(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout) 
 def _module(workload: Workload, shape: ModelShape) -> str:
     if workload.blocks:
         return (
-            "The module is planned by what tracing counted in it; where its rows and columns matter, it is taken for a "
-            f"transformer of {shape.layers} layers of {shape.hidden}."
+            "The module's FLOPs, bytes and activations are those that tracing counted; how fast its products run, and "
+            f"what is sent for it, is taken from a transformer of {shape.layers} layers of {shape.hidden}."
         )
     return (
         f"The module's shape is not known: planned as a transformer of {shape.layers} layers of {shape.hidden} "

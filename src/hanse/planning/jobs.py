@@ -44,7 +44,15 @@ def partition_of(spec: TrainSpec, plan: Plan | None, machine: Machine, granted: 
     name = spec.where.partition or (plan.partition if plan else None) or granted or None
     if name is None:
         return machine.partitions[0] if len(machine.partitions) == 1 else None
-    return next((p for p in machine.partitions if p.name == name), name)
+    nodes = spec.where.nodes if spec.command is not None else plan.layout.nodes if plan else None
+    return _entry(machine, name, nodes) or name
+
+
+def _entry(machine: Machine, name: str | None, nodes: int | None) -> Partition | None:
+    """Of the partition's entries, one for each QoS, the first that gives one job so many nodes; else the first."""
+    named = [each for each in machine.partitions if each.name == name]
+    wide = [each for each in named if nodes is None or each.max_nodes is None or nodes <= each.max_nodes]
+    return next(iter(wide or named), None)
 
 
 def shape_of(spec: TrainSpec, plan: Plan | None, machine: Machine, *, granted_partition: str = "") -> Shape:
@@ -79,7 +87,7 @@ def job_of(
     account: str,
 ) -> JobSpec:
     """The job of one attempt: tokenise, then train; or the user's command."""
-    known = next((p for p in machine.partitions if p.name == shape.partition), None)
+    known = _entry(machine, shape.partition, shape.nodes)
     steps: tuple[Step, ...]
     if spec.command is not None:
         steps = (Step(name="command", argv=("bash", "-c", spec.command.run), nodes=shape.nodes),)

@@ -149,7 +149,9 @@ def schedules(share: int, pp: int, layers: int, max_micro_batch: int) -> Integer
 def _chunks(pp: int, layers: int) -> list[tuple[int, int]]:
     several = [each for each in range(2, min(_MOST_CHUNKS, layers // pp) + 1) if stages_useful(layers, pp * each)]
     whole = [each for each in several if layers % (pp * each) == 0]
-    interleaved = [(INTERLEAVED, each) for each in (whole or several)]
+    # Where no number of chunks divides the layers, all are about as uneven.
+    doubling = [each for each in several if each & (each - 1) == 0]
+    interleaved = [(INTERLEAVED, each) for each in (whole or doubling)]
     return [(ONE_F_ONE_B, 1), *interleaved, *([(ZERO_BUBBLE, 2)] if 2 in several else [])]
 
 

@@ -85,7 +85,7 @@ def fullest(layers: int, dense_layers: int, mtp_layers: int, pp: int, pipeline: 
 
     All others hold no more of anything than one of these.
     """
-    rows = np.unique(np.array(ranks(layers, dense_layers, mtp_layers, pp, pipeline, chunks)), axis=0)
+    rows = np.array(sorted(set(ranks(layers, dense_layers, mtp_layers, pp, pipeline, chunks))))
     covered = np.all(rows[None, :, :] >= rows[:, None, :], axis=2) & ~np.eye(len(rows), dtype=bool)
     return np.asarray(rows[~np.any(covered, axis=1)])
 

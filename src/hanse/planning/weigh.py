@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hanse.contracts.machine import Machine
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning.clock import Clock
+from hanse.planning.least import Least
 from hanse.planning.memory import by_stage, footprint
 from hanse.planning.space import FULL, Integers, Layouts, Space
 from hanse.planning.steptime import step_times
@@ -25,6 +26,8 @@ Mask = NDArray[np.bool_]
 
 BLOCK: Final = 8_192
 """Layouts weighed at once: some thirty of their arrays fit into a core's second cache and share of the third."""
+_PROBED: Final = 4
+"""Ways to work through the batch, for each way to divide ranks and state, from which probes pay."""
 _NEAREST: Final = 3
 """Misses kept of each block and mode."""
 
@@ -61,7 +64,7 @@ class Weighed:
     misses: Misses
     """Empty where all was timed whether it fits or not."""
     weighed: int
-    """Layouts whose memory was computed; the time of those that fit."""
+    """Layouts whose memory was computed, or found to be too much before; the time of those that fit."""
 
     @property
     def layouts(self) -> Layouts:
@@ -117,7 +120,19 @@ def seek(
     workload: Workload, shape: ModelShape, machine: Machine, space: Space, *, partition: str | None = None
 ) -> Weighed:
     """Time and memory of every layout of the space that fits and that no plainer one makes needless."""
-    seeker = _Seeker(workload, shape, machine, space, partition)
+    least = None
+    if space.bases > _PROBED * len(space.first):
+        least = Least.of(workload, shape, machine, space)
+    found = _sought(workload, shape, machine, space, partition, least)
+    if least is not None and not len(found.numbers):
+        return _sought(workload, shape, machine, space, partition, None)  # to know what came nearest
+    return found
+
+
+def _sought(
+    workload: Workload, shape: ModelShape, machine: Machine, space: Space, partition: str | None, least: Least | None
+) -> Weighed:
+    seeker = _Seeker(workload, shape, machine, space, partition, least)
     for start in range(0, space.bases, BLOCK):
         seeker.add(start, min(start + BLOCK, space.bases))
     return seeker.found()
@@ -127,11 +142,13 @@ class _Seeker:
     """Goes through a space block by block and keeps what fits, in pieces long enough to be timed at once."""
 
     def __init__(
-        self, workload: Workload, shape: ModelShape, machine: Machine, space: Space, partition: str | None
-    ) -> None:
+        self, workload: Workload, shape: ModelShape, machine: Machine, space: Space, partition: str | None,
+        least: Least | None,
+    ) -> None:  # fmt: skip
         self._what = (workload, shape, machine)
         self._clock = Clock(workload=workload, machine=machine, partition=partition)
         self._space = space
+        self._least = least
         self._limit = 0.0
         self._weighed = 0
         self._kept: list[tuple[Integers, Layouts, Array]] = []
@@ -140,7 +157,7 @@ class _Seeker:
         self._missed: list[Misses] = []
 
     def add(self, start: int, stop: int) -> None:
-        base, _ = self._space.span(start, stop)
+        base, rows = self._space.span(start, stop)
         modes = self._space.modes
         least = np.full(len(base), FULL + 1)  # the first mode without offload that fits, by its recompute
         for offload in sorted({mode[1] for mode in modes}):
@@ -149,10 +166,14 @@ class _Seeker:
                 if place != offload:
                     continue
                 open_ = open_[least[open_] > recompute]
-                if len(open_):
-                    fits = self._try(base, start, open_, number, recompute, offload)
-                    least[open_[fits]] = recompute
-                    open_ = open_[~fits]
+                tried = open_
+                if self._least is not None and len(open_):
+                    tried = open_[self._least.may_fit(number, rows, base)[open_]]
+                    self._weighed += len(open_) - len(tried)
+                if len(tried):
+                    fits = self._try(base, start, tried, number, recompute, offload)
+                    least[tried[fits]] = recompute
+                    open_ = open_[least[open_] > recompute]
 
     def _try(self, base: Layouts, start: int, which: Integers, number: int, recompute: int, offload: int) -> Mask:
         """Which of these fit in this mode; they are kept, and the nearest of the others remembered."""

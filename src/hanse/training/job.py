@@ -21,6 +21,7 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.spec import ModelSpec, TrainSpec
 from hanse.contracts.workload import ModelShape
+from hanse.machines.local import LOCAL_ID
 
 CHECKPOINTS_PER_RUN: Final = 10
 CHECKPOINT_AT_LEAST_EVERY_S: Final = 60.0
@@ -112,7 +113,8 @@ class Job:
     def checkpoint_every(self) -> int:
         """Steps between checkpoints: the spec's, else a tenth of the run and at least one in a planned minute.
 
-        For large models the minute grows until writing costs at most `CHECKPOINT_COST` of the time.
+        On a cluster, whose nodes hold until they fail, the plan's interval takes the minute's place. Either grows until
+        writing a large model costs at most `CHECKPOINT_COST` of the time.
         """
         if self.spec.checkpoint.every_steps is not None:
             return self.spec.checkpoint.every_steps
@@ -120,7 +122,10 @@ class Job:
         if self.plan is not None and (step_s := self.plan.step_time.total_s.expected) > 0:
             state_bytes = STATE_BYTES_PER_PARAMETER * self.plan.workload.parameters
             write_s = state_bytes / self.world_size / WRITE_BYTES_PER_S
-            every = min(every, int(max(CHECKPOINT_AT_LEAST_EVERY_S, write_s / CHECKPOINT_COST) / step_s))
+            planned_s = CHECKPOINT_AT_LEAST_EVERY_S
+            if self.plan.goodput is not None and self.plan.machine != LOCAL_ID:
+                planned_s = max(planned_s, self.plan.goodput.checkpoint_every_s)
+            every = min(every, int(max(planned_s, write_s / CHECKPOINT_COST) / step_s))
         return max(1, every)
 
     @classmethod
