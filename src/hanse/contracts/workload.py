@@ -166,6 +166,8 @@ class Workload(Contract):
     precision: Precision = "bf16"
     training: Training = "pretraining"
     lora: Lora | None = None
+    software: str = "hanse"
+    """What trains it, by name ('megatron-core', 'torchtitan', …): kernels, overlap and memory differ."""
     parameters: Positive
     """All parameters, of which LoRA trains `trainable_parameters` only."""
     trainable_parameters: Positive | None = None

@@ -44,7 +44,7 @@ def intervals() -> dict[str, tuple[float, float]]:
     return {name: (float(low), float(high)) for name, (low, high) in given.items()}
 
 
-def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str = "hanse") -> tuple[float, float]:
+def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str | None = None) -> tuple[float, float]:
     """(low, high) factors on the predicted step time, 80 %."""
     calibration = machine.calibration
     if calibration is not None:
@@ -54,7 +54,7 @@ def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str
         return _PROCESSORS
     experts = workload.shape is not None and workload.shape.experts is not None
     small = workload.parameters < SMALL_PARAMETERS and layout.nodes == 1
-    known = stacks.find(stack).known and rates.validated(machine.accelerator)
+    known = stacks.find(stack or workload.software).known and rates.validated(machine.accelerator)
     low, high = intervals()[group(experts=experts, known=known, small=small)]
     if not rates.ceiling(machine.accelerator)[1]:
         low, high = (float(np.exp(sign * np.hypot(np.log(each), _GUESSED_CEILING)))
@@ -62,7 +62,7 @@ def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str
     return low, high
 
 
-def outside(workload: Workload, machine: Machine, layout: Layout, *, stack: str = "hanse") -> tuple[str, ...]:
+def outside(workload: Workload, machine: Machine, layout: Layout, *, stack: str | None = None) -> tuple[str, ...]:
     """Where this leaves the runs the planner was validated on, as sentences."""
     if machine.accelerator.kind == "cpu":
         return (
@@ -71,8 +71,9 @@ def outside(workload: Workload, machine: Machine, layout: Layout, *, stack: str 
     found = []
     if not rates.validated(machine.accelerator) and machine.calibration is None:
         found.append(f"None of the published runs the planner was validated on used {machine.accelerator.name}.")
-    if not stacks.find(stack).known:
-        found.append(f'None of them used the software "{stack}"; it is taken for a usual one of its kind.')
+    name = stack or workload.software
+    if not stacks.find(name).known:
+        found.append(f'None of them used the software "{name}"; it is taken for a usual one of its kind.')
     if layout.world_size > _MOST_RANKS:
         found.append(f"The largest of them had {_MOST_RANKS:,} accelerators; this plan has {layout.world_size:,}.")
     if workload.context > _LONGEST_CONTEXT:

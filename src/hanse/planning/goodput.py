@@ -113,9 +113,9 @@ def failure_rates(machine: Machine) -> tuple[float, float]:
     return low * share, high * share
 
 
-def checkpoint_bytes(workload: Workload, *, stack: str = "hanse") -> float:
+def checkpoint_bytes(workload: Workload, *, stack: str | None = None) -> float:
     """What a checkpoint holds: parameters and the optimiser's state; of LoRA what is trained."""
-    books = accounting(stack, workload.precision, "cuda")
+    books = accounting(stack or workload.software, workload.precision, "cuda")
     # A master copy beside 16-bit parameters makes those superfluous in a checkpoint; frameworks write both.
     return workload.trainable * (books.parameter + books.optimiser)
 

@@ -63,10 +63,10 @@ class Footprint:
 
 
 def footprint(
-    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str = "hanse"
+    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str | None = None
 ) -> Footprint:
     """Memory of the fullest rank of each layout; stages are as even as can be."""
-    model = Model.of(workload, shape, machine, stack)
+    model = Model.of(workload, shape, machine, stack or workload.software)
     _keep_freed_memory()
     if len(layouts) <= _BLOCK:
         return _fullest(model, layouts)
@@ -103,10 +103,10 @@ def _fullest(model: Model, layouts: Layouts) -> Footprint:
 
 
 def by_stage(
-    workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, *, stack: str = "hanse"
+    workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, *, stack: str | None = None
 ) -> tuple[Memory, ...]:
     """Memory of each pipeline rank of one layout, in order; one of them if there is no pipeline."""
-    model = Model.of(workload, shape, machine, stack)
+    model = Model.of(workload, shape, machine, stack or workload.software)
     held = stages.of_shape(shape, layout.pp, layout.pipeline, layout.chunks, layout.stages)
     layouts = space.of([layout] * len(held))
     rows = np.array(held).T
@@ -114,7 +114,9 @@ def by_stage(
     return tuple(found.at(position) for position in range(len(held)))
 
 
-def fullest(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, *, stack: str = "hanse") -> Memory:
+def fullest(
+    workload: Workload, shape: ModelShape, machine: Machine, layout: Layout, *, stack: str | None = None
+) -> Memory:
     """Of the fullest rank of one layout, whose stages may be its own."""
     if layout.stages:
         return max(by_stage(workload, shape, machine, layout, stack=stack), key=lambda each: each.total)

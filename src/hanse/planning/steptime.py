@@ -62,10 +62,10 @@ class StepTimes:
 
 
 def step_times(
-    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str = "hanse",
+    workload: Workload, shape: ModelShape, machine: Machine, layouts: Layouts, *, stack: str | None = None,
     stages: tuple[int, ...] = (),
 ) -> StepTimes:  # fmt: skip
-    """Seconds of a step under each layout, trained by the software of that name.
+    """Seconds of a step under each layout, trained by the software of that name, else by the workload's own.
 
     Pipeline stages are as even as can be; those of a single layout may be given.
     """
@@ -73,7 +73,7 @@ def step_times(
     if machine.accelerator.kind == "cpu":
         measured = cpu.parts(workload, shape, machine, hardware, layouts, constants)
         return StepTimes(np.asarray(sum(measured.values()), dtype=np.float64), lambda: (measured, {}))
-    model, software = model_of(workload, shape), stacks.find(stack).stack()
+    model, software = model_of(workload, shape), stacks.find(stack or workload.software).stack()
     columns = (layouts.tp, layouts.cp, layouts.ep, layouts.micro_batch, layouts.recompute, layouts.sequence_parallel)
     some, where = combinations(columns)
     each = kernel.per_block(model, hardware, software, degrees_of(layouts.take(some)), constants)
