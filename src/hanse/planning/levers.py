@@ -97,12 +97,11 @@ def _elsewhere(
     """On the number of another machine's nodes whose ranks come nearest to the plan's."""
     per_node, ranks = machine.accelerators_per_node, layout.world_size
     counts = space.node_counts(bounds.widest(machine), workload.global_batch, per_node)
-    near = [each for each in counts if ranks <= 2 * each * per_node and each * per_node <= 2 * ranks]
-    options = _options(workload, shape, machine, near or counts[-1:], {}, executable_only=executable_only)
-    if not options:
-        return None
-    option = min(options, key=lambda each: (abs(each.accelerators - ranks), each.nodes))
-    return _lever(f"on {option.nodes} node{'s' if option.nodes > 1 else ''} of {machine.id}", option)
+    near = [each for each in counts if ranks <= 2 * each * per_node and each * per_node <= 2 * ranks] or counts[-1:]
+    for count in sorted(near, key=lambda each: (abs(each * per_node - ranks), each)):
+        for option in _options(workload, shape, machine, [count], {}, executable_only=executable_only):
+            return _lever(f"on {count} node{'s' if count > 1 else ''} of {machine.id}", option)
+    return None
 
 
 def _lever(change: str, option: Option) -> Lever:
