@@ -178,3 +178,12 @@ def test_what_the_trainer_cannot_build_is_refused_before_anything_is_queued(
     assert answer.code == 2
     assert "experts" in answer.err and answer.err.count("Error:") == 1
     assert not (tmp_path / "home").exists()  # nothing was started to find out
+
+
+@pytest.mark.parametrize("tool", ["megatron", "torchtitan"])
+def test_a_tool_that_cannot_be_told_the_best_layout_gets_the_best_it_can_be_told(tool: str, hanse: Hanse) -> None:
+    asked = ("--batch", "1024", "--tokens", "2T", "--machine", "marenostrum5-acc", "--nodes", "96", "--whole-space")
+    answer = hanse("plan", "--preset", "llama-3-70b", *asked, "--export", tool)
+    assert answer.code == 0, answer.err
+    assert "cannot be told" in answer.err and "longer" in answer.err
+    assert "llama-3-70b on marenostrum5-acc: 96 nodes" in answer.out

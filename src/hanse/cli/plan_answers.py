@@ -12,6 +12,7 @@ from hanse.cli.output import note
 from hanse.cli.plan_source import Described
 from hanse.cli.planning import Question
 from hanse.contracts.errors import PlanError, UsageError
+from hanse.contracts.units import format_percent
 
 if TYPE_CHECKING:
     from hanse.contracts.machine import Machine
@@ -38,6 +39,8 @@ class Wishes:
     why_not: str | None = None
     all_machines: bool = False
     scaling: Literal["strong", "weak"] | None = None
+    tool: str | None = None
+    """The trainer the layout goes to, which may know fewer layouts than there are."""
 
     @property
     def any(self) -> bool:
@@ -254,6 +257,8 @@ def answers(asked: Question, machine: Machine | None, wishes: Wishes, *, allowed
 
         machine = catalogue.load(best(surveyed, asked).machine)
     plan = planning.answer(asked, machine, with_levers=True, others=alternatives(machine, allowed))
+    if wishes.tool is not None and asked.layout is None:
+        plan = _for_tool(asked, machine, plan, wishes.tool)
     table = None
     if wishes.scaling is not None:
         from hanse.planning import scaling
@@ -264,6 +269,34 @@ def answers(asked: Question, machine: Machine | None, wishes: Wishes, *, allowed
         plan=plan, machine=machine, survey=surveyed, names=names, within_s=within_s, scaling=table,
         comparison=comparison, why_not=wishes.why_not or "",
     )  # fmt: skip
+
+
+def _for_tool(asked: Question, machine: Machine, plan: Plan, tool: str) -> Plan:
+    """The plan if the tool can be told it, else the soonest to finish of those it can; else the plan, to be refused."""
+    from hanse.planning.handover import TOOLS, WITHIN
+
+    def takes(made: Plan) -> bool:
+        try:
+            TOOLS[tool](made)
+        except UsageError:
+            return False
+        return True
+
+    if takes(plan):
+        return plan
+    found = []
+    for wanted in WITHIN[tool]:
+        try:
+            made = planning.answer(replace(asked, wanted=wanted, nodes=plan.layout.nodes), machine)
+        except PlanError:
+            continue
+        found += [made] if takes(made) else []
+    if not found:
+        return plan
+    best = min(found, key=lambda each: each.wall_time_s.expected)
+    longer = best.wall_time_s.expected / plan.wall_time_s.expected - 1
+    note(f"{tool} cannot be told {plan.layout.describe()}; the best it can takes {format_percent(longer)} longer.")
+    return best
 
 
 def _compared(asked: Question, machine: Machine, plan: Plan, wanted: dict[str, int]) -> Comparison:

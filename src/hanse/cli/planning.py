@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,8 @@ class Question:
     finish_by_s: float | None = None
     objective: Objective | None = None
     executable_only: bool = True
+    wanted: Mapping[str, int] | None = None
+    """Columns of `space.Layouts` kept to one value."""
 
     @property
     def accelerator_seconds(self) -> int | None:
@@ -187,6 +189,7 @@ def answer(asked: Question, machine: Machine, *, with_levers: bool = False, othe
             finish_by_s=limits.finish_by_s,
             objective=asked.objective,
             executable_only=asked.executable_only,
+            wanted=asked.wanted,
             with_levers=with_levers,
             others=others,
         )

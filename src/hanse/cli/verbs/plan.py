@@ -84,7 +84,9 @@ def run(
     from hanse.cli import plan_answers, plan_files, plan_source, planning
 
     planning.check_budget(budget)
-    wishes = plan_answers.Wishes(why_not=why_not, all_machines=all_machines, scaling=plan_answers.kind(scaling))
+    wishes = plan_answers.Wishes(
+        why_not=why_not, all_machines=all_machines, scaling=plan_answers.kind(scaling), tool=export
+    )
     plan_files.check(tool=export, out=out, html=html, style=style, scaling=scaling)
     bounds = plan_answers.Bounds(
         nodes=nodes, partition=partition, gpu_hours=budget, executable_only=not whole_space,

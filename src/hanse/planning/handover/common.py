@@ -8,6 +8,7 @@ from hanse.contracts.errors import UsageError
 from hanse.contracts.plan import Plan
 from hanse.contracts.units import NBSP, format_seconds, significant
 from hanse.contracts.workload import ModelShape
+from hanse.planning import uneven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,11 @@ def no_lora(plan: Plan, tool: str) -> None:
 
 
 def stage_layers(plan: Plan, shape: ModelShape) -> tuple[int, ...]:
-    """Layers of every stage in the model's order; left open, as even as can be, the longer ones first."""
+    """Layers of every stage in the model's order; left open, as the planner divides them."""
     layout = plan.layout
     if layout.stages:
         return layout.stages
-    stages = layout.pp * layout.chunks
-    each, more = divmod(shape.layers, stages)
-    return tuple(each + (1 if stage < more else 0) for stage in range(stages))
+    return uneven.stages(shape.layers, layout.pp * layout.chunks)
 
 
 def checkpoint_steps(plan: Plan) -> int | None:
