@@ -77,7 +77,11 @@ PRIORS: dict[str, tuple[float, float, str]] = {
     "pipeline_exposed": (0.1, 0.7, "share of sending between stages that shows beside fill and drain"),
     "sharding_exposed": (0.08, 0.6, "share of gathering weights that shows in any case"),
     "optimiser_bytes": (40.0, 0.3, "moved for each parameter by optimiser, norm and clipping"),
-    "offload_bytes": (16.0, 0.001, "over the host link for each parameter, with the optimiser there"),
+    "offload_bytes": (
+        44.0,
+        0.001,
+        "for each parameter with the optimiser there: 16 over the host link, 28 through main memory by Adam itself",
+    ),
     "accumulate_bytes": (6.0, 0.5, "moved for each parameter to add a micro-batch's gradient"),
     "step_s": (0.008, 0.7, "once a step: data, loss scale, logging"),
     "step_layer_s": (0.3e-3, 0.7, "once a step and block: launches of the optimiser"),

@@ -187,3 +187,12 @@ def test_a_tool_that_cannot_be_told_the_best_layout_gets_the_best_it_can_be_told
     assert answer.code == 0, answer.err
     assert "cannot be told" in answer.err and "longer" in answer.err
     assert "llama-3-70b on marenostrum5-acc: 96 nodes" in answer.out
+
+
+def test_another_trainer_is_planned_for_with_its_own_memory_and_kernels(hanse: Hanse) -> None:
+    ours = facts(hanse, *LLAMA, "--nodes", "16", "--whole-space")
+    theirs = facts(hanse, *LLAMA, "--nodes", "16", "--software", "megatron-core")
+    assert (ours["workload"]["software"], theirs["workload"]["software"]) == ("hanse", "megatron-core")
+    assert theirs["step_time"]["total_s"]["expected"] < ours["step_time"]["total_s"]["expected"]
+    wrong = hanse(*LLAMA, "--software", "megatron-cor")
+    assert wrong.code == 2 and "megatron-core" in wrong.err

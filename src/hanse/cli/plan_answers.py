@@ -47,6 +47,10 @@ class Wishes:
         return self.why_not is not None or self.all_machines or self.scaling is not None
 
 
+_SOFTWARE: Final = {"torchtitan": "torchtitan", "megatron": "megatron-core", "deepspeed": "deepspeed"}
+"""What carries out a layout that is exported."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What is typed to bound the choice; None: as the spec says, or not at all."""
@@ -57,6 +61,8 @@ class Bounds:
     finish_by_s: float | None = None
     objective: Objective | None = None
     executable_only: bool = True
+    software: str | None = None
+    """What trains it, where that is not Hanse's own trainer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +151,7 @@ def for_options(
         executable_only=bounds.executable_only,
     )  # fmt: skip
     asked = replace(asked, objective=bounds.objective, finish_by_s=bounds.finish_by_s)
+    asked = _trained_by(bounds.software, asked)
     others = [] if machine is not None else [name for name in spec.where.machines if name != chosen.id]
     try:
         found = answers(asked, chosen, wishes, allowed=spec.where.machines)
@@ -165,10 +172,33 @@ def _described(described: Described, machine: str | None, bounds: Bounds, wishes
         gpu_hours=bounds.gpu_hours, finish_by_s=bounds.finish_by_s, objective=bounds.objective,
         executable_only=bounds.executable_only,
     )  # fmt: skip
+    asked = _trained_by(bounds.software, asked)
     try:
         return _in_good_time(asked, own, wishes)
     except PlanError as error:  # there is no train.yaml whose keys could be changed
         raise _refused(error, {"where.max_gpu_hours": "--budget", "Set batch:": "Set --batch", **_OPTION}) from None
+
+
+def software(name: str | None, tool: str | None, *, whole_space: bool) -> str | None:
+    """The training software meant: named, or the one that all layouts are exported to. Raises UsageError."""
+    if name is None:
+        return _SOFTWARE.get(tool or "") if whole_space else None
+    from hanse.planning import stacks
+
+    if name not in stacks.names():
+        from hanse.files.contract import nearest
+
+        raise UsageError(
+            f'The planner knows no software "{name}"{nearest(name, stacks.names()) or "."}', fix=_known(stacks.names())
+        )
+    return name
+
+
+def _trained_by(software: str | None, asked: Question) -> Question:
+    """Another trainer has its own kernels and memory, and can carry out more than Hanse's."""
+    if software is None or software == asked.workload.software:
+        return asked
+    return replace(asked, workload=asked.workload.model_copy(update={"software": software}), executable_only=False)
 
 
 def _in_good_time(asked: Question, machine: Machine | None, wishes: Wishes) -> Answers:

@@ -32,6 +32,8 @@ _PARTS_SHOWN: Final = 6
 _LEVERS_SHOWN: Final = 5
 _RUNNERS_SHOWN: Final = 3
 _BAR: Final = 26
+_NEARLY_ALL: Final = 0.995
+"""Useful share of the time from which on failures are not worth a line."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SHADES: Final = {"parameters": "█", "gradients": "▓", "optimiser": "▒", "activations": "░", "other": "▚"}
 
@@ -73,7 +75,7 @@ def _figures(made: Plan) -> Iterable[tuple[str, RenderableType]]:
     yield "Cost", f"about {_hours(made.accelerator_seconds)}{NBSP}GPU-hours {spread}{_charged(made)}"
     if (spent := _energy(made)) is not None:
         yield "Energy", spent
-    if (kept := made.goodput) is not None:
+    if (kept := made.goodput) is not None and kept.share.low < _NEARLY_ALL:
         share = f"{format_percent(kept.share.expected)} ({_percents(kept.share)}) of the time trains"
         failures = f"{significant(kept.failures_per_day.expected, 2)} failures a day"
         yield "Goodput", f"{share}: {failures}, a checkpoint every {format_seconds(kept.checkpoint_every_s)}"

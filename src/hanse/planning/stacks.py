@@ -70,6 +70,11 @@ def _data() -> dict[str, Any]:
     return data
 
 
+def names() -> tuple[str, ...]:
+    """Every stack there is a row for."""
+    return tuple(_data()["stacks"])
+
+
 @cache
 def find(name: str, *, fitted: bool = True) -> Traits:
     """Traits of the stack of that name, or the default's; without what was fitted to its runs, if asked."""

@@ -298,12 +298,14 @@ def _held(kept: Goodput | None) -> list[tuple[str, Child]]:
     if kept is None:
         return []
     every, each = format_seconds(kept.checkpoint_every_s), format_seconds(kept.checkpoint_s)
-    return [
+    rows: list[tuple[str, Child]] = [
         ("Failures", f"{_range(kept.failures_per_day)} a day"),
         ("Checkpoint", f"every {every}, {each} each"),
         ("Restart", f"{format_seconds(kept.restart_s)} after a failure"),
-        ("Slowest node", f"costs {format_percent(kept.stragglers)} of a step"),
     ]
+    if kept.stragglers > 0:  # else the step time holds it
+        rows.append(("Slowest node", f"costs {format_percent(kept.stragglers)} of a step"))
+    return rows
 
 
 def _charge(spent: Expense | None) -> str | None:

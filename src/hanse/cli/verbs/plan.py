@@ -33,6 +33,10 @@ def run(
     whole_space: Annotated[
         bool, typer.Option("--whole-space", help="Also layouts that Hanse's own trainer cannot execute.")
     ] = False,
+    software: Annotated[
+        str | None,
+        typer.Option("--software", metavar="NAME", help="What trains it, as megatron-core; implies --whole-space."),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="MODEL", help="Without a train.yaml: a published model.")
     ] = None,
@@ -91,6 +95,7 @@ def run(
     bounds = plan_answers.Bounds(
         nodes=nodes, partition=partition, gpu_hours=budget, executable_only=not whole_space,
         objective=plan_answers.objective(objective), finish_by_s=plan_answers.seconds_left(finish_by),
+        software=plan_answers.software(software, export, whole_space=whole_space),
     )  # fmt: skip
     described = plan_source.Described(
         preset=preset, config=config, workload=workload, batch=batch, tokens=tokens, context=context,

@@ -8,7 +8,7 @@ from hanse.contracts.errors import UsageError
 from hanse.contracts.plan import Plan
 from hanse.contracts.units import NBSP, format_seconds, significant
 from hanse.contracts.workload import ModelShape
-from hanse.planning import uneven
+from hanse.planning import stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def stage_layers(plan: Plan, shape: ModelShape) -> tuple[int, ...]:
     layout = plan.layout
     if layout.stages:
         return layout.stages
-    return uneven.stages(shape.layers, layout.pp * layout.chunks)
+    return stages.even(shape.layers, layout.pp * layout.chunks)
 
 
 def checkpoint_steps(plan: Plan) -> int | None:
