@@ -18,7 +18,8 @@ PUBLIC = {
     "plan": {
         "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--objective", "--finish-by", "--budget",
         "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens", "--context",
-        "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export", "--out", "--json",
+        "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export",
+        "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
     "status": {"[RUN]", "--watch", "--json"},
