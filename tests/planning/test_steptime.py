@@ -238,3 +238,29 @@ def test_a_traced_module_takes_its_counted_flops() -> None:
 def test_a_published_run_is_met_within_a_third(run: Published) -> None:
     predicted = sum(parts(run.workload, run.machine, run.layout).values())
     assert 1 / 1.34 < predicted / run.step_s < 1.34
+
+
+def test_stages_and_experts_that_lie_islands_apart_share_the_tapered_links() -> None:
+    machine = catalogue.load("jupiter-booster")
+    assert machine.island is not None
+    tapered = machine.model_copy(update={"island": machine.island.model_copy(update={"nodes": 16, "taper": 0.25})})
+    work = workload(LLAMA_8B, batch=512)
+
+    def of(layout: Layout, name: str) -> tuple[float, float]:
+        return parts(work, machine, layout)[name], parts(work, tapered, layout)[name]
+
+    wide, slower = of(Layout(nodes=64, dp=128, pp=2, accumulate=4), "pipeline")
+    assert slower > 1.5 * wide
+    near, same = of(Layout(nodes=16, dp=32, pp=2, accumulate=16), "pipeline")
+    assert same == near
+    ring, as_fast = of(Layout(nodes=64, fsdp=256, micro_batch=2), "sharding")
+    assert as_fast == ring, "a ring of neighbours crosses between islands once"
+
+    mixture = workload(MOE, batch=512)
+    layout = Layout(nodes=64, dp=256, ep=64, micro_batch=2)
+    within = layout.model_copy(update={"ep": 16})
+    before, after = (parts(mixture, each, layout)["expert-parallel"] for each in (machine, tapered))
+    assert before == after, "64 ranks are one island of 16 nodes"
+    narrow = machine.model_copy(update={"island": machine.island.model_copy(update={"nodes": 8, "taper": 0.25})})
+    assert parts(mixture, narrow, layout)["expert-parallel"] > before
+    assert parts(mixture, narrow, within) == parts(mixture, machine, within)

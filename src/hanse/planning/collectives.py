@@ -25,13 +25,23 @@ class Group:
     size: Values
     in_node: Values
     nodes: Values
+    stride: Values = 1.0
+    """Ranks from one member to the next."""
+
+
+def between_bytes_per_s(hardware: Hardware, stride: Values) -> Values:
+    """Per rank between domains. Neighbours an island or more apart share its tapered links, all of them at once; a ring
+    of nearer ones crosses from island to island once, which those links carry easily."""
+    if isinstance(hardware.taper, float) and hardware.taper == 1.0:
+        return hardware.nic_bytes_per_s
+    return hardware.nic_bytes_per_s * np.where(np.asarray(stride) >= hardware.island, hardware.taper, 1.0)
 
 
 def group(size: Values, stride: Values, domain: Values) -> Group:
     """Groups of `size` ranks that stand `stride` ranks apart, in domains of `domain` ranks."""
     fitting = np.maximum(1.0, np.floor(domain / stride))
     nodes = np.ceil(size / fitting)
-    return Group(size=size, in_node=size / nodes, nodes=nodes)
+    return Group(size=size, in_node=size / nodes, nodes=nodes, stride=stride)
 
 
 def all_reduce_s(
@@ -61,7 +71,7 @@ def _seconds(
         * (nodes - 1)
         / nodes
         * (message_bytes / members)
-        / _rate(hardware.nic_bytes_per_s, constants.nic_of_link)
+        / _rate(between_bytes_per_s(hardware, ranks.stride), constants.nic_of_link)
     )
     between = between + passes * np.log2(np.maximum(nodes, 1.0)) * hardware.latency_s * pieces
     # A machine without such links cannot have such groups.

@@ -57,7 +57,9 @@ def expert(model: Model, hardware: Hardware, degrees: Degrees, constants: Consta
     away = np.minimum(np.minimum(model.top_k, group.nodes - 1), constants.expert_copies) * (group.nodes > 1)
     within = np.minimum(model.top_k, group.in_node - 1)
     inside = within * tokens * per_token / np.maximum(hardware.node_bytes_per_s * constants.bus_of_link, 1.0)
-    outside = away * tokens * per_token / np.maximum(hardware.nic_bytes_per_s * constants.nic_of_link, 1.0)
+    # All ranks of an all-to-all that is wider than an island send over its tapered links.
+    card = collectives.between_bytes_per_s(hardware, degrees.ep - 1.0)
+    outside = away * tokens * per_token / np.maximum(card * constants.nic_of_link, 1.0)
     outside = np.where((np.asarray(hardware.nic_bytes_per_s) <= 0) & (away > 0), np.inf, outside)
     latency = constants.expert_latency_s * np.log2(np.maximum(degrees.ep, 1.0))
     return np.where(spread & (np.asarray(model.experts) > 0), inside + outside + latency, 0.0)
@@ -69,7 +71,7 @@ def gathered(
     """Seconds to gather (or scatter) `message` bytes of sharded weights in `pieces`."""
     group = collectives.group(degrees.shard, degrees.tp * degrees.cp, hardware.domain)
     alone = np.where(np.asarray(stack.flat) > 0, group.in_node, 1.0)
-    between = collectives.Group(size=group.size, in_node=group.in_node / alone, nodes=group.nodes)
+    between = collectives.Group(size=group.size, in_node=group.in_node / alone, nodes=group.nodes, stride=group.stride)
     return collectives.all_gather_s(hardware, between, message, constants, pieces=pieces)
 
 

@@ -98,6 +98,9 @@ class Hardware(_Struct):
     """Between a rank and main memory."""
     launch: Values
     """Host time for launching, over that of a usual host."""
+    island: Values = 2.0**40
+    """Ranks of a part of the network with full bandwidth within; `taper` is the bandwidth between parts over that."""
+    taper: Values = 1.0
     matmul: Curve | None = None
     """Measured FLOP/s by FLOPs of a product; takes the place of peak and ceiling."""
     all_reduce: Curve | None = None

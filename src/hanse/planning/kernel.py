@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.contracts.plan import StepPart
-from hanse.planning import communication
+from hanse.planning import collectives, communication
 from hanse.planning.block import block, weights
 from hanse.planning.communication import longer
 from hanse.planning.constants import Constants
@@ -330,8 +330,9 @@ def _send(model: Model, hardware: Hardware, degrees: Degrees, constants: Constan
     """(seconds a sequence, latency) of sending activations to the next stage."""
     # Tensor parallel ranks send a part each, over their own cards (Narayanan et al. 2021, section 4.1).
     message = 2.0 * model.context / degrees.cp * model.hidden / degrees.tp
-    near = degrees.tp * degrees.cp * degrees.replicas * degrees.pp <= hardware.domain
+    apart = degrees.tp * degrees.cp * degrees.replicas
+    near = apart * degrees.pp <= hardware.domain
     over = np.where(near, hardware.node_bytes_per_s * constants.bus_of_link,
-                    hardware.nic_bytes_per_s * constants.nic_of_link)  # fmt: skip
+                    collectives.between_bytes_per_s(hardware, apart) * constants.nic_of_link)  # fmt: skip
     seconds = np.where(over > 0, message / np.maximum(over, 1.0), np.inf)
     return seconds, np.where(near, hardware.node_latency_s, hardware.latency_s)

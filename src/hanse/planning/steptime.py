@@ -210,6 +210,8 @@ def hardware_of(machine: Machine, workload: Workload) -> Hardware:
         node_bytes_per_s=node.bytes_per_s if node else 0.0,
         domain=_UNBOUNDED if local else float(machine.accelerators_per_node * machine.domain_nodes),
         nic_bytes_per_s=between.bytes_per_s if between else 0.0,
+        island=float(machine.island.nodes * machine.accelerators_per_node) if machine.island else _UNBOUNDED,
+        taper=machine.island.taper if machine.island else 1.0,
         node_latency_s=node.latency_s if node else 0.0, latency_s=between.latency_s if between else _LATENCY_S,
         units=float(rates.units(accelerator)), newer=float(rates.newer(accelerator)),
         host_bytes_per_s=machine.host_bytes_per_s or _HOST_BYTES_PER_S, launch=factors.host,
