@@ -24,8 +24,8 @@ from hanse.planning.steptime import step_times
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-BLOCK: Final = 8_192
-"""Layouts weighed at once: some thirty of their arrays fit into a core's second cache and share of the third."""
+BLOCK: Final = 65_536
+"""Layouts weighed at once: what they share is computed once a block; step times cut their own slices to the caches."""
 _PROBED: Final = 4
 """Ways to work through the batch, for each way to divide ranks and state, from which probes pay."""
 _NEAREST: Final = 3
