@@ -19,6 +19,8 @@ from hanse.contracts.workload import Block, Experts, LatentAttention, Lora, Mode
 from hanse.machines import catalogue
 from hanse.planning import layers, space, weights
 from hanse.planning.memory import by_stage, footprint
+from hanse.workloads import shapes
+from hanse.workloads.presets import PRESETS
 from tests.planning.worlds import LLAMA_8B, SMALL, Published, calibrated, layouts, machines, published
 
 H100 = catalogue.load("dgx-h100")
@@ -340,3 +342,11 @@ def test_a_layout_that_really_ran_is_held_to_fit(run: Published) -> None:
     """Runs that accumulated are left out: their stacks kept gradients sharded meanwhile, Hanse's trainer does not."""
     held = memory(run.workload, run.machine, run.layout)
     assert held.total <= held.limit * 1.05
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_parameters_by_place_come_to_the_models_own_count(name: str) -> None:
+    """An encoder's head for masked words is no part of the planner's view; all else differs by norms and biases."""
+    shape = PRESETS[name]
+    within = 0.006 if shape.family == "encoder" else 2e-4
+    assert weights.model(shape).total(shape) == pytest.approx(shapes.parameters(shape), rel=within)

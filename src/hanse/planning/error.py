@@ -20,7 +20,7 @@ from hanse.contracts.workload import Workload
 from hanse.machines import rates
 from hanse.planning import stacks
 
-_CALIBRATED_SPREAD: Final = 0.1
+_CALIBRATED_SPREAD: Final = 0.12
 """Of the formulas themselves, beside the spread of the measurements."""
 _PROCESSORS: Final = (0.5, 2.0)
 """Without a calibration nobody knows what a processor's cores do."""

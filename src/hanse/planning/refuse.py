@@ -54,7 +54,7 @@ def refusal(asked: Asked, weighed: Weighed, limits: Limits) -> PlanError:
         return _no_memory(asked, weighed)
     in_time = limits.in_time(weighed.wall_s)
     if not (fits & in_time).any():
-        what, fix, values = "no layout finishes in the wall time", _more_time(weighed, limits), weighed.wall_s
+        what, fix, values = "no layout finishes in the wall time", _more_time(asked, weighed, limits), weighed.wall_s
         among = fits
         if limits.finish_by_s is not None and limits.finish_by_s == limits.time_s:
             what = "no layout finishes by the date"
@@ -76,7 +76,7 @@ def refusal(asked: Asked, weighed: Weighed, limits: Limits) -> PlanError:
     return PlanError(what, where=asked.where, fix=fix, history=notes)
 
 
-def _more_time(weighed: Weighed, limits: Limits) -> str:
+def _more_time(asked: Asked, weighed: Weighed, limits: Limits) -> str:
     usable = np.flatnonzero(weighed.fits_memory & np.isfinite(weighed.step_s))
     quickest = usable[np.argmin(weighed.wall_s[usable])]
     needed, nodes = float(weighed.wall_s[quickest]), int(weighed.nodes[quickest])
@@ -84,7 +84,7 @@ def _more_time(weighed: Weighed, limits: Limits) -> str:
     fewer = f" (about {format_percent(share)} of them)" if share > _SOME else ""
     return (
         f"Allow {format_seconds(needed)} on {nodes} node{'s' if nodes > 1 else ''}, the quickest there is, "
-        f"or more nodes, or train on fewer tokens{fewer}."
+        f"{'or more nodes, ' if max(asked.nodes) < asked.most_nodes else ''}or train on fewer tokens{fewer}."
     )
 
 
