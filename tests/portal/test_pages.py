@@ -13,7 +13,7 @@ from django.test import Client
 from hanse.contracts.base import now
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import RunState
-from hanse.reporting.run_report import stylesheet
+from hanse.reporting.document import stylesheet
 from hanse.rules import gate
 from hanse.service.access.models import Allocation, ApiToken, LoginLink, Person
 from hanse.service.runs.models import Attempt, Event, Machine, Run, StepRow, UsageEntry

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hanse.contracts.layout import Layout
 from hanse.contracts.plan import Expense
 from hanse.machines import catalogue
+from hanse.reporting.document import stylesheet
 from hanse.reporting.logplot import log_ticks
 from hanse.reporting.plan_page import render
-from hanse.reporting.run_report import stylesheet
 from tests.planning import plans
 from tests.reporting import browser
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import hanse
-from hanse.reporting.run_report import render, stylesheet
+from hanse.reporting.document import stylesheet
+from hanse.reporting.run_report import render
 from tests.reporting import records
 
 TEXT = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hanse import __version__
 from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Expense, Goodput, Interval, Plan
 from hanse.contracts.scaling import Option, ScalingTable
@@ -20,10 +19,10 @@ from hanse.contracts.units import (
 )
 from hanse.planning import explain, scaling_text
 from hanse.planning.picture import legend
+from hanse.reporting.document import document
 from hanse.reporting.layout_figure import layout_figure
 from hanse.reporting.markup import Child, Html, h, join
 from hanse.reporting.plan_charts import machines_figure, memory_figure, scaling_figure, step_figure
-from hanse.reporting.run_report import mark, stylesheet
 from hanse.reporting.tables import Column, facts, section, table
 from hanse.reporting.words import plain_date, plural
 
@@ -39,29 +38,9 @@ def render(
     names: Mapping[str, str] | None = None,
 ) -> str:
     """The whole document. `names` are machines' names by id, for `options`."""
-    title = f"Plan for {plan.workload.name}"
-    head = h(
-        "head",
-        h("meta", charset="utf-8"),
-        h("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        h("title", f"{title} · Hanse"),
-        h("style", Html(stylesheet())),
-    )
-    bar = h(
-        "header",
-        h("div", h("span", mark(), "Hanse", class_="brand"), h("span", "Plan", class_="bar__who"), class_="bar__in"),
-        class_="bar",
-    )
     known = {machine.id: machine.name} | dict(names or {})
-    foot = h("footer", h("div", h("span", f"Hanse {__version__}"), class_="foot__in"), class_="foot")
-    body = h(
-        "body",
-        h("a", "Skip to content", class_="skip", href="#main"),
-        bar,
-        h("main", article(plan, machine, options=options, scaling=scaling, names=known), id="main", class_="page"),
-        foot,
-    )
-    return "<!doctype html>\n" + h("html", head, body, lang="en") + "\n"
+    main = article(plan, machine, options=options, scaling=scaling, names=known)
+    return document(f"Plan for {plan.workload.name}", "Plan", main)
 
 
 def article(

@@ -1,70 +1,28 @@
 """The run report: one HTML document that stands alone, made from one RunRecord, for the screen and for A4.
 
-`render` inlines stylesheet and drawings; nothing is loaded and no script is needed. `article` is the same report
+`render` is the whole document, which needs no script and loads nothing. `article` is the same report
 without the shell, for pages that bring their own.
 """
 
 from __future__ import annotations
 
 import base64
-from functools import cache
-from importlib.resources import files
 
-from hanse import __version__
 from hanse.contracts.record import RunRecord
 from hanse.reporting import sections
 from hanse.reporting.bars import hatch
+from hanse.reporting.document import document
 from hanse.reporting.markup import Html, h, join
 from hanse.reporting.sentences import opening
 from hanse.reporting.words import RUN_LOOKS, ZONE_NAME, badge, plain_date
 
-MARK_PATH = "M1 22V15h3v-4h3V7h3V3h4v4h3v4h3v4h3v7h-8v-6h-6v6z"
 _EMBEDDED_ROWS = 1000
-
-
-@cache
-def stylesheet() -> str:
-    """hanse.css, the one stylesheet of reports and portal."""
-    return files("hanse.reporting").joinpath("static/hanse.css").read_text(encoding="utf-8")
-
-
-def mark() -> Html:
-    """The stepped gable of bricks that stands for Hanse."""
-    return h("svg", h("path", d=MARK_PATH), viewBox="0 0 24 24", aria_hidden="true")
 
 
 def render(record: RunRecord) -> str:
     """The whole document."""
-    head = h(
-        "head",
-        h("meta", charset="utf-8"),
-        h("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        h("title", f"Run report {record.run.name} · Hanse"),
-        h("style", Html(stylesheet())),
-    )
-    bar = h(
-        "header",
-        h(
-            "div",
-            h("span", mark(), "Hanse", class_="brand"),
-            h("span", "Run report", class_="bar__who"),
-            class_="bar__in",
-        ),
-        class_="bar",
-    )
-    foot = h(
-        "footer",
-        h("div", h("span", f"Hanse {__version__}"), h("span", f"Times are {ZONE_NAME} time."), class_="foot__in"),
-        class_="foot",
-    )
-    body = h(
-        "body",
-        h("a", "Skip to content", class_="skip", href="#main"),
-        bar,
-        h("main", article(record, _aside(record)), id="main", class_="page"),
-        foot,
-    )
-    return "<!doctype html>\n" + h("html", head, body, lang="en") + "\n"
+    main = article(record, _aside(record))
+    return document(f"Run report {record.run.name}", "Run report", main, f"Times are {ZONE_NAME} time.")
 
 
 def article(record: RunRecord, aside: Html | None = None) -> Html:

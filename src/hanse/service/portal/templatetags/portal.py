@@ -9,7 +9,7 @@ from django import template
 from hanse.contracts.decision import Verdict
 from hanse.contracts.programme import ApplicationState
 from hanse.contracts.run import RunState
-from hanse.reporting import measured, run_report, words
+from hanse.reporting import document, measured, words
 from hanse.reporting.bars import hatch
 from hanse.reporting.markup import Html
 
@@ -48,7 +48,7 @@ def thousands(value: int) -> str:
 
 @register.simple_tag
 def mark() -> Html:
-    return run_report.mark()
+    return document.mark()
 
 
 @register.simple_tag
