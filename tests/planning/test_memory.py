@@ -191,6 +191,13 @@ def test_experts_divide_over_expert_ranks_and_their_states_over_what_is_left() -
     assert held.optimiser == pytest.approx(12 * (rest / 16 + experts / 4 / 4), rel=1e-6)
 
 
+def test_pipeline_and_tensor_parallelism_divide_the_blocks() -> None:
+    workload = work(LLAMA_8B)
+    held = memory(workload, H100, Layout(nodes=4, tp=8, pp=4, accumulate=16))
+    eight_layers = shapes.layer_matmul_parameters(LLAMA_8B) / 8 * 8 + 2 * 4096 * 8  # norms are held whole
+    assert held.parameters == pytest.approx(4 * (eight_layers + 128256 * 4096 / 8), rel=1e-6)
+
+
 def test_adapters_alone_are_trained_and_the_rest_is_frozen() -> None:
     lora = work(LLAMA_8B, training="lora", lora=Lora(rank=16), trainable_parameters=42_000_000)
     held = memory(lora, H100, Layout(nodes=1, dp=8, accumulate=2))
@@ -308,9 +315,11 @@ def test_all_of_memory_falls_or_stays_with_more_sharding(layout: Layout, stack: 
 
 @settings(max_examples=60, deadline=None)
 @given(shape=some_shapes, layout=any_layout(), stack=stacks, factor=st.integers(2, 4))
-def test_a_larger_micro_batch_never_needs_less(shape: ModelShape, layout: Layout, stack: str, factor: int) -> None:
-    larger = layout.model_copy(update={"micro_batch": layout.micro_batch * factor})
-    assert memory(work(shape), H100, larger, stack).total >= memory(work(shape), H100, layout, stack).total
+def test_a_larger_micro_batch_needs_more(shape: ModelShape, layout: Layout, stack: str, factor: int) -> None:
+    """Unless memory peaks while the optimiser steps, when no activations are held."""
+    before = memory(work(shape), H100, layout, stack)
+    after = memory(work(shape), H100, layout.model_copy(update={"micro_batch": layout.micro_batch * factor}), stack)
+    assert after.total > before.total if before.activations else after.total >= before.total
 
 
 @settings(max_examples=60, deadline=None)

@@ -120,10 +120,15 @@ def test_every_part_is_finite_and_none_is_negative(machine: Machine, data: st.Da
 def test_recompute_never_saves_time_and_more_micro_batches_cost_it(machine: Machine, data: st.DataObject) -> None:
     work = workload(LLAMA_8B, precision="fp32" if machine.id == "local" else "bf16")
     layout = data.draw(layouts(machine)).model_copy(update={"recompute": "none"})
-    time = sum(parts(work, machine, layout).values())
-    # It costs nothing where it goes on while gradients are on their way.
-    again = layout.model_copy(update={"recompute": "full"})
-    assert sum(parts(work, machine, again).values()) >= time * (1 - 1e-12)
+    before = parts(work, machine, layout)
+    time = sum(before.values())
+    after = parts(work, machine, layout.model_copy(update={"recompute": "full"}))
+    # What computes longer hides more of what is sent meanwhile, at best as much as it takes; all else takes longer.
+    sent = ("data-parallel", "sharding")
+    freed = sum(before.get(name, 0.0) - after.get(name, 0.0) for name in sent)
+    assert after["recompute"] > 0
+    assert sum(after.values()) - time + freed > 0
+    assert sum(after.values()) > time if freed <= 0 else sum(after.values()) >= time * (1 - 1e-12)
     again = layout.model_copy(update={"accumulate": layout.accumulate + 1})
     assert sum(parts(work, machine, again).values()) > time
 
