@@ -17,6 +17,7 @@ from hanse.contracts.plan import Goodput, Interval
 from hanse.contracts.workload import Workload
 from hanse.planning import bounds
 from hanse.planning import goodput as goodput_room
+from hanse.planning.groups import groups
 from hanse.planning.options import Integers
 
 Array = NDArray[np.float64]
@@ -41,7 +42,7 @@ class Clock:
         """Seconds that each layout's run holds its nodes, from the first start to the end of the last step."""
         if not len(nodes):
             return np.empty(0)
-        present, which = _groups(nodes)
+        present, which = groups(nodes)
         kept = self._goodputs(present, 0.0)
         share, every_s = kept.share[which], kept.checkpoint_every_s[which]
         long = (step_s > every_s) & np.isfinite(step_s)
@@ -79,10 +80,3 @@ class Clock:
         """With the start-up of each job."""
         jobs = np.maximum(np.ceil(held_s / limits_s), 1.0)
         return np.asarray(held_s + STARTUP_S[self.machine.scheduler.kind] * jobs)
-
-
-def _groups(nodes: Integers) -> tuple[Integers, Integers]:
-    """The different numbers in order, and which of them each is; numbers of nodes are small, so counting is enough."""
-    seen = np.zeros(int(nodes.max()) + 1, dtype=np.int64)
-    seen[nodes] = 1
-    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[nodes]

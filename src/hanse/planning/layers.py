@@ -17,6 +17,7 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning import weights
 from hanse.planning.accounting import Accounting, Kind, accounting
+from hanse.planning.groups import groups
 from hanse.planning.space import FULL, NONE, RECOMPUTE, Layouts
 from hanse.workloads import activations
 from hanse.workloads.activations import Kept
@@ -29,7 +30,6 @@ COMMUNICATOR_BYTES: Final = {"cuda": 0.3e9, "rocm": 0.3e9, "cpu": 0.0}
 """Buffers of one group of ranks. Estimates."""
 USABLE: Final = {"cuda": 0.93, "rocm": 0.93, "cpu": 0.85}
 """The rest is lost to fragmentation, and on a CPU to the system and its other processes."""
-_COUNTED: Final = 1 << 20
 _REDUCE_BYTES: Final = 4.0
 """Of a gradient on its way to the ranks that keep it."""
 
@@ -243,16 +243,6 @@ def _layers_of(model: Model, present: bytes) -> _Layers:
         kept_sparse=kept_sparse if routed else None, back=back, loss=ends if by_sequence else logits + ends,
         classes=logits,
     )  # fmt: skip
-
-
-def groups(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The different keys in order, and which of them each is; keys are small, so that counting beats sorting."""
-    if not len(key) or int(key.max()) > _COUNTED:
-        return np.unique(key, return_inverse=True)
-    present = np.flatnonzero(np.bincount(key))
-    index = np.zeros(int(present[-1]) + 1, dtype=np.int64)
-    index[present] = np.arange(len(present))
-    return present, index[key]
 
 
 def _spread(kinds: tuple[Kept, ...], mode: NDArray[np.int64], per_tp: Array, narrow: Array, along: Array) -> Array:

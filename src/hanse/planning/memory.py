@@ -20,7 +20,8 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Memory
 from hanse.contracts.workload import ModelShape, Workload
 from hanse.planning import space, stages
-from hanse.planning.layers import Common, Model, common, groups
+from hanse.planning.groups import groups
+from hanse.planning.layers import Common, Model, common
 from hanse.planning.space import PIPELINES, Layouts
 
 Array = NDArray[np.float64]

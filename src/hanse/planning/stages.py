@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hanse.contracts.layout import Layout, Pipeline
 from hanse.contracts.workload import ModelShape
-from hanse.planning.layers import groups
+from hanse.planning.groups import groups
 from hanse.planning.space import PIPELINES, Layouts
 
 Array = NDArray[np.float64]

@@ -21,6 +21,7 @@ from hanse.machines import rates
 from hanse.planning import constants as constants_file
 from hanse.planning import cpu, kernel, stacks
 from hanse.planning import stages as stages_room
+from hanse.planning.groups import groups
 from hanse.planning.inputs import BF16, FP8, FP32, Array, Degrees, Hardware, Model, Values
 from hanse.planning.space import ZERO_BUBBLE, Layouts
 
@@ -110,37 +111,21 @@ def _wide(seconds: Values, length: int) -> Array:
 
 
 def combinations(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(one position for each combination of values there is, each row's place among those).
-
-    Values become ranks by look-up in place of sorting: they are small.
-    """
+    """(one position for each combination of values there is, each row's place among those)."""
     length = len(columns[0])
     code, size = np.zeros(length, dtype=np.int64), 1
     for column in columns:
-        ranks, number = _ranks(column)
-        if number > 1:
-            code = code * number + ranks
-            size *= number
+        if length == 0 or column.min() == column.max():
+            continue
+        values, ranks = groups(column)
+        code, size = code * len(values) + ranks, size * len(values)
         if size > length + 1024:
-            code, size = _ranks(code, size)
-    first = np.full(size, -1, dtype=np.int64)
-    first[code] = np.arange(length)
-    held = first >= 0
-    return first[held], (np.cumsum(held) - 1).take(code)
-
-
-def _ranks(column: NDArray[np.int64], size: int | None = None) -> tuple[NDArray[np.int64], int]:
-    """(each value's rank among the values there are, how many there are)."""
-    if size is None and len(column) and column.min() == column.max():
-        return np.zeros_like(column), 1
-    size = int(column.max(initial=0)) + 1 if size is None else size
-    if size > 16 * len(column) + 65_536:
-        values, ranks = np.unique(column, return_inverse=True)
-        return ranks, len(values)
-    present = np.zeros(size, dtype=np.int64)
-    present[column] = 1
-    ranks = np.cumsum(present)
-    return (ranks - 1).take(column), int(ranks[-1])
+            values, code = groups(code)
+            size = len(values)
+    values, code = groups(code)
+    some = np.empty(len(values), dtype=np.int64)
+    some[code] = np.arange(length)
+    return some, code
 
 
 def degrees_of(layouts: Layouts) -> Degrees:
