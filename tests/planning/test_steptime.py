@@ -269,3 +269,14 @@ def test_stages_and_experts_that_lie_islands_apart_share_the_tapered_links() -> 
     narrow = machine.model_copy(update={"island": machine.island.model_copy(update={"nodes": 8, "taper": 0.25})})
     assert parts(mixture, narrow, layout)["expert-parallel"] > before
     assert parts(mixture, narrow, within) == parts(mixture, machine, within)
+
+
+def test_what_hides_gathers_of_weights_hides_no_gradients_beside_them() -> None:
+    """Copies of sharded models reduce gradients too: half the peak hides no more than it takes longer."""
+    machine = catalogue.load("lumi-g")
+    chip = machine.accelerator
+    halved = chip.model_copy(update={"peak_flops": {name: rate / 2 for name, rate in chip.peak_flops.items()}})
+    layout = Layout(nodes=8, dp=8, fsdp=4, cp=2)
+    work = workload(MOE)
+    before = gpu_total(work, machine, layout)
+    assert gpu_total(work, machine.model_copy(update={"accelerator": halved}), layout) > before

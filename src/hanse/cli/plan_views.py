@@ -68,7 +68,8 @@ def _figures(made: Plan) -> Iterable[tuple[str, RenderableType]]:
     tokens = f"{format_count(work.total_tokens)} tokens"
     yield "Model", f"{format_count(work.parameters)} parameters, {tokens} in {_steps(made.steps)}"
     yield "Step time", f"{_range(made.step_time.total_s, format_seconds)}, as all ranges here four times in five"
-    yield "Throughput", f"{_range(made.tokens_per_s, _rate)} tokens/s, {format_percent(made.mfu)} MFU"
+    share = f" ({_percents(made.mfu_range)})" if made.mfu_range else ""
+    yield "Throughput", f"{_range(made.tokens_per_s, _rate)} tokens/s, {format_percent(made.mfu)}{share} MFU"
     yield "Wall time", _range(made.wall_time_s, format_seconds)
     wall = made.wall_time_s
     spread = f"({_hours(wall.low * ranks)} to {_hours(wall.high * ranks)})"
@@ -146,7 +147,9 @@ def _memory(made: Plan, *, details: bool) -> RenderableType:
     memory = made.memory
     kinds = {kind: getattr(memory, kind) for kind in _SHADES}
     key = [f"{_SHADES[kind]} {kind} {format_bytes(size)}" for kind, size in kinds.items() if size]
-    bars = [f"{memory_bar(memory)} {format_bytes(memory.total)} of {format_bytes(memory.limit)}"]
+    spread = made.memory_range
+    between = f" ({format_bytes(spread.low)} to {format_bytes(spread.high)})" if spread else ""
+    bars = [f"{memory_bar(memory)} {format_bytes(memory.total)}{between} of {format_bytes(memory.limit)}"]
     stages: list[str] = []
     if details:
         most = max((each.total for each in made.memory_by_stage), default=0)

@@ -124,6 +124,10 @@ class Plan(Contract):
     tokens_per_s: Interval
     mfu: Fraction
     """Model FLOP/s over the peak of all accelerators used (over the calibrated best matmul on a CPU)."""
+    mfu_range: Interval | None = None
+    """As the step time's; None in plans made before it was told."""
+    memory_range: Interval | None = None
+    """Bytes on the fullest rank as published and counted peaks lay around what was said of them."""
     steps: Positive
     wall_time_s: Interval
     accelerator_seconds: Count

@@ -62,6 +62,18 @@ def interval(workload: Workload, machine: Machine, layout: Layout, *, stack: str
     return low, high
 
 
+@cache
+def _memory_intervals() -> dict[str, tuple[float, float]]:
+    given = yaml.safe_load(Path(__file__).with_name("memory_intervals.yaml").read_text())
+    return {name: (float(low), float(high)) for name, (low, high) in given.items()}
+
+
+def memory_interval(workload: Workload, machine: Machine) -> tuple[float, float]:
+    """(low, high) factors on the predicted memory of the fullest rank, 80 %."""
+    own = workload.software == "hanse" and machine.accelerator.kind == "cpu"
+    return _memory_intervals()["counted" if own else "published"]
+
+
 def outside(workload: Workload, machine: Machine, layout: Layout, *, stack: str | None = None) -> tuple[str, ...]:
     """Where this leaves the runs the planner was validated on, as sentences."""
     if machine.accelerator.kind == "cpu":

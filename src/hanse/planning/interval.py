@@ -10,8 +10,12 @@ from hanse.planning import error
 
 
 def around(step_s: float, workload: Workload, machine: Machine, layout: Layout) -> Interval:
-    low, high = error.interval(workload, machine, layout)
-    return Interval(low=step_s * low, expected=step_s, high=step_s * high)
+    return scaled(step_s, error.interval(workload, machine, layout))
+
+
+def scaled(expected: float, factors: tuple[float, float]) -> Interval:
+    low, high = factors
+    return Interval(low=expected * low, expected=expected, high=expected * high)
 
 
 def mfu(workload: Workload, machine: Machine, step_s: float, ranks: int) -> float:

@@ -243,24 +243,29 @@ def bring_together(
     backward = state.layers * micro.backward
     one = state.send * micro_batch + state.latency
     shown = state.fill + constants.pipeline_exposed * state.steady * times
+    behind = backward * state.behind
     if np.any(state.gather):
-        sharding = _sharding(stack, constants, state, times, state.layers * micro.forward, backward)
+        sharding, hidden = _sharding(stack, constants, state, times, state.layers * micro.forward, backward)
+        # What hides gathers already hides nothing else.
+        behind = np.maximum(0.0, behind - hidden)
+        sharding = sharding * times
     else:
         sharding = np.float64(0.0)
     return Step(
         mean=mean * times, slack=slack, bubble=state.bubbles * mean, sharding=sharding,
-        data=communication.exposed(stack, state.reduction, backward * state.behind), send=shown * one,
+        data=communication.exposed(stack, state.reduction, behind), send=shown * one,
         once=state.optimiser, added=state.added * times, host=state.host * times,
     )  # fmt: skip
 
 
 def _sharding(
     stack: Stack, constants: Constants, state: State, times: Values, forward: Values, backward: Values
-) -> Values:
-    """Exposed seconds of gathering sharded weights, twice a micro-batch, and of scattering their gradients."""
+) -> tuple[Values, Values]:
+    """(exposed, hidden) seconds a micro-batch of gathering sharded weights twice and of scattering their gradients."""
     base = 1.0 - stack.prefetch * (1.0 - constants.sharding_exposed)
     both, whole = state.gather + _back(stack, state, times), forward + backward
-    return (base * both + longer(whole, (1 - base) * both) - whole) * times
+    shown = base * both + longer(whole, (1 - base) * both) - whole
+    return shown, both - shown
 
 
 def _back(stack: Stack, state: State, times: Values) -> Values:

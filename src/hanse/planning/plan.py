@@ -86,6 +86,8 @@ def _plan(asked: Asked, choice: Choice, given: Layout | None) -> Plan:
     wall_s = clock.wall_time(layout.nodes, step_s)
     tokens = workload.tokens_per_step
     spent = expense.expense(machine, layout.nodes, wall_s)
+    held = memory.fullest(workload, shape, machine, layout)
+    share = interval.mfu(workload, machine, total_s, layout.world_size)
     plan = Plan(
         workload=workload,
         machine=machine.id,
@@ -96,10 +98,14 @@ def _plan(asked: Asked, choice: Choice, given: Layout | None) -> Plan:
             total_s=step_s,
             hidden={name: float(part[0]) for name, part in times.hidden.items()},
         ),
-        memory=memory.fullest(workload, shape, machine, layout),
+        memory=held,
+        memory_range=interval.scaled(held.total, error.memory_interval(workload, machine)),
         memory_by_stage=memory.by_stage(workload, shape, machine, layout) if layout.pp > 1 else (),
         tokens_per_s=Interval(low=tokens / step_s.high, expected=tokens / total_s, high=tokens / step_s.low),
-        mfu=interval.mfu(workload, machine, total_s, layout.world_size),
+        mfu=share,
+        mfu_range=Interval(
+            low=share * total_s / step_s.high, expected=share, high=min(1.0, share * total_s / step_s.low)
+        ),
         steps=workload.steps,
         wall_time_s=wall_s,
         accelerator_seconds=round(wall_s.expected * layout.world_size),

@@ -94,12 +94,14 @@ def _fact(name: str, value: str, range_: str = "") -> Html:
 def _answer(plan: Plan) -> Html:
     ranks, wall, step = plan.layout.world_size, plan.wall_time_s, plan.step_time.total_s
     share = plan.goodput.share if plan.goodput else None
-    mfu = f"{format_percent(plan.mfu)} MFU"
+    mfu = f"{format_percent(plan.mfu)} MFU" + (f", {_percents(plan.mfu_range)}" if plan.mfu_range else "")
+    held = plan.memory_range
+    between = f"{format_bytes(held.low)} to {format_bytes(held.high)}" if held else ""
     hours = f"{significant(gpu_hours(wall.low * ranks))} to {significant(gpu_hours(wall.high * ranks))}"
     shown = [
         _fact("Step time", format_seconds(step.expected), f"{format_seconds(step.low)} to {format_seconds(step.high)}"),
         _fact("Throughput", f"{format_count(_rounded(plan.tokens_per_s.expected))} tokens/s", mfu),
-        _fact("Memory", f"{significant(plan.memory.total / 1e9)} of {format_bytes(plan.memory.limit)}"),
+        _fact("Memory", f"{significant(plan.memory.total / 1e9)} of {format_bytes(plan.memory.limit)}", between),
         _fact("Goodput", format_percent(share.expected), _percents(share)) if share else None,
         _fact("Wall time", format_seconds(wall.expected), f"{format_seconds(wall.low)} to {format_seconds(wall.high)}"),
         _fact("GPU-hours", significant(gpu_hours(plan.accelerator_seconds)), hours),
