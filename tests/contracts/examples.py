@@ -11,11 +11,13 @@ from hanse.contracts.event import Event
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
+from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
 from hanse.contracts.scaling import Option, ScalingRow, ScalingTable
+from hanse.contracts.site import BadNode, MachineState, Maintenance, PartitionState, QueueWait, SiteBudget, SiteJob
 from hanse.contracts.spec import DatasetSpec, ModelSpec, TokenizerSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, Spread, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
@@ -285,6 +287,23 @@ OPTION = Option(
 
 READ_AT = Dated(url="https://example.eu/call", confidence="single-report", checked_on=date(2026, 11, 22))
 
+REPORT = JobReport(
+    job_id="17", name=JOB.name, state="completed", raw_state="COMPLETED", started_at=AT, ended_at=LATER,
+    elapsed_s=170.0, exit_code=0, nodes=("local-0", "local-1"), accelerators=2,
+)  # fmt: skip
+STATE = MachineState(
+    at=AT,
+    partitions=(PartitionState(name="boost", up=True, nodes=3456, nodes_idle=12, nodes_down=31, pending_jobs=640),),
+    waits=(QueueWait(partition="boost", nodes=16, wall_time_s=86_400, wait_s=7200.0),),
+    maintenance=(Maintenance(name="cooling", starts=LATER, ends=LATER, reason="cooling loop 2"),),
+    bad_nodes=(BadNode(name="lrdn0387", reason="link flaps"),),
+)
+ORDER = ParcelOrder(id="par-6m2k9d", run_id=RUN.id, kind="checkpoint", to_machine="lumi-g")
+PARCEL = Parcel(
+    id=ORDER.id, run_id=RUN.id, kind="checkpoint", from_machine="local", to_machine="lumi-g", step=40,
+    files=(ParcelFile(path="checkpoints/step-00000040/COMPLETE", size_bytes=0, sha256=HASH),), packed_at=LATER,
+)  # fmt: skip
+
 EXAMPLES: dict[str, Contract] = {
     "train-spec": SPEC,
     "workload": WORKLOAD,
@@ -296,10 +315,7 @@ EXAMPLES: dict[str, Contract] = {
         kind="strong", machine="local", rows=(ScalingRow(option=OPTION, speed_up=1.0, efficiency=1.0),)
     ),
     "job-spec": JOB,
-    "job-report": JobReport(
-        job_id="17", name=JOB.name, state="completed", raw_state="COMPLETED", started_at=AT, ended_at=LATER,
-        elapsed_s=170.0, exit_code=0, nodes=("local-0", "local-1"), accelerators=2,
-    ),
+    "job-report": REPORT,
     "run": RUN,
     "leg": LEG,
     "attempt": ATTEMPT,
@@ -310,6 +326,12 @@ EXAMPLES: dict[str, Contract] = {
     "welcome": Welcome(epoch=3, ticket_key="a2V5"),
     "observation": OBSERVATION,
     "assignment": ASSIGNMENT,
+    "machine-state": STATE,
+    "site-job": SiteJob(report=REPORT, account="proj1", user="anna", partition="boost"),
+    "site-budget": SiteBudget(account="proj1", at=AT, used=1250.0, limit=24_000.0, unit="node-hours"),
+    "parcel-order": ORDER,
+    "parcel": PARCEL,
+    "parcel-report": ParcelReport(id=ORDER.id, side="send", state="moving", moved_bytes=8, total_bytes=64),
     "sync-request": SyncRequest(
         epoch=3, observations=(OBSERVATION,), telemetry=(TelemetryBatch(attempt_id="att-4f7k2m", rows=(STEP,)),)
     ),

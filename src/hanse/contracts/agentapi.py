@@ -3,6 +3,10 @@
 An agent says hello once a start and gets an epoch, higher than any before for its machine; whoever speaks with an
 older epoch is refused (409) and must stop. Then it syncs in a loop: it reports observations numbered from 1 within
 its epoch, and receives every attempt the service wants something of. Repeating a sync changes nothing.
+
+Protocol 2 sends what changed: the agent names the `cursor` of the last answer it has written down, and receives the
+attempts whose wishes changed since, and those of which nothing more is wanted. Cursor 0 asks for everything open.
+Protocol 1 always receives everything open; an attempt it does not hear of is closed.
 """
 
 from __future__ import annotations
@@ -14,20 +18,28 @@ from pydantic import Field
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
 from hanse.contracts.job import JobSpec
 from hanse.contracts.machine import Machine
+from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
 from hanse.contracts.run import AttemptState
+from hanse.contracts.site import BadNode, MachineState, SiteBudget, SiteJob
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket
 
-PROTOCOL: Literal[1] = 1
-ACCEPTED_PROTOCOLS: frozenset[int] = frozenset({1})
+PROTOCOL: Literal[2] = 2
+ACCEPTED_PROTOCOLS: frozenset[int] = frozenset({1, 2})
 
 
 class Hello(Contract):
     protocol: int = PROTOCOL
     machine: Machine
     software: str
+    mode: Literal["run", "observe"] = "run"
+    """`observe`: it reports and submits nothing."""
+    clock: Timestamp | None = None
+    """The agent's own time, so that a clock that is wrong is found before a signature fails."""
+    policy: tuple[str, ...] = ()
+    """What the site's policy file binds, in sentences, for those who wonder why a run waits."""
 
 
 class Welcome(Contract):
@@ -35,6 +47,7 @@ class Welcome(Contract):
     epoch: Positive
     ticket_key: str
     """Base64 of the service's Ed25519 public key."""
+    clock: Timestamp | None = None
     sync_every_s: float = Field(default=2.0, gt=0)
 
 
@@ -62,6 +75,12 @@ class Observation(Contract):
     doubled_accelerator_seconds: Count = 0
     error: str = ""
     """The last telling lines of the log, for a failed attempt."""
+    expected_start_at: Timestamp | None = None
+    """The scheduler's own estimate for a job that waits."""
+    bad_nodes: tuple[BadNode, ...] = ()
+    """Nodes of this attempt that the agent holds to blame for its failure."""
+    policy: bool = False
+    """The site's policy keeps it from being submitted: `reason` says which rule."""
 
 
 class TelemetryBatch(Contract):
@@ -89,6 +108,14 @@ class SyncRequest(Contract):
     telemetry: tuple[TelemetryBatch, ...] = ()
     logs: tuple[LogChunk, ...] = ()
     results: tuple[RunResultReport, ...] = ()
+    cursor: Count = 0
+    """Of the last answer that was written down; 0 in a new epoch."""
+    state: MachineState | None = None
+    """How the machine is; sent when it was looked at anew."""
+    jobs: tuple[SiteJob, ...] = ()
+    """Of the accounts the service asked after, jobs that are new or have changed."""
+    budgets: tuple[SiteBudget, ...] = ()
+    parcels: tuple[ParcelReport, ...] = ()
 
 
 class Assignment(Contract):
@@ -105,6 +132,13 @@ class Assignment(Contract):
     machine: Machine
     code_sha256: Sha256 | None = None
     """Fetch it at /api/agent/v1/code/<sha256>."""
+    after: Identifier | None = None
+    """The attempt of the same run before this one: queued ahead, its job waits until that one's has ended."""
+    fetch: tuple[Parcel, ...] = ()
+    """What must lie in the run's folder before the job may be submitted."""
+    user: str | None = None
+    """Who launched it, as the service knows them; a site's identity map says under which name it runs."""
+    project: Identifier | None = None
 
 
 class SyncResponse(Contract):
@@ -114,3 +148,11 @@ class SyncResponse(Contract):
     assignments: tuple[Assignment, ...] = ()
     drain: bool = False
     """Submit nothing new."""
+    cursor: Count = 0
+    closed: tuple[Identifier, ...] = ()
+    """Attempts of which nothing more is wanted (protocol 2)."""
+    stop: bool = False
+    """The kill switch: cancel every job of Hanse's on this machine, submit nothing, until it is lifted."""
+    accounts: tuple[str, ...] = ()
+    """Scheduler accounts whose jobs, all of them, the service wants to hear of."""
+    send: tuple[ParcelOrder, ...] = ()

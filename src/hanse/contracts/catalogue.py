@@ -17,11 +17,13 @@ from hanse.contracts.event import Event
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
+from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
 from hanse.contracts.programme import Allocation, Application, CallTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, CodeBundle, Leg, Run
 from hanse.contracts.scaling import Option, ScalingTable
+from hanse.contracts.site import MachineState, SiteBudget, SiteJob
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket
@@ -34,6 +36,8 @@ PUBLIC: dict[str, type[Contract]] = {
     "job-spec": JobSpec, "job-report": JobReport, "run": Run, "leg": Leg, "attempt": Attempt, "code-bundle": CodeBundle,
     "ticket": Ticket, "signed-ticket": SignedTicket,
     "hello": Hello, "welcome": Welcome, "observation": Observation, "assignment": Assignment,
+    "machine-state": MachineState, "site-job": SiteJob, "site-budget": SiteBudget,
+    "parcel-order": ParcelOrder, "parcel": Parcel, "parcel-report": ParcelReport,
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "event": Event,

@@ -78,6 +78,12 @@ class Attempt(Contract):
     last_step: Count | None = None
     accelerator_seconds: Count = 0
     last_heard_at: Timestamp | None = None
+    raw_state: str = ""
+    """The scheduler's own word."""
+    expected_start_at: Timestamp | None = None
+    after: Identifier | None = None
+    """The attempt whose end this one, queued ahead, waits for."""
+    nodes: tuple[str, ...] = ()
 
 
 class Leg(Contract):

@@ -49,12 +49,20 @@ class Attempt(models.Model):
     epoch = models.PositiveBigIntegerField(default=0)
     sequence = models.PositiveBigIntegerField(default=0)
     last_heard_at = models.DateTimeField(null=True, blank=True)
+    after = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="ahead")
+    """The attempt whose end this one, queued ahead, waits for."""
+    revision = models.PositiveBigIntegerField(default=0)
+    """Its machine's revision when the service's wish for it last changed."""
+    expected_start_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         app_label = "runs"
         ordering = ["number"]
         constraints = [models.UniqueConstraint(fields=["leg", "number"], name="attempt_number_once_a_leg")]
-        indexes = [models.Index(fields=["state"], name="attempt_state")]
+        indexes = [
+            models.Index(fields=["state"], name="attempt_state"),
+            models.Index(fields=["revision"], name="attempt_revision"),
+        ]
 
     def __str__(self) -> str:
         return self.public_id
@@ -110,7 +118,7 @@ class Attempt(models.Model):
         given: dict[str, Any] = {
             "job_id": seen.job_id, "started_at": seen.started_at, "ended_at": seen.ended_at,
             "exit_code": seen.exit_code, "last_step": seen.step, "accelerator_seconds": seen.accelerator_seconds,
-            "nodes": list(seen.nodes) or None, "error": seen.error or None,
+            "nodes": list(seen.nodes) or None, "error": seen.error or None, "expected_start_at": seen.expected_start_at,
         }  # fmt: skip
         fields = {name: value for name, value in given.items() if value is not None}
         if self.last_step is not None and "last_step" in fields:
@@ -178,6 +186,10 @@ class Attempt(models.Model):
             last_step=self.last_step,
             accelerator_seconds=self.accelerator_seconds,
             last_heard_at=self.last_heard_at,
+            raw_state=self.raw_state,
+            expected_start_at=self.expected_start_at,
+            after=self.after.public_id if self.after else None,
+            nodes=tuple(self.nodes),
         )
 
 

@@ -36,7 +36,7 @@ class RunQuerySet(models.QuerySet):
     def whole(self) -> Any:
         """With all that `contract()` reads, in a fixed number of queries."""
         return self.select_related("project", "created_by", "code").prefetch_related(
-            "legs__machine", "legs__allocation", "legs__attempts__usage"
+            "legs__machine", "legs__allocation", "legs__attempts__usage", "legs__attempts__after"
         )
 
     def glanced(self) -> Any:

@@ -50,6 +50,14 @@ class Machine(models.Model):
     away_since = models.DateTimeField(null=True, blank=True)
     draining = models.BooleanField(default=False)
     """Set by the site's operator: nothing new is submitted."""
+    stopped = models.BooleanField(default=False)
+    """The kill switch: every job of Hanse's there is cancelled, and none submitted."""
+    mode = models.CharField(max_length=10, default="run")
+    policy = models.JSONField(default=list, blank=True)
+    """What the site's policy binds, in sentences, as its agent said."""
+    state = ContractField(contract="hanse.contracts.site.MachineState", null=True, blank=True)
+    revision = models.PositiveBigIntegerField(default=0)
+    """Grows whenever the service's wish for one of its attempts changes; agents name the last they know."""
 
     class Meta:
         app_label = "runs"
