@@ -130,7 +130,7 @@ def _host(machine: Machine) -> Lines:
             (_ipv4("$hanse_host"), "the short name does not lead every process to the same address"),
         ]
     prefix, _, suffix = (facts.interconnect_name or "{node}").partition("{node}")
-    name = "".join((_in_quotes(prefix), "$hanse_node", _in_quotes(suffix)))
+    name = "".join((_in_quotes(prefix), "${hanse_node}", _in_quotes(suffix)))
     return [
         (first[0][0].replace("hanse_host=", "hanse_node=", 1), first[0][1]),
         (_ipv4(name), "its address on the fast network: the plain name leads to one that others cannot reach"),
