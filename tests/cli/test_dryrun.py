@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.cli import dryrun
+from hanse.cli import dryrun, script_views
 from hanse.cli.machine import resolve
 from hanse.schedulers.script import explain
 from hanse.workloads.load import load_spec
@@ -33,7 +33,7 @@ def test_the_annotated_script_is_the_script_with_comments(spec_path: Path) -> No
     machine = resolve("leonardo-booster")
     job = dryrun.job_for(load_spec(spec_path), None, machine)
     lines = explain(job, machine)
-    shown = list(dryrun.annotated(lines))
+    shown = list(script_views.annotated(lines))
     assert [line for is_reason, line in shown if not is_reason] == [line for line, _ in lines]
     assert all(line.lstrip().startswith("# ") for is_reason, line in shown if is_reason)
     if shutil.which("bash"):

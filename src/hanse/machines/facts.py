@@ -34,19 +34,19 @@ WORDS: Final = {
 """Groups of values that need a source, as a person calls them."""
 
 SCHEDULER_WORDS: Final = {
-    "gpu_request": "GPUs are asked for by",
-    "exclusive": "whole nodes must be asked for",
+    "gpu_request": "request for GPUs",
+    "exclusive": "whole nodes on request",
     "cpus_per_node": "cores of a node",
     "cpus_per_gpu": "cores with each GPU",
     "memory_per_node": "memory of a node",
-    "account_required": "an account is required",
-    "qos_required": "a QoS is required",
+    "account_required": "account required",
+    "qos_required": "QoS required",
     "required_flags": "further required options",
     "constraint": "constraint",
     "nodes_per_switch": "nodes on a leaf switch",
-    "wait_all_nodes": "waits for all nodes to boot",
+    "wait_all_nodes": "waiting for all nodes",
     "srun_flags": "options of every step",
-    "rendezvous_host_rule": "where launchers meet",
+    "rendezvous_host_rule": "rule for the rendezvous",
     "interconnect_name": "a node's name on the fast network",
     "socket_interface": "socket interfaces",
     "gloo_interface": "Gloo's interface",
@@ -58,11 +58,11 @@ SCHEDULER_WORDS: Final = {
     "cache_dir": "caches on the node",
     "setup": "preparation",
     "python": "Python",
-    "container_runtime": "images are run by",
+    "container_runtime": "runtime of images",
     "container_gpu_flag": "GPU option for images",
-    "container_binds": "folders that images see",
+    "container_binds": "folders seen by images",
     "container_setup": "preparation for images",
-    "container_setup_in_step": "images are prepared inside the step",
+    "container_setup_in_step": "preparation inside the step",
 }
 """Facts of `SchedulerFacts` that have a source of their own ('scheduler.cpu_bind'), as a person calls them."""
 

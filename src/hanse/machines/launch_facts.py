@@ -9,11 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hanse.contracts.machine import Machine, SchedulerFacts, Source
+from hanse.contracts.machine import Capability, Inability, Machine, SchedulerFacts, Source
 from hanse.machines import facts
 
 GUESSED: Final = ("estimate", "derived")
 """Confidences of what nobody published or was seen to use."""
+
+
+_CANNOT: Final[Mapping[Capability, str]] = {
+    "images": "run images",
+    "build-images": "build images",
+    "internet-on-login": "reach the internet from login nodes",
+    "internet-on-compute": "reach the internet from jobs",
+    "part-of-a-node": "give part of a node",
+    "requeue": "queue an ended job again",
+    "mpiexec": "start programs with mpiexec",
+    "cpus-by-choice": "take any number of cores",
+    "long-tasks-on-login": "run long tasks on login nodes",
+    "agents-on-login": "run agents and installers on login nodes",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +52,7 @@ def launch_facts(machine: Machine) -> tuple[LaunchFact, ...]:
         if value == SchedulerFacts.model_fields[field].get_default(call_default_factory=True):
             continue
         key = f"scheduler.{field}"
-        found.append(LaunchFact(key=key, name=name, value=_in_words(value), source=_own_source(machine, key)))
+        found.append(LaunchFact(key=key, name=name, value=_value_in_words(value), source=_own_source(machine, key)))
     return tuple(found)
 
 
@@ -47,13 +61,19 @@ def guesses(machine: Machine) -> tuple[LaunchFact, ...]:
     return tuple(one for one in launch_facts(machine) if one.source is None or one.confidence in GUESSED)
 
 
+def in_words(one: Inability) -> str:
+    """'reach the internet from jobs: Compute nodes have no route to it. …' with how sure that is."""
+    said = " ".join(filter(None, (one.reason, one.instead)))
+    return f"{_CANNOT[one.capability]}: {said} ({one.confidence})"
+
+
 def _own_source(machine: Machine, key: str) -> Source | None:
     """The source that names this very fact, or all of them at once ('scheduler')."""
     named = [one for one in machine.sources if {key, "scheduler"} & set(facts.keys(one.part))]
     return named[0] if named else None
 
 
-def _in_words(value: object) -> str:
+def _value_in_words(value: object) -> str:
     if value is True:
         return "yes"
     if value == "":
