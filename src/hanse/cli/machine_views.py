@@ -77,7 +77,7 @@ def machine(shown: Machine) -> RenderableType:
         Text(f"{shown.name} ({shown.id})", style="bold"),
         Padding(grid, (0, 0, 0, 2)),
     ]
-    cannot = [launch_facts.in_words(one) for one in shown.scheduler.cannot]
+    cannot = [f"{launch_facts.in_words(one)} ({one.confidence})" for one in shown.scheduler.cannot]
     for title, lines in (("Cannot", cannot), ("Not known", shown.unknown), ("Notes", shown.notes)):
         if lines:
             parts += ["", Text(title, style="bold"), sentences(lines)]

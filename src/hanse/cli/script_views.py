@@ -39,7 +39,7 @@ def columns(lines: Lines, width: int) -> Iterator[tuple[str, str]]:
     left = width * 3 // 5
     said = ""
     for line, reason in lines:
-        why = textwrap.wrap(reason, width - left) if reason != said else []
+        why = textwrap.wrap(reason, width - left, break_on_hyphens=False) if reason != said else []
         said = reason
         *whole, last = line.split("\n")
         for part in whole:
@@ -81,7 +81,7 @@ def told(machine: Machine) -> None:
 def _cannot(machine: Machine) -> tuple[str, ...]:
     from hanse.machines.launch_facts import in_words
 
-    return tuple(in_words(one) for one in machine.scheduler.cannot)
+    return tuple(f"{in_words(one)} ({one.confidence})" for one in machine.scheduler.cannot)
 
 
 def _sure(machine: Machine) -> list[str]:

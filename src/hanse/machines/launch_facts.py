@@ -62,9 +62,8 @@ def guesses(machine: Machine) -> tuple[LaunchFact, ...]:
 
 
 def in_words(one: Inability) -> str:
-    """'reach the internet from jobs: Compute nodes have no route to it. …' with how sure that is."""
-    said = " ".join(filter(None, (one.reason, one.instead)))
-    return f"{_CANNOT[one.capability]}: {said} ({one.confidence})"
+    """'Reach the internet from jobs: compute nodes have no route to it. Bring …'"""
+    return " ".join(filter(None, (f"{_CANNOT[one.capability]}: {one.reason}", one.instead)))
 
 
 def _own_source(machine: Machine, key: str) -> Source | None:
