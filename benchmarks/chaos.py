@@ -24,7 +24,7 @@ RUNS, TRAININGS, OWN_DISKS = 50, 5, 6
 
 
 def rage(
-    passing: World, *, runs: int, trainings: int, own_disks: int, kills: int, steps: int, within_s: float,
+    passing: World, *, runs: int, trainings: int, own_disks: int, kills: int, steps: int, step_s: float, within_s: float,
     tell: bool = False,
 ) -> dict[str, object]:  # fmt: skip
     """Deal `kills` blows while `runs` pass, wait for the ends, count."""
@@ -36,7 +36,7 @@ def rage(
         due = runs if dealt >= kills else min(runs, 1 + runs * (dealt + 4) // kills)
         while len(passing.passing) < due:
             number = len(passing.passing)
-            passing.launch(training=number in trains, own_disk=number in disks, steps=steps, step_s=0.1)
+            passing.launch(training=number in trains, own_disk=number in disks, steps=steps, step_s=step_s)
         if dealt >= kills:
             break
         told = deal(passing)
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
             with world(federation, home, random.Random(given.seed)) as passing:
                 figures = rage(
                     passing, runs=given.runs, trainings=given.trainings, own_disks=OWN_DISKS, kills=given.kills,
-                    steps=40, within_s=given.within_s, tell=not given.json,
+                    steps=40, step_s=0.2, within_s=given.within_s, tell=not given.json,
                 )  # fmt: skip
         finally:
             federation_site.down(root)
