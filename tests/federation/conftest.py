@@ -9,7 +9,7 @@ import pytest
 
 from hanse.contracts.programme import Allocation
 from hanse.contracts.run import Run
-from hanse.contracts.telemetry import RunRecord
+from hanse.contracts.record import RunRecord
 from tests.federation_site import Federation
 from tests.slurm_site import SlurmSite
 from tests.stack import Outpost, Stack
