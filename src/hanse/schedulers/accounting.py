@@ -1,8 +1,8 @@
-"""All jobs of a scheduler account, and the site's own counter of it, from what Slurm prints. Pure: text in, contracts out.
+"""All jobs of a scheduler account, and the site's own counter of it, from what Slurm prints. Pure: text to contracts.
 
-A job the site requeued has one row for each time it ran, told apart by its time of submission: each is a SiteJob of its
-own, as each held its nodes. Times are asked for in UTC (TZ=UTC, SLURM_TIME_FORMAT=standard). sacct's fields stand in the
-order below so that the job's name, the one text a user chooses freely, comes last.
+A job the site requeued has one row for each time it ran, told apart by its time of submission: each is a SiteJob of
+its own, as each held its nodes. Times are asked for in UTC (TZ=UTC, SLURM_TIME_FORMAT=standard). sacct's fields stand
+in this order so that the job's name, the one text a user chooses freely, comes last.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def read_sshare(
     cpus_per_node: int | None = None,
     config: str = "",
 ) -> tuple[SiteBudget, ...]:
-    """`sshare -P -o BUDGET_FIELDS`: the same counter, for those who may not ask the controller's association manager."""
+    """`sshare -P -o BUDGET_FIELDS`: the same counter, for those whom the controller does not answer."""
     lines = [line for line in stdout.splitlines() if line.strip()]
     if not lines or lines[0] != "|".join(BUDGET_FIELDS):
         raise SchedulerUnknown("sshare gave no usable answer", where=repr(stdout[:200]))
