@@ -8,7 +8,7 @@ in this order so that the job's name, the one text a user chooses freely, comes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -159,6 +159,31 @@ def counter_period(config: str, *, at: datetime) -> tuple[datetime | None, str]:
     if period not in ("", "NONE", "NOW"):
         note = f"{note} It starts anew each period ({period.lower()}).".strip()
     return None, note
+
+
+def ask_budgets(
+    ask: Callable[[Sequence[str]], str],
+    accounts: Sequence[str],
+    accelerators_per_node: int,
+    *,
+    at: datetime,
+    cpus_per_node: int | None = None,
+) -> tuple[SiteBudget, ...]:
+    """The counters of some accounts; `ask` runs a command and returns what it printed, or raises SchedulerUnknown.
+
+    The controller's own word; sshare's where the controller does not tell this user.
+    """
+    config = ask(("scontrol", "show", "config"))
+    try:
+        found = read_assoc_mgr(
+            ask(assoc_mgr_arguments(accounts)), accelerators_per_node, at=at, cpus_per_node=cpus_per_node, config=config
+        )
+    except SchedulerUnknown:
+        found = ()
+    if found:
+        return found
+    shares = ask(sshare_arguments(accounts))
+    return read_sshare(shares, accelerators_per_node, at=at, cpus_per_node=cpus_per_node, config=config)
 
 
 def _whole(lines: Iterable[str]) -> list[str]:
