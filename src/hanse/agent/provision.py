@@ -144,6 +144,7 @@ def commands(
     grant = format_gpu_hours(allocation.granted_accelerator_seconds)
     cluster = f"cluster={existing.cluster}"
     found = []
+    argv: tuple[str, ...]
     if not existing.account:
         argv = ("sacctmgr", "-i", "add", "account", account, cluster, f"description={allocation.id}")
         found.append(Command(argv=argv, why=f"the account of {allocation.id}, project {allocation.project}"))
