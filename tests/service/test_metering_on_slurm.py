@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hanse.agent import provision
 from hanse.agent.meter import Meter
 from hanse.agent.provision import Policy
+from hanse.client.usage import UsageReport
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown
+from hanse.contracts.job import JobReport
 from hanse.contracts.programme import Allocation as AllocationContract
 from hanse.contracts.site import SiteBudget, SiteJob
 from hanse.schedulers import accounting
@@ -62,7 +66,8 @@ def an_allocation(**changes: object) -> AllocationContract:
     today = datetime.now(UTC).date()
     return AllocationContract(
         id="alc-one", project="prj-one", machine="hansa", granted_accelerator_seconds=20 * 60,
-        used_accelerator_seconds=0, reserved_accelerator_seconds=0, starts=today - timedelta(days=1), ends=date(2099, 1, 1),
+        used_accelerator_seconds=0, reserved_accelerator_seconds=0, starts=today - timedelta(days=1),
+        ends=date(2099, 1, 1),
     ).model_copy(update=changes)  # fmt: skip
 
 
@@ -187,6 +192,48 @@ def test_strangers_jobs_are_in_the_ledger_to_the_second(site: SlurmSite, world: 
     assert drift is not None and drift.ledger_accelerator_seconds == drift.jobs_accelerator_seconds == by_sacct()
     assert drift.counter.endswith("minutes") and drift.since is not None
     meter.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_administrator_sees_the_commands_before_they_are_run_and_a_team_what_it_used(
+    site: SlurmSite, shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = shared_world
+    for name, value in slurm_site._environment(site.root).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HANSE_URL", live_server.url)
+    monkeypatch.setenv("HANSE_TOKEN", world.token(world.operator))
+    id = world.allocation.public_id
+
+    def hanse(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hanse", *words], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    command = ("site", "provision", id, "--user", "root", "--tres", "node")
+    account = f"hanse-{id.removeprefix('alc-')}"
+    planned = hanse(*command)
+    assert f"add account {account}" in planned and "GrpTRESMins=node=6000" in planned
+    assert account not in site.run("sacctmgr", "-nP", "show", "account", "format=account")
+    hanse(*command, "--apply")
+    assert f"{account}|root" in site.run("sacctmgr", "-nP", "show", "assoc", "format=account,user")
+    world.allocation.refresh_from_db()
+    assert world.allocation.account == account, "and jobs of the account are metered from now on"
+    assert "Nothing to do" in hanse(*command, "--apply")
+
+    began = now() - timedelta(hours=2)
+    report = JobReport(
+        job_id="7", name="theirs", state="completed", raw_state="COMPLETED", submitted_at=began, started_at=began,
+        ended_at=now(), elapsed_s=7200, accelerators=4,
+    )  # fmt: skip
+    metering.take_jobs(world.machine, [SiteJob(report=report, account=account, user="ada")])
+    monkeypatch.setenv("HANSE_TOKEN", world.token(world.founder))
+    said = hanse("usage").replace("\N{NO-BREAK SPACE}", " ")
+    assert "Other jobs of the account  8 GPU-hours" in said or "8.00 GPU-hours" in said, said
+    assert "job 7 of ada" in said and "100 GPU-hours" in said
+    assert UsageReport.model_validate_json(hanse("usage", id, "--json")).by_kind == {"site": 8 * 3600}
 
 
 def test_what_sacctmgr_is_told_is_a_name_and_nothing_else(site: SlurmSite) -> None:

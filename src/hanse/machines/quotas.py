@@ -1,4 +1,4 @@
-"""What sites do with a job's priority when a month's share of the hours is used: `quotas.yaml`, each with its source."""
+"""What sites do with a job's priority when a month's share of the hours is used: `quotas.yaml`, with its sources."""
 
 from __future__ import annotations
 
