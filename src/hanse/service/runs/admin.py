@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.contrib import admin
 
 from hanse.service.readonly import KeptAdmin, ReadOnlyAdmin
-from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Machine, Run, Site, StepRow, UsageEntry
+from hanse.service.runs.models import (
+    Attempt,
+    CodeBundle,
+    Event,
+    Leg,
+    LogChunk,
+    Machine,
+    Revision,
+    Run,
+    Site,
+    StepRow,
+    UsageEntry,
+)
 
 
 @admin.register(Site)
@@ -44,6 +56,11 @@ class AttemptAdmin(ReadOnlyAdmin):
     list_display = ["public_id", "leg", "number", "state", "job_id", "last_heard_at"]
     list_filter = ["state"]
     search_fields = ["public_id", "job_id"]
+
+
+@admin.register(Revision)
+class RevisionAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "number"]
 
 
 @admin.register(UsageEntry)

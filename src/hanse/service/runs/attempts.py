@@ -6,7 +6,7 @@ and a final state is final. A final observation debits the attempt and lets its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models, transaction
 
@@ -21,11 +21,48 @@ from hanse.service.runs.events import Event
 from hanse.service.runs.usage import UsageEntry
 
 
+class Offered(NamedTuple):
+    """What a machine's agent is told: all that is open for cursor 0, else what changed since the cursor."""
+
+    assignments: tuple[Assignment, ...]
+    closed: tuple[str, ...]
+    cursor: int
+
+
+class Revision(models.Model):
+    """How often the service's wishes of a machine have changed.
+
+    A row of its own, taken last of all locks: an agent's sync holds its machine's row while it waits for a run's, so
+    one that holds a run must not wait for a machine's. Held until the change is committed: revisions appear in order.
+    """
+
+    machine = models.OneToOneField("runs.Machine", on_delete=models.CASCADE, primary_key=True, related_name="wishes")
+    number = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        app_label = "runs"
+
+    @classmethod
+    def next(cls, machine_pk: int) -> int:
+        """Needs a transaction."""
+        row = cls.objects.filter(pk=machine_pk)
+        if not row.update(number=models.F("number") + 1):
+            cls.objects.get_or_create(pk=machine_pk)
+            row.update(number=models.F("number") + 1)
+        return row.values_list("number", flat=True).get()
+
+    @classmethod
+    def of(cls, machine_pk: int) -> int:
+        return cls.objects.filter(pk=machine_pk).values_list("number", flat=True).first() or 0
+
+
 class Attempt(models.Model):
     STATES = [(state.value, state.value) for state in AttemptState]
 
     public_id = PublicIdField(prefix="att")
     leg = models.ForeignKey("runs.Leg", on_delete=models.PROTECT, related_name="attempts")
+    machine = models.ForeignKey("runs.Machine", on_delete=models.PROTECT, related_name="attempts", editable=False)
+    """Its leg's, kept here too so that one index finds what changed for a machine."""
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=12, choices=STATES, default=AttemptState.PLANNED)
     job = ContractField(contract="hanse.contracts.job.JobSpec")
@@ -61,11 +98,19 @@ class Attempt(models.Model):
         constraints = [models.UniqueConstraint(fields=["leg", "number"], name="attempt_number_once_a_leg")]
         indexes = [
             models.Index(fields=["state"], name="attempt_state"),
-            models.Index(fields=["revision"], name="attempt_revision"),
+            models.Index(fields=["machine", "revision"], name="attempt_revision"),
+            models.Index(
+                fields=["machine"], name="attempt_open", condition=~models.Q(state__in=sorted(FINAL_ATTEMPT_STATES))
+            ),
         ]
 
     def __str__(self) -> str:
         return self.public_id
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if self.machine_id is None:
+            self.machine_id = self.leg.machine_id
+        super().save(*args, **options)
 
     @classmethod
     def plan(cls, leg: Any, number: int, allocation: Any, *, by: str) -> Attempt:
@@ -88,7 +133,17 @@ class Attempt(models.Model):
             reserved_accelerator_seconds=reserved, planned_at=now(),
         )  # fmt: skip
         Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved)
+        attempt.wish_changed()
         return attempt
+
+    def wish_changed(self) -> None:
+        """The service wants something else of it than before: its agent is told at its next sync.
+
+        To be called last in a transaction where that is possible: until its end others' changes for the machine wait.
+        """
+        with transaction.atomic():
+            self.revision = Revision.next(self.machine_id)
+            Attempt.objects.filter(pk=self.pk).update(revision=self.revision)
 
     def observe(self, seen: Observation, *, by: str) -> bool:
         """Take in what an agent saw; False if it is repeated, late or of an attempt that has ended.
@@ -111,6 +166,7 @@ class Attempt(models.Model):
                 )  # fmt: skip
                 if seen.state in FINAL_ATTEMPT_STATES:
                     UsageEntry.debit(self, seen, by=by)
+                    self.wish_changed()
                 run.follow(self, by=by)
         return True
 
@@ -144,17 +200,34 @@ class Attempt(models.Model):
             if not unoffered.update(state=AttemptState.CANCELLED, reason=reason, ended_at=now()):
                 return False
             Event.record("service:attempt:cancelled", self.public_id, by=by, reason=reason)
+            self.wish_changed()
         self.refresh_from_db(fields=["state", "reason", "ended_at"])
         return True
 
     @classmethod
-    def offer(cls, machine: Any) -> tuple[Assignment, ...]:
-        """Everything the service wants of a machine. Notes what is told for the first time."""
-        cls.objects.filter(leg__machine=machine, state=AttemptState.PLANNED, offered_at=None).update(offered_at=now())
+    def offer(cls, machine: Any, cursor: int = 0) -> Offered:
+        """What the service wants of a machine: all of it, or what changed after `cursor`. Notes what is told first.
+
+        What nothing more is wanted of is named too (for cursor 0 it is whatever is not among the assignments). A
+        cursor never given out, as after a restored backup, asks for everything.
+        """
+        upto = Revision.of(machine.pk)
+        since = cursor if cursor <= upto else 0
+        if since and since == upto:
+            return Offered((), (), upto)
+        changed = cls.objects.filter(machine=machine, revision__lte=upto)
+        changed = changed.filter(revision__gt=since) if since else changed
+        is_open = changed.exclude(state__in=FINAL_ATTEMPT_STATES)
+        is_open.filter(state=AttemptState.PLANNED, offered_at=None).update(offered_at=now())
         # One launched since that update is left for the next sync: whatever is told must have been noted.
-        told = machine.open_attempts().exclude(state=AttemptState.PLANNED, offered_at=None)
-        wanted = told.select_related("leg__run__code", "leg__machine").order_by("pk")
-        return tuple(attempt.assignment() for attempt in wanted)
+        told = is_open.exclude(state=AttemptState.PLANNED, offered_at=None)
+        wanted = told.select_related(*_TOLD).order_by("pk")
+        gone = changed.filter(state__in=FINAL_ATTEMPT_STATES).order_by("pk") if since else cls.objects.none()
+        return Offered(
+            assignments=tuple(attempt.assignment() for attempt in wanted),
+            closed=tuple(gone.values_list("public_id", flat=True)),
+            cursor=upto,
+        )
 
     def assignment(self) -> Assignment:
         run = self.leg.run
@@ -169,6 +242,9 @@ class Attempt(models.Model):
             plan=run.plan,
             machine=self.leg.machine.facts,
             code_sha256=run.code.sha256 if run.code else None,
+            after=self.after.public_id if self.after else None,
+            user=run.created_by.username,
+            project=run.project.public_id,
         )
 
     def contract(self) -> contract.Attempt:
@@ -191,6 +267,10 @@ class Attempt(models.Model):
             after=self.after.public_id if self.after else None,
             nodes=tuple(self.nodes),
         )
+
+
+_TOLD = ("leg__run__code", "leg__run__created_by", "leg__run__project", "leg__machine", "after")
+"""What an assignment is made of."""
 
 
 def _telling(seen: Observation) -> dict[str, str | int | float | bool | None]:

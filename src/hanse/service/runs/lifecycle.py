@@ -105,14 +105,18 @@ class Run(models.Model):
                     run, RunState.CANCELLING, RUN_TRANSITIONS, event="user:run:cancelling", by=by, reason=reason,
                     keep_reason=True,
                 )  # fmt: skip
-                open_attempts = [
-                    attempt
-                    for attempt in Attempt.objects.filter(leg__run=run).exclude(state__in=FINAL_ATTEMPT_STATES)
-                    if not attempt.withdraw(by=by, reason=reason or "the run was cancelled")
-                ]
-                if not open_attempts:
+                if not run._end_attempts(by=by, reason=reason or "the run was cancelled"):
                     run._end(RunState.CANCELLED, why, by=by)
         self.refresh_from_db()
+
+    def _end_attempts(self, *, by: str, reason: str) -> int:
+        """Withdraw what no agent was told of, and have the others ended; how many those are. Needs the run locked."""
+        left = 0
+        for attempt in Attempt.objects.filter(leg__run=self).exclude(state__in=FINAL_ATTEMPT_STATES):
+            if not attempt.withdraw(by=by, reason=reason):
+                attempt.wish_changed()
+                left += 1
+        return left
 
     def follow(self, attempt: Attempt, *, by: str) -> None:
         """Draw what follows for the run from a changed attempt. Needs the run locked."""

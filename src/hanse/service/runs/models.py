@@ -1,6 +1,6 @@
 """The app's models, by the module each lives in."""
 
-from hanse.service.runs.attempts import Attempt
+from hanse.service.runs.attempts import Attempt, Revision
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Leg, Run
@@ -15,6 +15,7 @@ __all__ = [
     "Leg",
     "LogChunk",
     "Machine",
+    "Revision",
     "Run",
     "Site",
     "StepRow",
