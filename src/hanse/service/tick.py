@@ -11,7 +11,7 @@ from django.db import transaction
 
 from hanse.contracts.base import now
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
-from hanse.service.runs.models import Event, Machine
+from hanse.service.runs.models import Event, Machine, Parcel
 
 KEEP_DEAD_TOKENS = timedelta(days=30)
 """So that «who used this?» can still be answered for a while."""
@@ -23,6 +23,7 @@ class Ticked:
 
     agents_away: int
     allocations_ended: int
+    parcels_pruned: int
     purged: int
 
 
@@ -31,6 +32,7 @@ def tick(at: datetime | None = None) -> Ticked:
     return Ticked(
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
+        parcels_pruned=Parcel.prune(moment),
         purged=_purge(moment),
     )
 

@@ -5,6 +5,7 @@ from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Leg, Run
 from hanse.service.runs.machines import Machine, Site
+from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
 from hanse.service.runs.usage import UsageEntry
 
@@ -15,6 +16,7 @@ __all__ = [
     "Leg",
     "LogChunk",
     "Machine",
+    "Parcel",
     "Revision",
     "Run",
     "Site",

@@ -7,7 +7,7 @@ FINAL = ["cancelled", "failed", "finished", "stopped"]
 class Migration(migrations.Migration):
     """Apart from the filling: PostgreSQL does not alter a table with changed rows pending."""
 
-    dependencies = [("runs", "0003_wishes")]
+    dependencies = [("runs", "0004_wishes")]
 
     operations = [
         migrations.AlterField(

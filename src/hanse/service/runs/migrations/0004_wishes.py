@@ -9,7 +9,7 @@ def name_the_machine(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0002_federation")]
+    dependencies = [("runs", "0003_parcels")]
 
     operations = [
         migrations.CreateModel(
