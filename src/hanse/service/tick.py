@@ -11,6 +11,7 @@ from django.db import transaction
 
 from hanse.contracts.base import now
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
+from hanse.service.runs import placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
 KEEP_DEAD_TOKENS = timedelta(days=30)
@@ -24,6 +25,7 @@ class Ticked:
     agents_away: int
     allocations_ended: int
     parcels_pruned: int
+    recalled: int
     purged: int
 
 
@@ -33,6 +35,7 @@ def tick(at: datetime | None = None) -> Ticked:
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
         parcels_pruned=Parcel.prune(moment),
+        recalled=placing.look_after(moment),
         purged=_purge(moment),
     )
 

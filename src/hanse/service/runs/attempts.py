@@ -6,17 +6,18 @@ and a final state is final. A final observation debits the attempt and lets its 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.db import models, transaction
 
 from hanse.contracts import run as contract
 from hanse.contracts.agentapi import Assignment, Observation
 from hanse.contracts.base import now
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
-from hanse.service.runs import issue
+from hanse.service.runs import issue, trouble
 from hanse.service.runs.events import Event
 from hanse.service.runs.usage import UsageEntry
 
@@ -56,6 +57,20 @@ class Revision(models.Model):
         return cls.objects.filter(pk=machine_pk).values_list("number", flat=True).first() or 0
 
 
+class AttemptQuerySet(models.QuerySet):
+    def seen_by(self, person: Any) -> Any:
+        """Of the person's own runs, and of the machines they operate; officers see all."""
+        rows = self.select_related("leg__run", "leg__allocation", "machine__site__organisation")
+        if person.is_officer:
+            return rows
+        stands = models.Q(leg__run__project__organisation__memberships__person=person)
+        operates = models.Q(
+            machine__site__organisation__memberships__person=person,
+            machine__site__organisation__memberships__role="operator",
+        )
+        return rows.filter(stands | operates).distinct()
+
+
 class Attempt(models.Model):
     STATES = [(state.value, state.value) for state in AttemptState]
 
@@ -91,6 +106,10 @@ class Attempt(models.Model):
     revision = models.PositiveBigIntegerField(default=0)
     """Its machine's revision when the service's wish for it last changed."""
     expected_start_at = models.DateTimeField(null=True, blank=True)
+    recalled = models.TextField(blank=True)
+    """Why it is to end here so that its run can go on elsewhere; empty: it is not."""
+
+    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "runs"
@@ -113,8 +132,11 @@ class Attempt(models.Model):
         super().save(*args, **options)
 
     @classmethod
-    def plan(cls, leg: Any, number: int, allocation: Any, *, by: str) -> Attempt:
-        """The next attempt of a leg, cut to the hours that are left, with its ticket. Needs the allocation locked."""
+    def plan(cls, leg: Any, number: int, allocation: Any, *, by: str, after: Attempt | None = None) -> Attempt:
+        """The next attempt of a leg, cut to the hours that are left, with its ticket. Needs the allocation locked.
+
+        `after`: one that has not ended; this one is queued ahead and starts when that has.
+        """
         run = leg.run
         shape = run.shape(leg)
         wall_time_s = run.affordable_wall_time_s(shape, allocation)
@@ -123,6 +145,8 @@ class Attempt(models.Model):
             run.spec, leg.machine.facts, shape, run_id=run.public_id, attempt_id=attempt_id, number=number,
             wall_time_s=wall_time_s, account=allocation.account,
         )  # fmt: skip
+        if excluded := trouble.excluded(run, leg.machine, needed=shape.nodes):
+            job = job.model_copy(update={"exclude": excluded})
         reserved = shape.held * wall_time_s
         ticket = issue.ticket_for(
             job, run.spec, code_sha256=run.code.sha256 if run.code else None, max_accelerator_seconds=reserved,
@@ -130,7 +154,7 @@ class Attempt(models.Model):
         )  # fmt: skip
         attempt = cls.objects.create(
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,
-            reserved_accelerator_seconds=reserved, planned_at=now(),
+            reserved_accelerator_seconds=reserved, planned_at=now(), after=after,
         )  # fmt: skip
         Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved)
         attempt.wish_changed()
@@ -159,6 +183,7 @@ class Attempt(models.Model):
             if (seen.epoch, seen.sequence) <= (self.epoch, self.sequence):
                 return False
             self._take(seen)
+            trouble.note(self, seen, by=by)
             if seen.state != self.state:
                 transition(
                     self, AttemptState(seen.state), ATTEMPT_TRANSITIONS, event=f"agent:attempt:{seen.state}", by=by,
@@ -186,6 +211,56 @@ class Attempt(models.Model):
         Attempt.objects.filter(pk=self.pk).update(**fields)
         for name, value in fields.items():
             setattr(self, name, value)
+
+    def declare_gone(self, by: Any, because: str) -> None:
+        """Close an attempt nobody can say anything of any more, at its last known measure; its run goes on.
+
+        Raises:
+            PolicyError: the person neither operates the site nor is an officer.
+            Conflict: it has ended, or its agent still answers for it.
+        """
+        if not (by.is_officer or by.operates(self.machine.site.organisation)):
+            raise PolicyError(
+                "only who operates the machine's site, or an officer, can say that a job is gone",
+                where=self.public_id, fix=f"ask an operator of {self.machine.site}",
+            )  # fmt: skip
+        if not because.strip():
+            raise UsageError("say how it is known that the job is gone", where="because")
+        with transaction.atomic():
+            run = self.leg.run.locked()
+            self.refresh_from_db()
+            self.leg.run = run
+            if self.state in FINAL_ATTEMPT_STATES:
+                raise Conflict(f"the attempt is already {self.state}", where=self.public_id)
+            away = self.machine.away_since is not None
+            if self.state != AttemptState.UNKNOWN and not away:
+                raise Conflict(
+                    f"the attempt is {self.state} and its machine's agent answers for it", where=self.public_id,
+                    fix="cancel its run instead",
+                )  # fmt: skip
+            at, reason = now(), f"Declared gone by {by.username}: {because.strip()}"
+            transition(
+                self, AttemptState.FAILED, ATTEMPT_TRANSITIONS, event="user:attempt:gone", by=by.username,
+                reason=reason, keep_reason=True, ended_at=at,
+            )  # fmt: skip
+            told = Observation(
+                attempt_id=self.public_id, epoch=max(1, self.epoch), sequence=max(1, self.sequence), at=at,
+                state=AttemptState.FAILED, job_id=self.job_id,
+            )  # fmt: skip
+            UsageEntry.debit(self, told, by=by.username)
+            self.wish_changed()
+            run.follow(self, by=by.username)
+
+    def recall(self, why: str, *, by: str) -> None:
+        """Have it end, with a checkpoint if it runs, so that its run can go on elsewhere. Needs the run locked."""
+        if self.recalled or self.state in FINAL_ATTEMPT_STATES:
+            return
+        if self.withdraw(by=by, reason=why):
+            return
+        Attempt.objects.filter(pk=self.pk).update(recalled=why)
+        self.recalled = why
+        Event.record("service:attempt:recalled", self.public_id, by=by, reason=why)
+        self.wish_changed()
 
     def advance_to(self, step: int) -> None:
         """Telemetry says a step was done."""
@@ -218,10 +293,15 @@ class Attempt(models.Model):
         changed = cls.objects.filter(machine=machine, revision__lte=upto)
         changed = changed.filter(revision__gt=since) if since else changed
         is_open = changed.exclude(state__in=FINAL_ATTEMPT_STATES)
-        is_open.filter(state=AttemptState.PLANNED, offered_at=None).update(offered_at=now())
-        # One launched since that update is left for the next sync: whatever is told must have been noted.
-        told = is_open.exclude(state=AttemptState.PLANNED, offered_at=None)
-        wanted = told.select_related(*_TOLD).order_by("pk")
+        # One launched after this is left for the next sync: whatever is told must have been noted.
+        wanted = [each for each in is_open.select_related(*_TOLD).order_by("pk") if each.may_be_told()]
+        unnoted = [each.pk for each in wanted if each.offered_at is None]
+        for start in range(0, len(unnoted), 500):
+            told = cls.objects.filter(pk__in=unnoted[start : start + 500], offered_at=None)
+            told.exclude(state__in=FINAL_ATTEMPT_STATES).update(offered_at=now())
+        if unnoted:
+            still = set(is_open.exclude(offered_at=None).values_list("pk", flat=True))
+            wanted = [each for each in wanted if each.pk in still]
         gone = changed.filter(state__in=FINAL_ATTEMPT_STATES).order_by("pk") if since else cls.objects.none()
         return Offered(
             assignments=tuple(attempt.assignment() for attempt in wanted),
@@ -229,20 +309,42 @@ class Attempt(models.Model):
             cursor=upto,
         )
 
+    def may_be_told(self) -> bool:
+        """Not while the checkpoint it starts from is on its way; its arrival changes the wish."""
+        if self.leg.number == 1 or self.number > 1 or self.offered_at is not None:
+            return True
+        from hanse.service.runs.parcels import Parcel
+
+        if not Parcel.ready(self):
+            return False
+        lost = any(parcel.kind == "checkpoint" and parcel.state == "failed" for parcel in Parcel.of_attempt(self))
+        return not lost or self.leg.run.spec.where.restart_elsewhere
+
+    @property
+    def desired(self) -> Literal["run", "cancel", "stop"]:
+        if self.leg.run.state not in {RunState.QUEUED, RunState.RUNNING}:
+            return "cancel"
+        if self.recalled:
+            return "stop" if self.state == AttemptState.RUNNING else "cancel"
+        return "run"
+
     def assignment(self) -> Assignment:
+        from hanse.service.runs.parcels import Parcel
+
         run = self.leg.run
         return Assignment(
             attempt_id=self.public_id,
             run_id=run.public_id,
             number=self.number,
-            desired="run" if run.state in {RunState.QUEUED, RunState.RUNNING} else "cancel",
+            desired=self.desired,
             job=self.job,
             ticket=self.ticket,
             spec=run.spec,
-            plan=run.plan,
+            plan=self.leg.plan or run.plan,
             machine=self.leg.machine.facts,
             code_sha256=run.code.sha256 if run.code else None,
             after=self.after.public_id if self.after else None,
+            fetch=Parcel.for_attempt(self) if self.leg.number > 1 and self.number == 1 else (),
             user=run.created_by.username,
             project=run.project.public_id,
         )

@@ -7,6 +7,7 @@ from hanse.service.runs.lifecycle import Leg, Run
 from hanse.service.runs.machines import Machine, Site
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
+from hanse.service.runs.trouble import NodeTrouble
 from hanse.service.runs.usage import UsageEntry
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Leg",
     "LogChunk",
     "Machine",
+    "NodeTrouble",
     "Parcel",
     "Revision",
     "Run",
