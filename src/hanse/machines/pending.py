@@ -150,9 +150,8 @@ def _when(start: datetime | None, now: datetime) -> str:
     seconds = (start - now).total_seconds()
     if seconds < 60:
         return " It is expected to start any moment."
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * size or size == 60:
-            count = max(1, round(seconds / size))
-            break
-    unit = unit[:-1] if count == 1 else unit
+    sizes = ((86400, "day"), (3600, "hour"), (60, "minute"))
+    size, noun = next((pair for pair in sizes if seconds >= 1.5 * pair[0]), sizes[-1])
+    count = max(1, round(seconds / size))
+    unit = noun if count == 1 else f"{noun}s"
     return f" It is expected to start in about {count} {unit}, at {start:%-d %B %H:%M} UTC."

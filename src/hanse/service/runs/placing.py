@@ -69,6 +69,8 @@ def plan_on(run: Any, machine: Machine, allocation: Allocation) -> Plan | None:
     """
     if run.plan is None:
         return None
+    if run.plan.machine == machine.public_id:
+        return run.plan  # type: ignore[no-any-return]
     from hanse.planning.plan import make
 
     where = run.spec.where
