@@ -25,6 +25,7 @@ PUBLIC = {
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
     "cancel": {"RUN", "--reason", "--json"},
+    "retry": {"RUN", "--machine", "-m", "--json"},
     "report": {"[RUN]", "--out", "--json"},
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",

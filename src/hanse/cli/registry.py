@@ -102,6 +102,12 @@ VERBS: tuple[Verb, ...] = (
         (Example('hanse cancel stdlib-lm --reason "wrong data"', ""),),
     ),
     Verb(
+        "retry",
+        TRAIN,
+        "Begin a failed or cancelled run anew, from its last checkpoint.",
+        (Example("hanse retry stdlib-lm", "where it was"), Example("hanse retry stdlib-lm -m lumi-g", "elsewhere")),
+    ),
+    Verb(
         "report",
         TRAIN,
         "Write a run's report: one HTML file that stands alone.",

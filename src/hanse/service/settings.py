@@ -1,6 +1,7 @@
 """Django's settings, all from the environment.
 
 HANSE_HOME · DATABASE_URL · HANSE_SECRET_KEY · HANSE_ALLOWED_HOSTS (comma-separated) · HANSE_DEBUG=1 · HANSE_LOG_LEVEL ·
+HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) · HANSE_PARCEL_MAX_BYTES ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine).
 """
 
@@ -137,6 +138,8 @@ if _flag("HANSE_BEHIND_PROXY"):
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 CODE_MAX_BYTES = 20 * 1024 * 1024
+PARCEL_STORE = os.environ.get("HANSE_PARCEL_STORE", "")
+PARCEL_MAX_BYTES = int(os.environ.get("HANSE_PARCEL_MAX_BYTES", 200 * 10**9))
 
 LOGGING = {
     "version": 1,

@@ -12,6 +12,8 @@ from hanse.service.runs.models import (
     Leg,
     LogChunk,
     Machine,
+    NodeTrouble,
+    Revision,
     Run,
     Site,
     SiteCounter,
@@ -58,6 +60,16 @@ class AttemptAdmin(ReadOnlyAdmin):
     list_display = ["public_id", "leg", "number", "state", "job_id", "last_heard_at"]
     list_filter = ["state"]
     search_fields = ["public_id", "job_id"]
+
+
+@admin.register(NodeTrouble)
+class NodeTroubleAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "node", "run", "reason", "at", "cleared_at"]
+
+
+@admin.register(Revision)
+class RevisionAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "number"]
 
 
 @admin.register(UsageEntry)

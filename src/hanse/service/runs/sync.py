@@ -40,8 +40,11 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         _take_results(machine, request)
         acknowledged = _take_observations(machine, attempts, request)
         machine.heard(acknowledged=acknowledged)
-        assignments = Attempt.offer(machine)
-    return SyncResponse(acknowledged=machine.acknowledged, assignments=assignments, drain=machine.draining)
+        offered = Attempt.offer(machine, request.cursor if request.protocol > 1 else 0)
+    return SyncResponse(
+        acknowledged=machine.acknowledged, assignments=offered.assignments, closed=offered.closed,
+        cursor=offered.cursor, drain=machine.draining,
+    )  # fmt: skip
 
 
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
