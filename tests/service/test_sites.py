@@ -63,7 +63,7 @@ def test_what_cannot_be_used_is_named_with_the_reason() -> None:
 
 
 def test_a_machine_too_late_for_the_users_day_comes_last_and_says_so() -> None:
-    late = an_offer("late", wait_s=0.0, wall_s=4 * 86400.0, cost=10)
+    late = an_offer("late", wait_s=0.0, wall_s=5 * 86400.0, cost=10)
     soon = an_offer("soon", wait_s=86400.0, wall_s=86400.0)
     day = (AT + timedelta(days=3)).date()
     assert chosen(late, soon, finish_by=day) == ["soon", "late"]
