@@ -144,7 +144,7 @@ SEEN = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(SEEN, min_size=1, max_size=12), ahead=st.integers(0, 3))
 def test_a_chain_never_sets_aside_more_than_is_granted_nor_lets_two_start_at_once(
     db: None, story: list[tuple[str, int, int, int]], ahead: int

@@ -63,9 +63,9 @@ def test_what_cannot_be_used_is_named_with_the_reason() -> None:
 
 
 def test_a_machine_too_late_for_the_users_day_comes_last_and_says_so() -> None:
-    late = an_offer("late", wait_s=0.0, wall_s=4 * 86400.0, cost=10)
-    soon = an_offer("soon", wait_s=86400.0, wall_s=86400.0)
-    day = (AT + timedelta(days=3)).date()
+    late = an_offer("late", wait_s=0.0, wall_s=3.05 * 86400.0, cost=10)
+    soon = an_offer("soon", wait_s=0.0, wall_s=2.9 * 86400.0)
+    day = (AT + timedelta(days=2)).date()
     assert chosen(late, soon, finish_by=day) == ["soon", "late"]
     placed = sites.place(a_spec(where={"finish_by": day}), [late], at=AT)
     assert (placed and "None is expected to be in time" in placed.why) or "only one" in placed.why

@@ -85,7 +85,7 @@ def history(run: Any) -> str:
     """'Tried lumi: …; tried leonardo: …', of the machines it has left."""
     left = run.legs.exclude(left_because="").select_related("machine").order_by("number")
     told = [f"tried {leg.machine.public_id}: {leg.left_because.rstrip('.')}" for leg in left]
-    return f"{'; '.join(told).capitalize()}." if told else ""
+    return f"T{'; '.join(told)[1:]}." if told else ""
 
 
 def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
@@ -230,7 +230,7 @@ def recall(run: Any, because: str, *, by: str, unless_alone: bool = False) -> bo
         mine = Attempt.objects.filter(leg=leg).exclude(state__in=FINAL_ATTEMPT_STATES).order_by("-number")
         for attempt in mine:
             attempt.recall(because, by=by)
-        if not mine.exists():
+        if not run.open_attempts():
             run.go_elsewhere(leg, because, by=by)
     return True
 
