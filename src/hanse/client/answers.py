@@ -112,6 +112,26 @@ class NewToken(Contract):
     expires_at: Timestamp | None
 
 
+class CodeRequest(Contract):
+    """An operator asks for a one-time code, so that the agent of a machine of the site's can enrol itself."""
+
+    machine: Identifier
+    site: Identifier
+
+
+class NewCode(Contract):
+    """Shown once; whoever has it within the hour becomes the agent of that machine."""
+
+    code: str
+    machine: Identifier
+    expires_at: Timestamp
+
+
+class RedeemRequest(Contract):
+    code: str = Field(min_length=1, max_length=200)
+    machine: Identifier
+
+
 class NewLoginLink(Contract):
     """An address that signs its person in, once."""
 
