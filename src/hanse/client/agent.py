@@ -43,5 +43,5 @@ class AgentClient(Connection):
 def redeem(url: str, code: str, machine: str) -> NewToken:
     """The token of one machine's agent for a one-time code; it works once, and within the hour."""
     with Connection(url, code) as service:
-        asked = RedeemRequest(code=code, machine=machine)
+        asked = RedeemRequest(machine=machine)
         return parsed(NewToken, service.exchange("POST", "/api/agent/v1/enrol", body=asked))

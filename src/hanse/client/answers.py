@@ -128,7 +128,8 @@ class NewCode(Contract):
 
 
 class RedeemRequest(Contract):
-    code: str = Field(min_length=1, max_length=200)
+    """Sent with the code as the bearer token."""
+
     machine: Identifier
 
 

@@ -22,3 +22,4 @@ agent_api.add_router("", agent.router)
 
 for api in (user_api, agent_api):
     replies.install(api)
+agent.install(agent_api)

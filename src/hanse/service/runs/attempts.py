@@ -18,6 +18,7 @@ from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
 from hanse.service.runs import issue
 from hanse.service.runs.events import Event
+from hanse.service.runs.machines import Machine
 from hanse.service.runs.usage import UsageEntry
 
 
@@ -87,6 +88,7 @@ class Attempt(models.Model):
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,
             reserved_accelerator_seconds=reserved, planned_at=now(),
         )  # fmt: skip
+        attempt.wish_changed()
         Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved)
         return attempt
 
@@ -110,6 +112,7 @@ class Attempt(models.Model):
                     reason=seen.reason, data=_telling(seen),
                 )  # fmt: skip
                 if seen.state in FINAL_ATTEMPT_STATES:
+                    self.wish_changed()
                     UsageEntry.debit(self, seen, by=by)
                 run.follow(self, by=by)
         return True
@@ -147,14 +150,31 @@ class Attempt(models.Model):
         self.refresh_from_db(fields=["state", "reason", "ended_at"])
         return True
 
+    def wish_changed(self) -> None:
+        """What the service wants of this attempt is another thing now: its machine's agent is to hear of it."""
+        machines = Machine.objects.filter(pk=self.leg.machine_id)
+        with transaction.atomic():
+            machines.update(revision=models.F("revision") + 1)
+            self.revision = machines.values_list("revision", flat=True).get()
+            Attempt.objects.filter(pk=self.pk).update(revision=self.revision)
+
     @classmethod
-    def offer(cls, machine: Any) -> tuple[Assignment, ...]:
-        """Everything the service wants of a machine. Notes what is told for the first time."""
+    def offer(cls, machine: Any, cursor: int) -> tuple[tuple[Assignment, ...], tuple[str, ...], int]:
+        """What the service wants of a machine since `cursor`, what it wants no more, and the new cursor.
+
+        Cursor 0 is answered with everything open. Notes what is told for the first time.
+        """
+        revision = Machine.objects.values_list("revision", flat=True).get(pk=machine.pk)
         cls.objects.filter(leg__machine=machine, state=AttemptState.PLANNED, offered_at=None).update(offered_at=now())
         # One launched since that update is left for the next sync: whatever is told must have been noted.
         told = machine.open_attempts().exclude(state=AttemptState.PLANNED, offered_at=None)
+        closed: tuple[str, ...] = ()
+        if cursor:
+            told = told.filter(models.Q(revision__gt=cursor) | models.Q(leg__run__state=RunState.CANCELLING))
+            over = cls.objects.filter(leg__machine=machine, revision__gt=cursor, state__in=FINAL_ATTEMPT_STATES)
+            closed = tuple(over.values_list("public_id", flat=True))
         wanted = told.select_related("leg__run__code", "leg__machine").order_by("pk")
-        return tuple(attempt.assignment() for attempt in wanted)
+        return tuple(attempt.assignment() for attempt in wanted), closed, revision
 
     def assignment(self) -> Assignment:
         run = self.leg.run
