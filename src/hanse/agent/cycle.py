@@ -89,6 +89,8 @@ class Agent:
         self._drain = False
         self._orders: tuple[ParcelOrder, ...] = ()
         self._said: dict[str, str] = {}
+        self._halted: dict[str, str] = {}
+        """Attempts whose jobs the kill switch ended, and why; it may be lifted before their end is seen."""
         self._pruned_at = now() - PRUNE_EVERY
         self.welcome = self._greet()
         self._telling = Telling(store, self.run_dir, self.welcome.epoch)
@@ -125,18 +127,18 @@ class Agent:
     def sync(self) -> bool:
         """One exchange with the service; True if not all that is new went into it."""
         letter = self._telling.letter()
-        state, jobs = self._looks.untold_state, self._looks.untold_jobs
+        state, jobs, budgets = self._looks.untold_state, self._looks.untold_jobs, self._looks.untold_budgets
         parcels = self._aside.reports() if self._aside else ()
         answer = self._service.sync(
             SyncRequest(
                 epoch=self.welcome.epoch, observations=tuple(letter.observations.values()),
                 telemetry=tuple(n.telemetry for n in letter.news.values() if n.telemetry),
                 logs=tuple(n.log for n in letter.news.values() if n.log), results=tuple(letter.results),
-                cursor=self._cursor, state=state, jobs=jobs, parcels=parcels,
+                cursor=self._cursor, state=state, jobs=jobs, budgets=budgets, parcels=parcels,
             )
         )  # fmt: skip
         self._telling.arrived(letter)
-        self._looks.told(state, jobs)
+        self._looks.told(state, jobs, budgets)
         self._looks.accounts = answer.accounts
         if self._aside:
             self._aside.told(parcels)
@@ -231,6 +233,8 @@ class Agent:
                 self._follow(record, follow, traces.last_step)
                 if follow.end:
                     ends.append((record, follow.end))
+                    if halted and record.assignment.desired == "run":
+                        self._halted[record.attempt_id] = halted
         return False
 
     def _sure(self, record: Record) -> bool:
@@ -310,12 +314,14 @@ class Agent:
             self._say(record.attempt_id, f"adopted job {job.job_id} found under its name")
             self._store.submitted(record.attempt_id, job.job_id, now())
         failed = follow.state is AttemptState.FAILED
+        cancelled = follow.state is AttemptState.CANCELLED
+        reason = (self._halted.pop(record.attempt_id, "") if cancelled else "") or follow.reason
         log = self.run_dir(record).attempt(record.assignment.number).log
         to_blame = nodes.to_blame(job, tails.last_lines(log), at=now()) if failed else ()
         self._store.saw(
             Observation(
                 attempt_id=record.attempt_id, epoch=self.welcome.epoch, sequence=1, at=now(), state=follow.state,
-                job_id=job.job_id, raw_state=job.raw_state, reason=follow.reason, started_at=job.started_at,
+                job_id=job.job_id, raw_state=job.raw_state, reason=reason, started_at=job.started_at,
                 ended_at=job.ended_at, exit_code=job.exit_code, nodes=job.nodes, step=last_step,
                 accelerator_seconds=job.accelerator_seconds, energy_joules=job.energy_joules,
                 doubled_jobs=tuple(other.job_id for other in follow.doubled),
@@ -326,7 +332,7 @@ class Agent:
         )  # fmt: skip
         if follow.state in FINAL_ATTEMPT_STATES:
             blamed = f" Held to blame: {', '.join(node.name for node in to_blame)}." if to_blame else ""
-            self._say(record.attempt_id, f"{follow.state}. {follow.reason}{blamed}".strip())
+            self._say(record.attempt_id, f"{follow.state}. {reason}{blamed}".strip())
 
     def _saw(
         self,

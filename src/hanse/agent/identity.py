@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from hanse.contracts.errors import SiteError
 from hanse.contracts.policy import IdentityMap
@@ -28,20 +27,6 @@ TOKEN_LIFE_S = 1800
 FOLDER_MODE = 0o2770
 
 
-class Host(Protocol):
-    """Of `schedulers.host.Host` what running as another user changes."""
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: bytes = b"",
-        environment: Mapping[str, str] | None = None,
-        cwd: Any = None,
-        timeout_s: float = 60.0,
-    ) -> Any: ...
-
-
 def command_as(user: str, argv: Sequence[str], *, root: bool = False) -> list[str]:
     """`argv` as another user. An agent that runs as root needs no sudo; what it starts cannot become root again."""
     if not root:
@@ -51,21 +36,6 @@ def command_as(user: str, argv: Sequence[str], *, root: bool = False) -> list[st
     except KeyError:
         raise SiteError(f"there is no Unix user {user}", where="identity", fix="useradd, or mend the map") from None
     return ["/usr/bin/setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "--no-new-privs", *argv]
-
-
-class AsUser:
-    """A host whose commands run as `user`; its files stay the agent's to read and write."""
-
-    def __init__(self, host: Host, user: str, *, root: bool | None = None) -> None:
-        self._host = host
-        self._user = user
-        self._root = os.geteuid() == 0 if root is None else root
-
-    def run(self, argv: Sequence[str], **how: Any) -> Any:
-        return self._host.run(command_as(self._user, argv, root=self._root), **how)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._host, name)
 
 
 @dataclass(slots=True)

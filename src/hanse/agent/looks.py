@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from hanse.agent.budget import Budget
 from hanse.contracts.errors import SiteError
-from hanse.contracts.site import MachineState, SiteJob
+from hanse.contracts.site import MachineState, SiteBudget, SiteJob
 
 logger = logging.getLogger("hanse.agent")
 
 METER_EVERY = timedelta(seconds=60)
 STATE_CALLS = 4
-METER_CALLS = 1
+METER_CALLS = 2
 
 
 class Meter(Protocol):
@@ -27,6 +27,8 @@ class Meter(Protocol):
     def look(self, accounts: tuple[str, ...], at: datetime) -> tuple[SiteJob, ...]: ...
 
     def told(self, jobs: tuple[SiteJob, ...]) -> None: ...
+
+    def budgets(self, accounts: tuple[str, ...], at: datetime) -> tuple[SiteBudget, ...]: ...
 
 
 class Looks:
@@ -41,6 +43,7 @@ class Looks:
         """Those the service asked after last."""
         self.untold_state: MachineState | None = None
         self.untold_jobs: tuple[SiteJob, ...] = ()
+        self.untold_budgets: tuple[SiteBudget, ...] = ()
 
     def look(self, at: datetime) -> None:
         if self._state is not None and _due(self._state_at, self._state_every, at):
@@ -52,8 +55,15 @@ class Looks:
             if self._budget.allows(METER_CALLS):
                 meter, accounts = self._meter, self.accounts
                 self.untold_jobs = self._safely("accounting", lambda: meter.look(accounts, at)) or ()
+                fresh = self._safely("its counters", lambda: meter.budgets(accounts, at)) or ()
+                self.untold_budgets = fresh or self.untold_budgets
 
-    def told(self, state: MachineState | None, jobs: tuple[SiteJob, ...]) -> None:
+    def told(
+        self, state: MachineState | None, jobs: tuple[SiteJob, ...], budgets: tuple[SiteBudget, ...]
+    ) -> None:  # fmt: skip
+        """These have reached the service."""
+        if budgets is self.untold_budgets:
+            self.untold_budgets = ()
         if state is self.untold_state:
             self.untold_state = None
         if jobs and self._meter is not None:

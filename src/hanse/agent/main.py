@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from hanse.agent import credentials
+from hanse.agent import credentials, parts
 from hanse.agent.credentials import Credentials
 from hanse.agent.cycle import Agent, Setting
 from hanse.agent.halt import Halt
@@ -69,6 +69,8 @@ def run(
     with _alone(folder), _until_signalled(stop):
         store = Store(folder / "agent.sqlite3")
         with contextlib.closing(store), AgentClient(url, token) as service:
+            setting.courier = setting.courier or parts.courier_of(machine, service, folder, home / "work")
+            setting.meter = setting.meter or parts.meter_of(scheduler, folder)
             agent: Agent | None = None
             backoff_s = every_s
             while not stop.is_set():

@@ -21,8 +21,8 @@ MOST = 8
 _FAULTS: Final = {
     "uncorrectable memory error": r"uncorrect(?:able|ed)\s+(?:double bit\s+)?ecc|double.bit ecc|ecc error.*uncorrect",
     "GPU fault (Xid)": r"\bxid\b\s*(?:\([^)]*\))?\s*[:=]?\s*(?:48|63|64|74|79|92|94|95|119|120)\b",
-    "GPU lost": r"gpu has fallen off the bus|device.{0,20}\blost\b|no rocm-capable device|unable to determine the device"
-    r" handle",
+    "GPU lost": r"gpu has fallen off the bus|device.{0,20}\blost\b|no rocm-capable device|"
+    r"unable to determine the device handle",
     "InfiniBand link": r"(?:mlx5|ibv?|hsn|cxi)\w*.{0,60}(?:link (?:is )?down|port (?:is )?(?:down|error)|local qp "
     r"operation error|transport retry counter exceeded)|ibv_poll_cq.{0,80}error|wc status.{0,40}retry exceeded",
     "collective library": r"(?:n|r)ccl warn.{0,200}(?:remote error|connection closed by remote|unhandled system error|"

@@ -172,4 +172,5 @@ def _hours(seconds: int) -> str:
 
 
 def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M %Z")
+    zone = moment.strftime("%z")
+    return f"{moment:%Y-%m-%d %H:%M} {'UTC' if zone == '+0000' else f'{zone[:3]}:{zone[3:]}'}"

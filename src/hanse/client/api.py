@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hanse.client.answers import (
     AgentStatus,
     CancelRequest,
-    DecisionRequest,
     CodeRequest,
+    DecisionRequest,
     EnrolRequest,
     LaunchRequest,
     LogText,
     Me,
-    NewLoginLink,
     NewCode,
+    NewLoginLink,
     NewToken,
     Page,
 )

@@ -58,6 +58,11 @@ class Connection:
     ) -> None:
         self.close()
 
+    def speaking_as(self, other: Connection) -> Self:
+        """With whatever token the other speaks with, now and later."""
+        self._headers = other._headers
+        return self
+
     def close(self) -> None:
         self._transport.close()
 

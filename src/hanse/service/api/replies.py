@@ -96,7 +96,7 @@ def _invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
     return problem(422, str(first["msg"]), where=where, fix="compare with /api/v1/openapi.json", history=told)
 
 
-class TokenEnded(AuthenticationError):
+class TokenEnded(AuthenticationError):  # noqa: N818 - it states what is so
     """A token that was good once: what became of it helps who has it, and tells nobody else anything."""
 
     def __init__(self, what: str, fix: str) -> None:
