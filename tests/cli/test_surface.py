@@ -35,7 +35,10 @@ PUBLIC = {
     "machines check": {"FILE", "--json"},
     "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
-    "agent": {"--machine", "--url", "--token", "--once"},
+    "agent": {
+        "--machine", "--url", "--token", "--enrol", "--once", "--observe", "--policy", "--check-policy", "--sudoers",
+        "--stop", "--because", "--resume", "--insecure",
+    },
     "train": set(),
     "manage": set(),
 }  # fmt: skip

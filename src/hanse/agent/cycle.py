@@ -147,7 +147,7 @@ class Agent:
 
     def _learn(self, answer: SyncResponse) -> None:
         """Write down what is wanted; the cursor counts only after that."""
-        everything = self._cursor == 0 or answer.protocol == 1
+        everything = self._cursor == 0 or answer.protocol == 1  # a service put back to an earlier day closes nothing
         self._store.take(answer.assignments, closed=None if everything else answer.closed)
         self._telling.forget(answer.closed)
         self._cursor = answer.cursor
