@@ -87,6 +87,8 @@ class Agent:
         self._looks = Looks(scheduler, self._budget, self._setting.meter, state_every=self._setting.state_every)
         self._cursor = 0
         self._drain = False
+        self._news = False
+        """This look has shown something worth telling."""
         self._orders: tuple[ParcelOrder, ...] = ()
         self._said: dict[str, str] = {}
         self._halted: dict[str, str] = {}
@@ -164,17 +166,12 @@ class Agent:
             self._aside.pursue(self._orders, tuple(p for r in records if r.job_id is None for p in r.assignment.fetch))
         watched = self._store.watched()
         reports = self._observe({**dict.fromkeys(watched), **{r.assignment.job.name: r.job_id for r in records}})
-        before = {record.attempt_id: record.seen for record in records}
+        self._news = False
         if reports is not None:
             self._act(records, reports)
             self._end_the_given_up(watched, reports)
         self._looks.look(at)
-        changed = any(
-            record.seen is not before.get(record.attempt_id)
-            and essence(record.seen) != essence(before.get(record.attempt_id))
-            for record in self._store.open()
-        )
-        return changed or self._submission.more
+        return self._news or self._submission.more
 
     def _observe(self, jobs: Mapping[str, str | None]) -> Mapping[str, tuple[JobReport, ...]] | None:
         """What the scheduler says of these; None if it may not be asked now, or gives no answer."""
@@ -318,7 +315,8 @@ class Agent:
         reason = (self._halted.pop(record.attempt_id, "") if cancelled else "") or follow.reason
         log = self.run_dir(record).attempt(record.assignment.number).log
         to_blame = nodes.to_blame(job, tails.last_lines(log), at=now()) if failed else ()
-        self._store.saw(
+        self._keep(
+            record,
             Observation(
                 attempt_id=record.attempt_id, epoch=self.welcome.epoch, sequence=1, at=now(), state=follow.state,
                 job_id=job.job_id, raw_state=job.raw_state, reason=reason, started_at=job.started_at,
@@ -351,7 +349,11 @@ class Agent:
             reason=reason, error=error, accelerator_seconds=charge, policy=policy,
         )  # fmt: skip
         if record.seen is None or essence(record.seen) != essence(seen):
-            self._store.saw(seen)
+            self._keep(record, seen)
+
+    def _keep(self, record: Record, seen: Observation) -> None:
+        self._news |= essence(record.seen) != essence(seen)
+        self._store.saw(seen)
 
     def _note_halt(self) -> str:
         halted = self._halt.reason()
