@@ -40,7 +40,10 @@ PUBLIC = {
         "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",
     },
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
-    "agent": {"--machine", "--url", "--token", "--once"},
+    "agent": {
+        "--machine", "--url", "--token", "--enrol", "--once", "--observe", "--policy", "--check-policy", "--sudoers",
+        "--stop", "--because", "--resume", "--insecure",
+    },
     "train": set(),
     "manage": set(),
 }  # fmt: skip

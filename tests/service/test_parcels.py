@@ -154,7 +154,7 @@ def test_a_parcel_too_large_or_for_which_there_is_no_room_is_refused_with_one_re
 ) -> None:
     parcel = order(world, other)
     monkeypatch.setattr(pieces, "KEEP_FREE_BYTES", 10**18)
-    with pytest.raises(ServiceError, match="no room for parcels: 7.00.kB are to come and 0.B are free"):
+    with pytest.raises(ServiceError, match=r"no room for parcels: 7.00.kB are to come and 0.B are free"):
         parcel.register(manifest_of(parcel), by="agent")
     settings.PARCEL_MAX_BYTES = 100
     with pytest.raises(UsageError, match="the most this service carries"):

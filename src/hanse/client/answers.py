@@ -150,6 +150,27 @@ class NewToken(Contract):
     expires_at: Timestamp | None
 
 
+class CodeRequest(Contract):
+    """An operator asks for a one-time code, so that the agent of a machine of the site's can enrol itself."""
+
+    machine: Identifier
+    site: Identifier
+
+
+class NewCode(Contract):
+    """Shown once; whoever has it within the hour becomes the agent of that machine."""
+
+    code: str
+    machine: Identifier
+    expires_at: Timestamp
+
+
+class RedeemRequest(Contract):
+    """Sent with the code as the bearer token."""
+
+    machine: Identifier
+
+
 class NewLoginLink(Contract):
     """An address that signs its person in, once."""
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hanse.client.answers import (
     AgentStatus,
     CancelRequest,
+    CodeRequest,
     DecisionRequest,
     EnrolRequest,
     LaunchRequest,
     LogText,
     MachineOffer,
     Me,
+    NewCode,
     NewLoginLink,
     NewToken,
     Page,
@@ -158,6 +160,10 @@ class Client(Connection):
     def enrol_agent(self, machine: str, site: str, name: str = "agent") -> NewToken:
         """A token for the agent of one machine, as an operator of its site. It is shown this once."""
         return self._post(NewToken, "agents/enrol", EnrolRequest(machine=machine, site=site, name=name))
+
+    def enrol_code(self, machine: str, site: str) -> NewCode:
+        """A code with which the agent of one machine enrols itself, once, within the hour."""
+        return self._post(NewCode, "agents/codes", CodeRequest(machine=machine, site=site))
 
     def login_link(self) -> NewLoginLink:
         """An address that opens the portal signed in as this person: once, within ten minutes."""

@@ -23,3 +23,4 @@ agent_api.add_router("", parcels.router)
 
 for api in (user_api, agent_api):
     replies.install(api)
+agent.install(agent_api)
