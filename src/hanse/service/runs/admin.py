@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.contrib import admin
 
 from hanse.service.readonly import KeptAdmin, ReadOnlyAdmin
-from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Machine, Run, Site, StepRow, UsageEntry
+from hanse.service.runs.models import (
+    Attempt,
+    CodeBundle,
+    Event,
+    Leg,
+    LogChunk,
+    Machine,
+    Parcel,
+    Run,
+    Site,
+    StepRow,
+    UsageEntry,
+)
 
 
 @admin.register(Site)
@@ -61,6 +73,12 @@ class EventAdmin(ReadOnlyAdmin):
 @admin.register(CodeBundle)
 class CodeBundleAdmin(ReadOnlyAdmin):
     list_display = ["sha256", "size_bytes", "uploaded_by", "uploaded_at"]
+
+
+@admin.register(Parcel)
+class ParcelAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "run", "kind", "from_machine", "to_machine", "state", "reason"]
+    list_filter = ["state", "kind"]
 
 
 @admin.register(StepRow)
