@@ -6,8 +6,8 @@ import io
 import random
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,22 +26,29 @@ CHECKPOINT = {"__0_0.distcp": BIG, "__1_0.distcp": b"rank one", ".metadata": b"n
 SLOW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+class Ran(NamedTuple):
+    returncode: int
+    out: bytes
+    err: bytes
+
+
 class HereByCommands:
     """A host whose commands run on this machine: what HostGround asks of one behind SSH."""
 
     def run(
         self, argv: Sequence[str], *, input: bytes = b"", environment: Mapping[str, str] | None = None,
-        cwd: Path | None = None, timeout_s: float,
-    ) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
-        return subprocess.run(argv, input=input, capture_output=True, timeout=timeout_s, check=False)
+        cwd: PurePath | None = None, timeout_s: float = 60.0,
+    ) -> Ran:  # fmt: skip
+        done = subprocess.run(argv, input=input, capture_output=True, timeout=timeout_s, check=False)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
-    def read(self, path: Path, offset: int = 0, limit: int | None = None) -> bytes:
+    def read(self, path: PurePath, offset: int = 0, limit: int | None = None) -> bytes:
         return LocalGround().read(Path(path), offset, -1 if limit is None else limit)
 
-    def write_atomically(self, path: Path, data: bytes) -> None:
-        LocalGround().write(Path(path), data)
+    def write_atomically(self, path: PurePath, content: bytes) -> None:
+        LocalGround().write(Path(path), content)
 
-    def make_dirs(self, path: Path) -> None:
+    def make_dirs(self, path: PurePath) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
 
 

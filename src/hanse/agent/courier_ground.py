@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple, Protocol
 
 from hanse.contracts.errors import SiteError
@@ -116,10 +116,10 @@ class Completed(Protocol):
     def returncode(self) -> int: ...
 
     @property
-    def stdout(self) -> bytes: ...
+    def out(self) -> bytes: ...
 
     @property
-    def stderr(self) -> bytes: ...
+    def err(self) -> bytes: ...
 
 
 class Host(Protocol):
@@ -127,14 +127,14 @@ class Host(Protocol):
 
     def run(
         self, argv: Sequence[str], *, input: bytes = b"", environment: Mapping[str, str] | None = None,
-        cwd: Path | None = None, timeout_s: float,
+        cwd: PurePath | None = None, timeout_s: float = 60.0,
     ) -> Completed: ...  # fmt: skip
 
-    def read(self, path: Path, offset: int = 0, limit: int | None = None) -> bytes: ...
+    def read(self, path: PurePath, offset: int = 0, limit: int | None = None) -> bytes: ...
 
-    def write_atomically(self, path: Path, data: bytes, /) -> None: ...
+    def write_atomically(self, path: PurePath, content: bytes) -> None: ...
 
-    def make_dirs(self, path: Path) -> None: ...
+    def make_dirs(self, path: PurePath) -> None: ...
 
 
 COMMAND_TIMEOUT_S = 60.0
@@ -192,9 +192,9 @@ class HostGround:
     def _sh(self, script: str, *arguments: str, input: bytes = b"", timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         done = self._host.run(["sh", "-c", script, "sh", *arguments], input=input, timeout_s=timeout_s)
         if done.returncode:
-            said = bytes(done.stderr).decode(errors="replace").strip().splitlines()
+            said = done.err.decode(errors="replace").strip().splitlines()
             raise SiteError(
                 f"a command of the courier failed: {said[-1] if said else f'exit code {done.returncode}'}",
                 where=arguments[0], fix="It is tried again.",
             )  # fmt: skip
-        return bytes(done.stdout).decode(errors="surrogateescape")
+        return done.out.decode(errors="surrogateescape")
