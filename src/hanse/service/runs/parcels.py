@@ -241,7 +241,7 @@ class Parcel(models.Model):
             raise UsageError(
                 f"the parcel is {format_bytes(packed.size_bytes)}, and {format_bytes(settings.PARCEL_MAX_BYTES)} is "
                 "the most this service carries",
-                where=self.public_id, fix="move it yourself (hanse stage), or raise HANSE_PARCEL_MAX_BYTES",
+                where=self.public_id, fix="move it yourself with rsync, or raise HANSE_PARCEL_MAX_BYTES",
             )  # fmt: skip
 
     @property
