@@ -22,6 +22,7 @@ PUBLIC = {
         "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
+    "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
     "cancel": {"RUN", "--reason", "--json"},

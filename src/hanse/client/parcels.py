@@ -6,6 +6,7 @@ Files travel in pieces of 8 MiB, each named by its SHA-256: what the service or 
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from pydantic import Field, model_validator
@@ -92,3 +93,13 @@ def pieces_of(size_bytes: int) -> int:
 
 def _piece(parcel_id: str, sha256: str) -> str:
     return f"/api/agent/v1/parcels/{parcel_id}/pieces/{sha256}"
+
+
+def fits(kind: str, path: str) -> bool:
+    """Whether a parcel of that kind may hold a file at that place: never code, specs or tickets."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in path or str(pure) != path:
+        return False
+    if kind == "checkpoint":
+        return path in {"ledger.jsonl", "data.json"} or (len(pure.parts) == 3 and pure.parts[0] == "checkpoints")
+    return len(pure.parts) >= 2 and pure.parts[0] == {"data": "prepared", "outer": "inbox"}[kind]

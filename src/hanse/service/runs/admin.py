@@ -13,6 +13,7 @@ from hanse.service.runs.models import (
     LogChunk,
     Machine,
     NodeTrouble,
+    Parcel,
     Revision,
     Run,
     Site,
@@ -104,6 +105,12 @@ class EventAdmin(ReadOnlyAdmin):
 @admin.register(CodeBundle)
 class CodeBundleAdmin(ReadOnlyAdmin):
     list_display = ["sha256", "size_bytes", "uploaded_by", "uploaded_at"]
+
+
+@admin.register(Parcel)
+class ParcelAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "run", "kind", "from_machine", "to_machine", "state", "reason"]
+    list_filter = ["state", "kind"]
 
 
 @admin.register(StepRow)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 
-from hanse.client.parcels import Lacking, ParcelManifest
+from hanse.client.parcels import Lacking, ParcelManifest, fits
 from hanse.contracts import parcel as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
@@ -233,16 +232,16 @@ class Parcel(models.Model):
         ):  # fmt: skip
             raise UsageError("the manifest is of another parcel", where=self.public_id)
         for file in packed.files:
-            if not inside(file.path):
+            if not fits(packed.kind, file.path):
                 raise UsageError(
-                    f"the path {file.path!r} leads outside the folder", where=self.public_id,
-                    fix="name files relative to the run's folder, without '..'",
+                    f"a {packed.kind} parcel may not hold {file.path!r}", where=self.public_id,
+                    fix="send checkpoint, ledger, prepared data or the outbox, by relative paths",
                 )  # fmt: skip
         if packed.size_bytes > settings.PARCEL_MAX_BYTES:
             raise UsageError(
                 f"the parcel is {format_bytes(packed.size_bytes)}, and {format_bytes(settings.PARCEL_MAX_BYTES)} is "
                 "the most this service carries",
-                where=self.public_id, fix="move it yourself (hanse stage), or raise HANSE_PARCEL_MAX_BYTES",
+                where=self.public_id, fix="move it yourself with rsync, or raise HANSE_PARCEL_MAX_BYTES",
             )  # fmt: skip
 
     @property
@@ -314,9 +313,3 @@ class Parcel(models.Model):
             id=self.public_id, run_id=self.run.public_id, kind=self.kind, from_machine=self.from_machine.public_id,
             to_machine=self.to_machine.public_id,
         )  # fmt: skip
-
-
-def inside(path: str) -> bool:
-    """A relative path that stays inside whatever it is put under."""
-    pure = PurePosixPath(path)
-    return not (pure.is_absolute() or ".." in pure.parts or "\0" in path or str(pure) != path or path == ".")
