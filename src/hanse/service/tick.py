@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from hanse.contracts.base import now
+from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
 from hanse.service.runs.models import Event, Machine
 
@@ -28,11 +29,13 @@ class Ticked:
 
 def tick(at: datetime | None = None) -> Ticked:
     moment = at or now()
-    return Ticked(
+    done = Ticked(
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
         purged=_purge(moment),
     )
+    health.ticked(moment)
+    return done
 
 
 def _note_ended_allocations(at: datetime) -> int:
