@@ -61,7 +61,7 @@ def _body(request: HttpRequest) -> str:
         left = hours(max(0, allocation.contract().free_accelerator_seconds))
         held.setdefault(allocation.machine_id, []).append((allocation, left))
     cards = [
-        looks.shown(machine, person)
+        looks.shown(machine)
         | {
             "mine": mine.get(machine.pk, []),
             "allocations": held.get(machine.pk, []),

@@ -109,18 +109,23 @@ def queues(state: MachineState | None) -> Html | None:
 
 def waits(machine: Machine, at: datetime) -> Html | None:
     """What the scheduler estimates by size, beside what runs of Hanse waited there within the last month."""
-    estimated = {(w.nodes, w.wall_time_s): w for w in (machine.state.waits if machine.state else ())}
+    told = machine.state.waits if machine.state else ()
+    estimated = sorted((one.nodes, one.wall_time_s, one.partition or "", one.wait_s) for one in told)
     waited = _waited(machine, at)
-    rows: list[tuple[Child, ...]] = [
+    sized: list[tuple[int, tuple[Child, ...]]] = [
         (
-            plural(nodes, "node"),
-            format_seconds(wall_time_s),
-            f"about {format_seconds(w.wait_s)}" if w.wait_s else "at once",
-            _middle(waited.pop(nodes, [])),
+            nodes,
+            (
+                plural(nodes, "node"),
+                f"{format_seconds(wall_time_s)}{', ' + partition if partition else ''}",
+                f"about {format_seconds(wait_s)}" if wait_s else "at once",
+                _middle(waited.pop(nodes, [])),
+            ),
         )
-        for (nodes, wall_time_s), w in sorted(estimated.items())
+        for nodes, wall_time_s, partition, wait_s in estimated
     ]
-    rows += [(plural(nodes, "node"), "", "", _middle(seen)) for nodes, seen in sorted(waited.items())]
+    sized += [(nodes, (plural(nodes, "node"), "", "", _middle(seen))) for nodes, seen in waited.items()]
+    rows = [row for _, row in sorted(sized, key=lambda one: one[0])]
     return table(("Size", "For", "A job sent now would wait", "Ours waited, this month"), rows) if rows else None
 
 
@@ -160,8 +165,8 @@ def _middle(seen: list[float]) -> str:
     return f"{format_seconds(median(seen))}, middle of {len(seen)}" if seen else ""
 
 
-def shown(machine: Machine, person: Any) -> dict[str, Any]:
-    """What a machine's card on the federation page holds, for this person."""
+def shown(machine: Machine) -> dict[str, Any]:
+    """What a machine's card on the federation page holds."""
     at = now()
     return {
         "machine": machine,
