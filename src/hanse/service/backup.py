@@ -94,12 +94,12 @@ def _load_database(source: Path) -> None:
 
 
 def _postgres(tool: str, *arguments: str) -> None:
-    """PostgreSQL's own tool on the database of the settings; the password goes by the environment."""
-    arguments_of, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
-    where = [one for one in arguments_of[1:] if one != connection.settings_dict["NAME"]]
-    database = [] if tool == "pg_restore" else [f"--dbname={connection.settings_dict['NAME']}"]
-    command = [tool, *where, *database, *arguments]
-    done = subprocess.run(command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False)
+    """PostgreSQL's own tool on the database of the settings, all of which goes by libpq's environment."""
+    given = connection.get_connection_params()
+    names = {"dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST", "port": "PGPORT",
+             "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}  # fmt: skip
+    environment = os.environ | {name: str(given[key]) for key, name in names.items() if given.get(key)}
+    done = subprocess.run([tool, *arguments], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HanseError(f"{tool} failed: {done.stderr.strip()[-500:]}", where="DATABASE_URL")
 
