@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from hanse.contracts.base import now
+from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
 from hanse.service.runs import forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
@@ -34,7 +35,7 @@ class Ticked:
 def tick(at: datetime | None = None) -> Ticked:
     moment = at or now()
     metering.settle_attempts()
-    return Ticked(
+    done = Ticked(
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
         parcels_pruned=Parcel.prune(moment),
@@ -43,6 +44,8 @@ def tick(at: datetime | None = None) -> Ticked:
         warnings=forecast.warn(moment),
         stops_asked=forecast.stop_in_time(moment),
     )
+    health.ticked(moment)
+    return done
 
 
 def _note_ended_allocations(at: datetime) -> int:
