@@ -26,6 +26,7 @@ from hanse.contracts.agentapi import Hello, Observation, RunResultReport, SyncRe
 from hanse.contracts.base import now
 from hanse.contracts.errors import (
     Conflict,
+    NoRoom,
     SchedulerUnknown,
     ServiceError,
     SiteError,
@@ -181,6 +182,8 @@ class Agent:
             raise
         except ServiceError as error:  # only its code was asked for: others need not wait for it
             self._say(record.attempt_id, f"waiting for its code: {error.what}")
+        except NoRoom as error:
+            self._say(record.attempt_id, f"waiting for room: {error.what}")
         except (SiteError, TicketError, UsageError) as error:
             self._say(record.attempt_id, f"refused: {error.what}")
             self._saw(record, AttemptState.FAILED, reason=f"Not submitted: {error.what}.", error=str(error), charge=0)

@@ -6,6 +6,7 @@ controller itself spoke becomes SiteError.
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hanse.contracts.base import now
-from hanse.contracts.errors import SchedulerUnknown, SiteError
+from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
@@ -65,7 +66,8 @@ class SlurmScheduler:
                 attempt.script, render(job, self._machine, run_dir, ticket_key=ticket_key, data_dir=data_dir)
             )
         except OSError as error:
-            raise SiteError(f"the job script cannot be written: {error.strerror}", where=str(attempt.script)) from error
+            kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else SiteError
+            raise kind(f"the job script cannot be written: {error.strerror}", where=str(attempt.script)) from error
         try:
             done = self._call(["sbatch", "--parsable", str(attempt.script)], cwd=attempt.root)
         except FileNotFoundError as error:
