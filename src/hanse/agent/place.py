@@ -57,7 +57,12 @@ def check(assignment: Assignment, *, machine: str, ticket_key: str, at: datetime
 
 
 def prepare(assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str], bytes]) -> None:
-    """Write everything the job reads. Raises SiteError (NoRoom while it is full) if the disk refuses or the code bundle is not a safe archive."""
+    """Write everything the job reads.
+
+    Raises:
+        NoRoom: the disk is full.
+        SiteError: the disk refuses otherwise, or the code bundle is not a safe archive.
+    """
     attempt = run_dir.attempt(assignment.number)
     try:
         attempt.root.mkdir(parents=True, exist_ok=True)

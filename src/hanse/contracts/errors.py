@@ -71,7 +71,7 @@ class SiteError(HanseError):
     pass
 
 
-class NoRoom(SiteError):
+class NoRoom(SiteError):  # noqa: N818 - it states what is known
     """A disk there is full just now: nothing was begun, and the same may go well once there is room."""
 
 
