@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import psutil
 from benchmarks import payload
 from benchmarks.wire import Wire
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import FINAL_RUN_STATES, Run, RunState
+from hanse.contracts.run import FINAL_RUN_STATES, Attempt, Run, RunState
 from hanse.contracts.spec import CheckpointSpec, CommandSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry
 from hanse.workloads.load import load_spec
@@ -87,6 +87,11 @@ class World:
                 if one.run.state not in FINAL_RUN_STATES:
                     one.run = client.run(one.run.id)
         return [one for one in self.passing if one.run.state not in FINAL_RUN_STATES]
+
+    def spared(self) -> set[str]:
+        """Ids of runs that failed twice in a row without progress: a third time ends a run, by Hanse's own rule."""
+        tried = {one.run.id: [a for leg in one.run.legs for a in leg.attempts] for one in self.open()}
+        return {run for run, attempts in tried.items() if _fails_in_a_row(attempts) >= 2}
 
     def finish(self, within_s: float) -> None:
         """Wait for the end of all runs, or until the time is over."""
@@ -189,6 +194,18 @@ def stopped(process: subprocess.Popen[bytes] | None) -> Iterator[None]:
     finally:
         if held and process is not None and psutil.pid_exists(process.pid):
             process.send_signal(signal.SIGCONT)
+
+
+def _fails_in_a_row(attempts: Sequence[Attempt]) -> int:
+    """Attempts that ended at the last without a step beyond what those before them reached."""
+    ended = [attempt for attempt in attempts if attempt.ended_at is not None]
+    reached = [max([a.last_step or 0 for a in ended[:n]], default=0) for n in range(len(ended))]
+    count = 0
+    for attempt, before in reversed(list(zip(ended, reached, strict=True))):
+        if (attempt.last_step or 0) > before:
+            break
+        count += 1
+    return count
 
 
 def _counting(site: SlurmSite, number: int, steps: int, step_s: float) -> TrainSpec:

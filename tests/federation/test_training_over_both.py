@@ -14,7 +14,7 @@ from tests.stack import ROOT
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.torch, pytest.mark.timeout(400)]
-STEPS, BATCH = 24, 16
+STEPS, BATCH = 12, 8
 
 
 def test_a_training_on_each_cluster_finishes_and_is_charged_by_slurms_measure_though_slurmdbd_goes_away_in_between(
@@ -64,7 +64,7 @@ def _launch(joined: Joined, place: Place) -> Run:
         partition=place.site.cluster.default_partition,
     )  # fmt: skip
     tokens = STEPS * BATCH * example.model.shape.context
-    checkpoint = CheckpointSpec(every_steps=6)
+    checkpoint = CheckpointSpec(every_steps=4)
     spec: TrainSpec = example.model_copy(
         update={"tokens": tokens, "batch": BATCH, "where": where, "checkpoint": checkpoint}
     )

@@ -194,7 +194,9 @@ class Agent:
         ends: list[tuple[Record, tuple[str, ...]]] = []
         with self._store.together():
             for record in records:
-                found = reports.get(record.assignment.job.name, ())
+                found = reports.get(record.assignment.job.name)
+                if found is None:  # of this one nothing can be said now
+                    continue
                 if not halted and quiet(record, found):
                     continue
                 # Thousands may wait for the policy: the folders of one never submitted are read when its turn comes.

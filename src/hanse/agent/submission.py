@@ -20,7 +20,7 @@ from hanse.agent.identity import Schedulers, lay_folder
 from hanse.agent.store import Record, Store
 from hanse.contracts.agentapi import Assignment
 from hanse.contracts.base import now
-from hanse.contracts.errors import Conflict, SchedulerUnknown, ServiceError, SiteError, TicketError, UsageError
+from hanse.contracts.errors import Conflict, NoRoom, SchedulerUnknown, ServiceError, SiteError, TicketError, UsageError
 from hanse.contracts.parcel import Parcel
 from hanse.contracts.policy import SitePolicy
 from hanse.contracts.run import FINAL_ATTEMPT_STATES
@@ -152,6 +152,8 @@ class Submission:
             raise
         except ServiceError as error:  # only its code was asked for: others need not wait for it
             return Delay(record=record, reason=f"waiting for its code: {error.what}")
+        except NoRoom as error:
+            return Delay(record=record, reason=f"waiting for room: {error.what}")
         except (SiteError, TicketError, UsageError) as error:
             if after is not None and "depend" in error.what.lower():  # it ended this moment: the next look shows it
                 return Delay(record=record, reason=f"job {after}, before it, is just ending")

@@ -207,15 +207,20 @@ def _run_again(before: JobReport, after: JobReport) -> JobReport:
     )
 
 
-def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, at: datetime) -> tuple[JobReport, ...]:
+def merge(
+    queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, at: datetime | None
+) -> tuple[JobReport, ...]:
     """One report a job, oldest first. The queue knows the present state, accounting what was held and how it ended.
 
-    `accounts` is None where the site keeps no accounting. `at` is the moment of asking.
+    `accounts` is None where the site keeps no accounting. `at` is the moment of asking; None while accounting is away:
+    then no end is settled, however long ago.
     """
     merged = {report.job_id: report for report in accounts or ()}
     for seen in queue:
         known = merged.get(seen.job_id)
-        late = accounts is not None and seen.ended_at is not None and at - seen.ended_at < ACCOUNTING_LAG
+        late = (accounts is not None and seen.ended_at is not None) and (
+            at is None or at - seen.ended_at < ACCOUNTING_LAG
+        )
         if late and (known is None or known.state not in FINAL_JOB_STATES):
             merged[seen.job_id] = _not_settled(known or seen, seen.raw_state)
         else:
