@@ -143,7 +143,7 @@ class Agent:
             reports = None
         before = {record.attempt_id: _essence(record.seen) for record in records}
         for record in records:
-            self._move(record, None if reports is None else reports.get(record.assignment.job.name, ()))
+            self._move(record, None if reports is None else reports.get(record.assignment.job.name))
         return any(_essence(r.seen) != before.get(r.attempt_id, ()) for r in self._store.open())
 
     def _move(self, record: Record, reports: tuple[JobReport, ...] | None) -> None:

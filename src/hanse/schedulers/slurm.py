@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -89,13 +89,16 @@ class SlurmScheduler:
         names = ",".join(jobs)
         per_node = self._machine.accelerators_per_node
         queue = self._ask(["squeue", "--states=all", f"--name={names}", f"--format={SQUEUE_FORMAT}"])
-        account = self._ask(
-            [
-                "sacct", "--parsable2", "--duplicates", f"--name={names}", f"--starttime={ACCOUNTING_WINDOW}",
-                f"--format={','.join(SACCT_FIELDS)}",
-            ],
-            unless=_NO_ACCOUNTING,
-        )  # fmt: skip
+        try:
+            account = self._ask(
+                [
+                    "sacct", "--parsable2", "--duplicates", f"--name={names}", f"--starttime={ACCOUNTING_WINDOW}",
+                    f"--format={','.join(SACCT_FIELDS)}",
+                ],
+                unless=_NO_ACCOUNTING,
+            )  # fmt: skip
+        except SchedulerUnknown:
+            return _queue_alone(read_squeue(queue or "", per_node), jobs)
         known = None if account is None else read_sacct(account, per_node)
         answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ())
         for report in merge(read_squeue(queue or "", per_node), known, at=now()):
@@ -153,6 +156,17 @@ class SlurmScheduler:
         return SiteError(
             f"{command} is not on PATH", where=self._machine.id, fix="Run the agent where Slurm's commands are."
         )
+
+
+def _queue_alone(queue: Iterable[JobReport], jobs: Iterable[str]) -> dict[str, tuple[JobReport, ...]]:
+    """While accounting is away: what waits and runs. Of what the queue does not mention nothing is known, not even
+    that it is gone, so those names are left out; an end waits for its measure.
+    """
+    wanted, answer = frozenset(jobs), dict[str, tuple[JobReport, ...]]()
+    for report in merge(queue, (), at=None):
+        if report.name in wanted:
+            answer[report.name] = (*answer.get(report.name, ()), report)
+    return answer
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
