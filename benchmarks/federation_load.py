@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.chaos_world import packed
 from benchmarks.open_loop import Load, memory_bytes, open_loop
-from hanse.agent.main import Agent
+from hanse.agent.cycle import Agent
 from hanse.agent.store import Store
 from hanse.client.agent import AgentClient
 from hanse.contracts.programme import Allocation
