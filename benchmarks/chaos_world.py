@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,7 +167,7 @@ def world(federation: Federation, home: Path, chance: random.Random) -> Iterator
         with hub.client() as client:
             for post in posts:
                 until(lambda post=post: client.agent_status(post.machine.id).epoch, what="a hello", every_s=0.2)
-            code = client.upload_code(_bundle()).sha256
+            code = client.upload_code(packed({"payload.py": Path(payload.__file__).read_bytes()})).sha256
         awards = [post.grant(gpu_hours=2000) for post in posts]
         made = World(federation, hub, posts, wires, awards, code, chance)
         yield made
@@ -234,14 +234,15 @@ def _where(site: SlurmSite, *, nodes: int) -> WhereSpec:
     )  # fmt: skip
 
 
-def _bundle() -> bytes:
-    text = Path(payload.__file__).read_bytes()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        entry = tarfile.TarInfo("payload.py")
-        entry.size = len(text)
-        tar.addfile(entry, io.BytesIO(text))
-    return packed.getvalue()
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A code bundle."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+    return archive.getvalue()
 
 
 def as_json(figures: dict[str, object]) -> str:

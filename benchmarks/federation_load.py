@@ -21,8 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.chaos_world import packed
 from benchmarks.open_loop import Load, memory_bytes, open_loop
-from hanse.agent.main import Agent
+from hanse.agent.cycle import Agent
 from hanse.agent.store import Store
 from hanse.client.agent import AgentClient
 from hanse.contracts.programme import Allocation
@@ -52,7 +53,7 @@ class Member:
         self._store = Store(self.post.home / "agent.sqlite3")
         scheduler = make(site.machine, self.post.home / "work", site.environment)
         self.agent = Agent(AgentClient(hub.url, token), site.machine, scheduler, self._store, self.post.home / "work")
-        self.award: Allocation = self.post.grant(gpu_hours=1_000_000)
+        self.award: Allocation = self.post.grant(gpu_hours=5_000)
 
     def launch(self, count: int) -> None:
         where = WhereSpec(
@@ -61,11 +62,13 @@ class Member:
         )  # fmt: skip
         ranks = self.site.machine.accelerators_per_node
         command = CommandSpec(run="true", accelerators_per_node=ranks)
+        with self.post.client() as client:
+            code = client.upload_code(packed({"README": b"Nothing.\n"})).sha256
 
         def one(number: int) -> None:
-            self.post.launch(
-                TrainSpec(name=f"load-{number}", purpose="Load.", command=command, where=where), self.award
-            )
+            spec = TrainSpec(name=f"load-{number}", purpose="Load.", command=command, where=where)
+            with self.post.client() as client:
+                client.launch(spec, None, allocation=self.award.id, machine=self.site.machine.id, code_sha256=code)
 
         with ThreadPoolExecutor(LAUNCHERS) as pool:
             list(pool.map(one, range(count)))

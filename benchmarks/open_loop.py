@@ -20,6 +20,8 @@ from hanse.contracts.errors import HanseError
 from tests.stack import MACHINE, Stack
 
 AGENTS, USERS = 100, 200
+ENROLLED = 18
+"""The service takes twenty enrolments a minute; each of these speaks as often as its share of the hundred would."""
 AGENT_EVERY_S, USER_EVERY_S = 10.0, 5.0
 AT_ONCE = 32
 """Requests under way at most; more would be this process's own queue, which counts as latency too."""
@@ -34,7 +36,7 @@ class Latency:
 
 
 class Load:
-    """Agents of a hundred machines, and users who look at lists, runs and what they have left."""
+    """Agents of machines, and users who look at lists, runs and what they have left."""
 
     def __init__(self, hub: Stack) -> None:
         self._hub = hub
@@ -45,7 +47,7 @@ class Load:
     def __enter__(self) -> Load:
         token = (self._hub.home / "service" / "user.token").read_text().strip()
         with self._hub.client() as client:
-            tokens = {f"load-{n}": client.enrol_agent(f"load-{n}", "this-machine").token for n in range(AGENTS)}
+            tokens = {f"load-{n}": client.enrol_agent(f"load-{n}", "this-machine").token for n in range(ENROLLED)}
         for name, secret in tokens.items():
             agent = AgentClient(self._hub.url, secret)
             machine = MACHINE.model_copy(update={"id": name, "name": name})
