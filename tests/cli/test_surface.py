@@ -26,7 +26,7 @@ PUBLIC = {
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
     "cancel": {"RUN", "--reason", "--json"},
-    "retry": {"RUN", "--machine", "-m", "--json"},
+    "retry": {"[RUN]", "--machine", "--json"},
     "report": {"[RUN]", "--out", "--json"},
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",

@@ -8,7 +8,7 @@ import typer
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(metavar="RUN", help="Id or name. Default: the latest.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the latest if left out.")] = None,
     machine: Annotated[
         str | None, typer.Option("--machine", "-m", help="One of the spec's machines. Default: where it was last.")
     ] = None,
