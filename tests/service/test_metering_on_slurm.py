@@ -136,7 +136,7 @@ def test_an_award_becomes_objects_of_slurm_once_and_its_limit_holds(site: SlurmS
         closing = provision.close(an_allocation(id="alc-two"), site.machine, found, policy)
         for command in closing:
             subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
-        expected = "GrpSubmitJobs=0" if running_still else "GrpTRESMins=node=0"
+        expected = "GrpSubmitJobs=0" if running_still else "GrpTRESMins=gres/gpu=0"
         assert [command.argv[-1] for command in closing] == [expected]
         assert not running_still or site.run("squeue", "-h", "-j", running, "-o", "%T").strip() == "RUNNING"
         site.run("scancel", running, check=False)
@@ -144,7 +144,7 @@ def test_an_award_becomes_objects_of_slurm_once_and_its_limit_holds(site: SlurmS
     with pytest.raises(RuntimeError):
         submit(site, AWARDED, 1)
     reopened = lacking()
-    assert {command.argv[-1] for command in reopened} == {"GrpSubmitJobs=-1", "GrpTRESMins=node=20"}
+    assert {command.argv[-1] for command in reopened} == {"GrpSubmitJobs=-1", "GrpTRESMins=gres/gpu=20"}
     for command in reopened:
         subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
 
