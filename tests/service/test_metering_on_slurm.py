@@ -33,6 +33,8 @@ from tests.service.fixtures import World
 from tests.slurm_site import SlurmSite
 from tests.waiting import until
 
+pytestmark = pytest.mark.slurm
+
 ACCOUNT, AWARDED = "hanse-one", "hanse-two"
 LIMITS = """
 AccountingStorageEnforce=associations,limits,qos,safe
