@@ -24,6 +24,7 @@ from hanse.contracts.errors import Conflict, SchedulerUnknown, ServiceError, Sit
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
+from hanse.contracts.spec import CommandSpec, TrainSpec
 from hanse.tickets.keys import new_private_key, public_key_b64
 from hanse.tickets.signing import sign
 from tests.contracts.examples import ASSIGNMENT, AT, MACHINE, SPEC, STEP, TICKET
@@ -32,17 +33,19 @@ KEY = new_private_key()
 CODE = "1" * 64
 
 
-def wanted(name: str, *, code: str | None = None) -> Assignment:
+def wanted(name: str, *, code: str | None = None, spec: TrainSpec = SPEC) -> Assignment:
     """An attempt of a run of its own, with a ticket that covers it."""
     ids = {"attempt_id": f"att-{name}", "run_id": f"run-{name}"}
     job = ASSIGNMENT.job.model_copy(update={**ids, "name": f"hanse-att-{name}", "wall_time_s": 600})
     ticket = TICKET.model_copy(
         update={
-            **ids, "spec_hash": SPEC.digest(), "code_sha256": code, "issued_at": now() - timedelta(minutes=1),
+            **ids, "spec_hash": spec.digest(), "code_sha256": code, "issued_at": now() - timedelta(minutes=1),
             "expires_at": now() + timedelta(days=1),
         }
     )  # fmt: skip
-    return ASSIGNMENT.model_copy(update={**ids, "job": job, "ticket": sign(ticket, KEY), "code_sha256": code})
+    return ASSIGNMENT.model_copy(
+        update={**ids, "job": job, "ticket": sign(ticket, KEY), "code_sha256": code, "spec": spec}
+    )
 
 
 class Service:
@@ -79,6 +82,7 @@ class Cluster:
         self.submissions: list[str] = []
         self.refusal: Exception | None = None
         self.answers = True
+        self.ended: list[str] = []
 
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
         self.submissions.append(job.name)
@@ -94,7 +98,7 @@ class Cluster:
         return {name: self.jobs.get(name, ()) for name in jobs}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        return None
+        self.ended += job_ids
 
     def become(self, name: str, state: str, **more: object) -> None:
         (job,) = self.jobs[name]
@@ -145,6 +149,39 @@ def test_nothing_new_is_submitted_while_the_machine_drains(tmp_path: Path) -> No
         service.drain = False
         agent.cycle()
     assert cluster.submissions == ["hanse-att-one"]
+
+
+@pytest.mark.parametrize("wish", [{"desired": "stop"}, {"stop": "The hours are nearly used up."}])
+def test_a_training_asked_to_stop_finds_its_stop_file_and_is_not_killed(tmp_path: Path, wish: dict[str, str]) -> None:
+    service, cluster = Service(wanted("one")), Cluster()
+    with agent_of(tmp_path, service, cluster) as agent:
+        agent.cycle()
+        cluster.become("hanse-att-one", "running")
+        agent.cycle()
+        (record,) = agent._store.open()
+        stop = agent.run_dir(record).attempt(record.assignment.number).stop
+        assert not stop.exists()
+        service.assignments = (wanted("one").model_copy(update=wish),)
+        agent.cycle()
+        assert stop.exists() and cluster.ended == []
+        cluster.become("hanse-att-one", "completed", exit_code=0)
+        agent.cycle()
+        agent.sync()
+    assert states(service)[-1] == ("att-one", AttemptState.STOPPED)
+
+
+def test_a_program_that_knows_no_stop_file_is_ended_once(tmp_path: Path) -> None:
+    spec = TrainSpec(name="program", command=CommandSpec(run="sleep 60"), where=SPEC.where)
+    one = wanted("one", spec=spec)
+    service, cluster = Service(one), Cluster()
+    with agent_of(tmp_path, service, cluster) as agent:
+        agent.cycle()
+        cluster.jobs["hanse-att-one"] = (JobReport(job_id="7", name="hanse-att-one", state="running", raw_state="R"),)
+        agent.cycle()
+        service.assignments = (one.model_copy(update={"desired": "stop"}),)
+        agent.cycle()
+        agent.cycle()
+    assert cluster.ended == ["7"]
 
 
 def test_a_job_the_scheduler_refuses_fails_with_its_words_and_costs_nothing(tmp_path: Path) -> None:

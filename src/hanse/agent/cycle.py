@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from hanse import __version__
-from hanse.agent import nodes, policy, tails
+from hanse.agent import nodes, policy, stopping, tails
 from hanse.agent.aside import Aside, Courier
 from hanse.agent.budget import Budget
-from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
+from hanse.agent.decide import CANCEL_AGAIN_AFTER, Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
 from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
 from hanse.agent.looks import Looks, Meter
@@ -230,11 +230,21 @@ class Agent:
                 self._saw(record, AttemptState.FINISHED, reason=reason, job_id=record.job_id)
             case Follow() as follow:
                 self._follow(record, follow, traces.last_step)
-                if follow.end:
-                    ends.append((record, follow.end))
+                end = follow.end or self._stop(record, follow.job)
+                if end:
+                    ends.append((record, end))
                     if halted and record.assignment.desired == "run":
                         self._halted[record.attempt_id] = halted
         return False
+
+    def _stop(self, record: Record, job: JobReport) -> tuple[str, ...]:
+        """Ask it to stop with a checkpoint, if that is wanted; the job to end where there is nothing to ask."""
+        if stopping.by_ending(record, job):
+            asked = record.cancel_at is not None and now() - record.cancel_at < CANCEL_AGAIN_AFTER
+            return () if asked else (job.job_id,)
+        if job.state == "running" and stopping.ask(record, self.run_dir(record).attempt(record.assignment.number)):
+            self._say(record.attempt_id, stopping.reason_of(record))
+        return ()
 
     def _sure(self, record: Record) -> bool:
         """Whether its folders, too, say that it was never submitted: what was written down here may have been lost."""

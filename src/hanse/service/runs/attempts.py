@@ -329,6 +329,7 @@ class Attempt(models.Model):
         return "run"
 
     def assignment(self) -> Assignment:
+        from hanse.service.runs.forecast import StopAsked
         from hanse.service.runs.parcels import Parcel
 
         run = self.leg.run
@@ -337,6 +338,7 @@ class Attempt(models.Model):
             run_id=run.public_id,
             number=self.number,
             desired=self.desired,
+            stop=StopAsked.because_of(self) if self.state == AttemptState.RUNNING else "",
             job=self.job,
             ticket=self.ticket,
             spec=run.spec,

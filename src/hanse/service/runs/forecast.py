@@ -20,7 +20,6 @@ from hanse.contracts.units import format_gpu_hours
 from hanse.service.access.awards import Allocation
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
-from hanse.service.runs.machines import Machine
 from hanse.service.runs.metering import unentered_accelerator_seconds
 
 PACE_DAYS: Final = 14
@@ -139,15 +138,8 @@ def _ask_to_stop(attempt: Attempt, because: str, at: datetime) -> int:
     _, new = StopAsked.objects.get_or_create(attempt=attempt, defaults={"at": at, "because": because})
     if new:
         Event.record("tick:attempt:stop-asked", attempt.public_id, by="tick", reason=because)
-        _wish_changed(attempt)
+        attempt.wish_changed()
     return int(new)
-
-
-def _wish_changed(attempt: Attempt) -> None:
-    """So that its machine's agent hears of it at its next sync."""
-    Machine.objects.filter(pk=attempt.leg.machine.pk).update(revision=models.F("revision") + 1)
-    revision = Machine.objects.values_list("revision", flat=True).get(pk=attempt.leg.machine.pk)
-    Attempt.objects.filter(pk=attempt.pk).update(revision=revision)
 
 
 def _accelerators(attempt: Attempt) -> int:
