@@ -6,17 +6,21 @@ Whatever cannot be answered surely raises `SchedulerUnknown`: an empty or failed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.rundir import RunDir
+from hanse.contracts.site import MachineState, SiteJob
 
 
 class Scheduler(Protocol):
     """`local` runs jobs with node launchers on this machine; `slurm` speaks to a cluster."""
 
-    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
+    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         """Hand one job over and return the scheduler's id for it.
+
+        With `after`, a job id, it starts only when that job has ended, however it ended.
 
         `run_dir.attempt(job.attempt_number)` exists and holds job.json and ticket.json. The job's first act is to
         create the attempt's claim exclusively, writing its own job id into it; a job that finds a claim with
@@ -41,4 +45,16 @@ class Scheduler(Protocol):
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Ask for jobs to be ended; ending an ended job is no error. Raises SchedulerUnknown if it was not taken."""
+        ...
+
+    def state(self) -> MachineState:
+        """How the machine is: its queues, what a job of usual sizes would wait, maintenance. SchedulerUnknown."""
+        ...
+
+    def accounting(self, accounts: Sequence[str], since: datetime) -> tuple[SiteJob, ...]:
+        """Every job of these scheduler accounts that was eligible, ran or ended after `since`, whoever submitted it.
+
+        Raises:
+            SchedulerUnknown: no usable answer, or the site keeps no accounting.
+        """
         ...

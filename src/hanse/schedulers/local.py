@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +20,15 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport, JobSpec
 from hanse.contracts.rundir import RunDir
+from hanse.contracts.site import MachineState, PartitionState, SiteJob
 from hanse.files.durable import sync_folder, write_atomically
 from hanse.schedulers import processes
 from hanse.schedulers.environment import inherited, python_path
 from hanse.schedulers.files import holding, is_locked, try_lock
 from hanse.schedulers.spool import Devices, JobFolder, Order, Spool
+
+ACCOUNT: Final = "local"
+"""The account of every job here."""
 
 _DETACH: Final = (
     "import os, sys\n"
@@ -65,8 +69,16 @@ class LocalScheduler:
                 f"the local scheduler cannot make its spool: {error.strerror}", where=str(self._spool.root)
             ) from error
 
-    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
+    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         self._refuse_the_impossible(job, run_dir)
+        if after is not None and any(
+            folder.job_id == after and not folder.is_over() for folder in self._spool.folders()
+        ):
+            raise SiteError(
+                f"the local scheduler queues no job behind job {after}, which has not ended",
+                where=job.machine,
+                fix="Submit it when that job has ended.",
+            )
         try:
             folder, lock = self._enqueue(job, run_dir, ticket_key=ticket_key, data_dir=data_dir)
         except OSError as error:
@@ -104,6 +116,37 @@ class LocalScheduler:
         except OSError as error:
             raise SchedulerUnknown(
                 f"the request to end jobs could not be written: {error.strerror}", where=str(self._spool.root)
+            ) from error
+
+    def state(self) -> MachineState:
+        reports = self._all()
+        running = [report for report in reports if report.state == "running"]
+        busy = sum(len(report.nodes) for report in running)
+        return MachineState(
+            at=now(),
+            partitions=(
+                PartitionState(
+                    name="local", up=True, nodes=self._nodes, nodes_idle=max(0, self._nodes - busy),
+                    running_jobs=len(running), pending_jobs=sum(report.state == "queued" for report in reports),
+                ),
+            ),
+        )  # fmt: skip
+
+    def accounting(self, accounts: Sequence[str], since: datetime) -> tuple[SiteJob, ...]:
+        if ACCOUNT not in accounts:
+            return ()
+        return tuple(
+            SiteJob(report=report, account=ACCOUNT, partition=ACCOUNT)
+            for report in self._all()
+            if report.ended_at is None or report.ended_at >= since
+        )
+
+    def _all(self) -> list[JobReport]:
+        try:
+            return [self._report(folder) for folder in self._spool.folders()]
+        except OSError as error:
+            raise SchedulerUnknown(
+                f"the local scheduler's spool cannot be read: {error.strerror}", where=str(self._spool.root)
             ) from error
 
     def _refuse_the_impossible(self, job: JobSpec, run_dir: RunDir) -> None:

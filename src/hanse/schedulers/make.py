@@ -8,12 +8,15 @@ from pathlib import Path
 from hanse.contracts.errors import SiteError
 from hanse.contracts.machine import Machine
 from hanse.schedulers.base import Scheduler
+from hanse.schedulers.host import Host
 from hanse.schedulers.local import LocalScheduler
 from hanse.schedulers.slurm import SlurmScheduler
 
 
-def make(machine: Machine, spool: Path, environment: Mapping[str, str] | None = None) -> Scheduler:
-    """`spool` is where the local scheduler keeps its jobs; `environment` goes to Slurm's commands."""
+def make(
+    machine: Machine, spool: Path, environment: Mapping[str, str] | None = None, host: Host | None = None
+) -> Scheduler:
+    """`spool` is where the local scheduler keeps its jobs; `environment` goes to Slurm's commands, run on `host`."""
     kind = machine.scheduler.kind
     devices = machine.accelerator.kind
     if devices == "tpu" or devices == "hpu":
@@ -21,7 +24,7 @@ def make(machine: Machine, spool: Path, environment: Mapping[str, str] | None = 
     if kind == "local":
         return LocalScheduler(spool, machine.nodes or 1, machine.accelerators_per_node, devices=devices)
     if kind == "slurm":
-        return SlurmScheduler(machine, environment)
+        return SlurmScheduler(machine, environment, host)
     raise SiteError(
         f"this version of Hanse has no scheduler of the kind {kind!r}",
         where=machine.id,

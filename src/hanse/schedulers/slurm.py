@@ -7,8 +7,9 @@ controller itself spoke becomes SiteError.
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,9 @@ from hanse.contracts.errors import SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
-from hanse.files.durable import write_atomically
-from hanse.schedulers.environment import inherited
+from hanse.contracts.site import MachineState, SiteJob
+from hanse.schedulers import slurm_state
+from hanse.schedulers.host import Completed, Host, LocalHost
 from hanse.schedulers.script import render
 from hanse.schedulers.slurm_text import (
     SACCT_FIELDS,
@@ -28,10 +30,6 @@ from hanse.schedulers.slurm_text import (
     read_squeue,
     submitted_id,
 )
-
-_SLURM_SETTINGS = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
-"""Variables that change what the commands do or print; an agent inside a job would carry that job's."""
-_KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 
 _MAYBE_TAKEN = re.compile(
     r"unable to contact|timed? ?out|zero bytes|connection|communication|transport endpoint|network|protocol|"
@@ -46,28 +44,56 @@ _NO_ACCOUNTING = re.compile(r"accounting storage is disabled", re.IGNORECASE)
 ACCOUNTING_WINDOW: Final = "now-60days"
 """How far back accounting is asked: an agent may have been away for weeks."""
 
+NAMES_AT_ONCE: Final = 1000
+"""An argument of a command holds 128 KiB; more jobs than this are asked for in several queries."""
+LONGEST_BACKOFF_S: Final = 300.0
+
 
 class SlurmScheduler:
-    """Slurm's commands as they are found on PATH; `environment` (SLURM_CONF, SLURM_CLUSTERS) is added to theirs."""
+    """Slurm's commands as they are found on `host`; `environment` (SLURM_CONF, SLURM_CLUSTERS) is added to theirs.
+
+    A controller that gives no usable answer is asked less and less often, up to five minutes apart: queries in
+    between raise SchedulerUnknown at once. Submitting and ending jobs is always tried.
+    """
 
     def __init__(
-        self, machine: Machine, environment: Mapping[str, str] | None = None, *, timeout_s: float = 60.0
+        self,
+        machine: Machine,
+        environment: Mapping[str, str] | None = None,
+        host: Host | None = None,
+        *,
+        timeout_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._machine = machine
         self._extra = dict(environment or {})
+        self._host: Host = host or LocalHost()
         self._timeout_s = timeout_s
+        self._clock = clock
+        self._failures = 0
+        self._quiet_until = 0.0
+        self._last_words = ""
 
-    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
-        run_dir = RunDir(run_dir.root.absolute())
-        attempt = run_dir.attempt(job.attempt_number)
-        try:
-            write_atomically(
-                attempt.script, render(job, self._machine, run_dir, ticket_key=ticket_key, data_dir=data_dir)
+    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
+        if after is not None and not after.isdigit():
+            raise SiteError(f"{after!r} is no job id of Slurm", where=self._machine.id)
+        if not self._host.remote:
+            run_dir = RunDir(run_dir.root.absolute())
+        elif self._machine.scheduler.python is None and job.image is None:
+            raise SiteError(
+                f"nothing says which Python runs Hanse on {self._host.name}",
+                where=self._machine.id,
+                fix="Write scheduler.python into the machine's description.",
             )
+        attempt = run_dir.attempt(job.attempt_number)
+        script = render(job, self._machine, run_dir, ticket_key=ticket_key, data_dir=data_dir)
+        try:
+            self._host.write_atomically(attempt.script, script.encode())
         except OSError as error:
             raise SiteError(f"the job script cannot be written: {error.strerror}", where=str(attempt.script)) from error
+        chain = [] if after is None else [f"--dependency=afterany:{after}", "--kill-on-invalid-dep=no"]
         try:
-            done = self._call(["sbatch", "--parsable", str(attempt.script)], cwd=attempt.root)
+            done = self._call(["sbatch", "--parsable", *chain, str(attempt.script)], cwd=attempt.root)
         except FileNotFoundError as error:
             raise self._missing("sbatch") from error
         if done.returncode == 0:
@@ -84,19 +110,24 @@ class SlurmScheduler:
     def observe(self, jobs: Mapping[str, str | None]) -> dict[str, tuple[JobReport, ...]]:
         if not jobs:
             return {}
-        names = ",".join(jobs)
         per_node = self._machine.accelerators_per_node
-        queue = self._ask(["squeue", "--states=all", f"--name={names}", f"--format={SQUEUE_FORMAT}"])
-        account = self._ask(
-            [
-                "sacct", "--parsable2", "--duplicates", f"--name={names}", f"--starttime={ACCOUNTING_WINDOW}",
-                f"--format={','.join(SACCT_FIELDS)}",
-            ],
-            unless=_NO_ACCOUNTING,
-        )  # fmt: skip
-        known = None if account is None else read_sacct(account, per_node)
+        names = list(jobs)
+        seen: list[JobReport] = []
+        known: list[JobReport] | None = []
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            some = ",".join(names[first : first + NAMES_AT_ONCE])
+            queue = self._ask(["squeue", "--states=all", f"--name={some}", f"--format={SQUEUE_FORMAT}"])
+            account = self._ask(
+                [
+                    "sacct", "--parsable2", "--duplicates", f"--name={some}", f"--starttime={ACCOUNTING_WINDOW}",
+                    f"--format={','.join(SACCT_FIELDS)}",
+                ],
+                unless=_NO_ACCOUNTING,
+            )  # fmt: skip
+            seen += read_squeue(queue or "", per_node)
+            known = None if account is None or known is None else [*known, *read_sacct(account, per_node)]
         answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ())
-        for report in merge(read_squeue(queue or "", per_node), known, at=now()):
+        for report in merge(seen, known, at=now()):
             if report.name in answer:
                 answer[report.name] += (report,)
         return answer
@@ -112,37 +143,82 @@ class SlurmScheduler:
         if complaints or (done.returncode != 0 and not done.stderr.strip()):
             raise SchedulerUnknown(f"scancel: {' '.join(complaints) or 'no answer'}", where=self._machine.id)
 
+    def state(self) -> MachineState:
+        partitions = slurm_state.read_partitions(
+            self._ask(["sinfo", "--all", f"--format={slurm_state.SINFO_FORMAT}"]) or "",
+            self._ask(["squeue", "--all", "--states=PENDING,RUNNING", f"--format={slurm_state.LOAD_FORMAT}"]) or "",
+        )
+        at = now()
+        waits = []
+        for partition, nodes, wall_time_s in slurm_state.sizes(self._machine, partitions):
+            said = self._estimate(partition, nodes, wall_time_s)
+            if said is not None and (wait := slurm_state.read_estimate(said, at)) is not None:
+                waits.append(slurm_state.wait_of(partition, nodes, wall_time_s, wait))
+        return MachineState(
+            at=at,
+            partitions=partitions,
+            waits=tuple(waits),
+            maintenance=slurm_state.read_reservations(
+                self._ask(["scontrol", "--oneliner", "show", "reservation"]) or ""
+            ),
+            bad_nodes=slurm_state.read_reasons(
+                self._ask(["sinfo", "--all", "--list-reasons", f"--format={slurm_state.REASON_FORMAT}"]) or ""
+            ),
+        )
+
+    def _estimate(self, partition: str, nodes: int, wall_time_s: int) -> str | None:
+        """What `sbatch --test-only` says of such a job; None where it may not be submitted."""
+        minutes = max(1, wall_time_s // 60)
+        command = ["sbatch", "--test-only", f"--partition={partition}", f"--nodes={nodes}", f"--time={minutes}"]
+        if self._machine.scheduler.gpu_request:
+            command.append(self._machine.scheduler.gpu_request)
+        try:
+            done = self._call([*command, "--wrap=true"], utc=True)
+        except FileNotFoundError as error:
+            raise SchedulerUnknown("sbatch is not on PATH", where=self._machine.id) from error
+        return done.stderr if done.returncode == 0 else None
+
+    def accounting(self, accounts: Sequence[str], since: datetime) -> tuple[SiteJob, ...]:
+        if not accounts:
+            return ()
+        from hanse.schedulers.accounting import read_jobs, sacct_arguments
+
+        said = self._ask([*sacct_arguments(accounts, since)])
+        return tuple(read_jobs(said or "", self._machine.accelerators_per_node))
+
     def _ask(self, command: list[str], *, unless: re.Pattern[str] | None = None) -> str | None:
         """What a query printed; None if it failed with a message that matches `unless`."""
+        rest_s = self._quiet_until - self._clock()
+        if rest_s > 0:
+            raise SchedulerUnknown(
+                f"{self._last_words} (failed {self._failures} times; asked again in {rest_s:.0f} s)",
+                where=self._machine.id,
+            )
         try:
             done = self._call(command, utc=True)
         except FileNotFoundError as error:
             raise SchedulerUnknown(f"{command[0]} is not on PATH", where=self._machine.id) from error
-        if done.returncode == 0:
-            return done.stdout
-        if unless is not None and unless.search(done.stderr):
-            return None
-        raise SchedulerUnknown(f"{command[0]} failed: {_said(done) or 'silence'}", where=self._machine.id)
+        except SchedulerUnknown as error:
+            self._failed(error.what)
+            raise
+        if done.returncode == 0 or (unless is not None and unless.search(done.stderr)):
+            self._failures = 0
+            return done.stdout if done.returncode == 0 else None
+        self._failed(f"{command[0]} failed: {_said(done) or 'silence'}")
+        raise SchedulerUnknown(self._last_words, where=self._machine.id)
 
-    def _call(
-        self, command: list[str], *, cwd: Path | None = None, utc: bool = False
-    ) -> subprocess.CompletedProcess[str]:
-        environment = inherited(_SLURM_SETTINGS) | {k: v for k, v in inherited().items() if k in _KEPT} | self._extra
-        if utc:
-            environment |= {"TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
+    def _failed(self, words: str) -> None:
+        """The first failure costs nothing: a command may stumble once. From the second on the pauses double."""
+        self._failures += 1
+        self._last_words = words
+        if self._failures > 1:
+            self._quiet_until = self._clock() + min(LONGEST_BACKOFF_S, 2.0 ** min(self._failures, 9))
+
+    def _call(self, command: list[str], *, cwd: Path | None = None, utc: bool = False) -> Completed:
+        environment = self._extra | ({"TZ": "UTC", "SLURM_TIME_FORMAT": "standard"} if utc else {})
         try:
-            return subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self._timeout_s,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                cwd=cwd,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
+            return self._host.run(command, environment=environment, cwd=cwd, timeout_s=self._timeout_s)
+        except TimeoutError as error:
             raise SchedulerUnknown(
                 f"{command[0]} did not answer within {self._timeout_s:g} s", where=self._machine.id
             ) from error
@@ -153,7 +229,7 @@ class SlurmScheduler:
         )
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
+def _said(done: Completed) -> str:
     """The words of a failed command in one line, without its own name before each."""
     text = done.stderr.strip() or done.stdout.strip()
     return " · ".join(re.sub(r"^\w+: (error: )?", "", line).strip() for line in text.splitlines() if line.strip())
