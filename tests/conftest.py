@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.slurm_site import slurm_site  # noqa: F401 - a fixture: real Slurm, started once a session
+from tests.federation_site import federation, first_site  # noqa: F401 - fixtures: real Slurm, started once a session

@@ -1,73 +1,116 @@
-"""A real Slurm of one site and two nodes on this machine: munge, MariaDB, slurmdbd, slurmctld, two slurmd; no systemd.
+"""A real Slurm cluster on this machine: slurmctld and its slurmds, each node with four GPUs that are devices in name.
 
 Everything is private (folders, ports, keys) and taken down again. For people: `python -m tests.slurm_site up DIR`,
-then `SLURM_CONF=DIR/slurm.conf sinfo`, and `python -m tests.slurm_site down DIR`.
+then `SLURM_CONF=DIR/slurm.conf sinfo`, and `python -m tests.slurm_site down DIR`. Tests get the first cluster of the
+federation (tests/federation_site.py) as `slurm_site`.
 """
 
 from __future__ import annotations
 
-import grp
-import json
 import os
-import pwd
-import secrets
-import shutil
-import signal
-import socket
+import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import pytest
 
 from hanse.contracts.machine import Accelerator, Machine, Partition, SchedulerFacts
+from tests import daemons, slurm_services
+from tests.slurm_conf import text_of
+from tests.slurm_services import Services
 from tests.waiting import until
 
 PROGRAMS = (
-    "munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sacctmgr", "sbatch", "srun",
-    "squeue", "sacct", "scancel", "scontrol", "sinfo",
+    *slurm_services.PROGRAMS, "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sacct", "scancel", "scontrol",
+    "sinfo",
 )  # fmt: skip
-USERS = ("munge", "mysql", "slurm")
-NODES = 2
-CPUS_PER_NODE = 32
-ACCOUNT = "proj1"
-PARTITION = "batch"
-CLUSTER = "hansa"
-_SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """How a cluster differs from others. `accelerators_per_node` is what a job of Hanse's asks of a node."""
+
+    name: str
+    title: str
+    node_prefix: str
+    nodes: int
+    accelerators_per_node: int
+    partitions: tuple[Partition, ...]
+    default_partition: str
+    accounts: tuple[str, ...]
+    qos: tuple[str, ...] = ()
+    """Beside `normal`; jobs of this cluster must name one where there are any."""
+    stores_comments: bool = True
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return tuple(f"{self.node_prefix}{number}" for number in range(1, self.nodes + 1))
+
+
+HANSA = Cluster(
+    name="hansa", title="Hansa (a Slurm of four nodes on one host)", node_prefix="n", nodes=4,
+    accelerators_per_node=1, default_partition="boost", accounts=("proj1", "proj2"),
+    partitions=(
+        Partition(name="boost", nodes=4, max_nodes=4, max_wall_time_s=86400, exclusive=False),
+        Partition(name="debug", nodes=2, max_nodes=2, max_wall_time_s=1800, exclusive=False),
+    ),
+)  # fmt: skip
+LUEBECK = Cluster(
+    name="luebeck", title="Lübeck (a Slurm of two nodes on one host)", node_prefix="gpu", nodes=2,
+    accelerators_per_node=2, default_partition="gpu", accounts=("hpc-042",), qos=("train",),
+    partitions=(Partition(name="gpu", nodes=2, max_nodes=2, max_wall_time_s=7200, exclusive=False, qos="train"),),
+    stores_comments=False,
+)  # fmt: skip
+ACCOUNT = HANSA.accounts[0]
+PARTITION = HANSA.default_partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmSite:
     root: Path
+    services: Services
+    cluster: Cluster = HANSA
+    ports: Sequence[int] = field(default=())
+    """Of slurmctld, then of the slurmds."""
+
+    @property
+    def configuration(self) -> Path:
+        return self.root / "slurm.conf"
 
     @property
     def environment(self) -> dict[str, str]:
         """What `SlurmScheduler(machine, environment)` and every Slurm command need."""
-        return {"SLURM_CONF": str(self.root / "slurm.conf")}
+        return {"SLURM_CONF": str(self.configuration)}
+
+    @property
+    def account(self) -> str:
+        return self.cluster.accounts[0]
 
     @property
     def machine(self) -> Machine:
+        gpus = self.cluster.accelerators_per_node
         return Machine(
-            id="hansa",
-            name="Hansa (a Slurm of two nodes on one host)",
+            id=self.cluster.name,
+            name=self.cluster.title,
             site="test",
-            nodes=NODES,
-            accelerators_per_node=1,
+            nodes=self.cluster.nodes,
+            accelerators_per_node=gpus,
             accelerator=Accelerator(
                 name="share of a CPU", kind="cpu", memory_bytes=4 * 10**9, memory_bytes_per_s=1e10,
                 peak_flops={"fp32": 5e10},
             ),
-            partitions=(Partition(name=PARTITION, nodes=NODES, max_wall_time_s=86400, exclusive=False),),
+            partitions=self.cluster.partitions,
             scheduler=SchedulerFacts(
                 kind="slurm",
-                cpus_per_node=4,  # of the 32 a node pretends to have: several jobs run at once
+                gpu_request=f"--gres=gpu:{gpus}",
+                cpus_per_node=4 * gpus,  # of the 32 a node pretends to have: several jobs run at once
                 account_required=True,
+                qos_required=bool(self.cluster.qos),
                 rendezvous_host_rule="loopback",
                 environment={"OMP_NUM_THREADS": "1"},
             ),
@@ -76,11 +119,25 @@ class SlurmSite:
     def run(self, *command: str, check: bool = True) -> str:
         """One Slurm command, its output."""
         done = subprocess.run(
-            command, env=_environment(self.root), capture_output=True, text=True, timeout=60, check=False
+            command, env=daemons.surroundings(self.environment), capture_output=True, text=True, timeout=60, check=False
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
         return done.stdout
+
+    def held(self, name_beginning: str = "hanse-") -> dict[str, int]:
+        """By job id, the accelerator-seconds of all jobs of such names, every time they ran, as accounting has them."""
+        told = self.run(
+            "sacct", "-X", "-n", "-P", "--duplicates", "--starttime=now-2days", f"--cluster={self.cluster.name}",
+            "-o", "JobIDRaw,ElapsedRaw,AllocTRES,JobName%200",
+        )  # fmt: skip
+        held: dict[str, int] = {}
+        for line in told.splitlines():
+            job_id, elapsed_s, resources, name = line.split("|")
+            if name.startswith(name_beginning):
+                counts = dict(pair.split("=") for pair in resources.split(",") if pair)
+                held[job_id] = held.get(job_id, 0) + int(elapsed_s) * int(counts.get("gres/gpu", 0))
+        return held
 
     def wait_until_saved(self, job_id: str) -> None:
         """Until the controller's state on disk knows that a job runs: killed earlier, it would start the job again."""
@@ -91,301 +148,146 @@ class SlurmSite:
 
     def kill_controller(self) -> None:
         """SIGKILL slurmctld, as a crash would."""
-        process = psutil.Process(_pids(self.root)["slurmctld"])
-        process.kill()
-        process.wait(10)
+        daemons.kill(self.root, "slurmctld")
 
     def start_controller(self) -> None:
-        _daemon(self.root, "slurmctld", ["slurmctld", "-D"], user="slurm")
+        self._start_slurmctld()
         until(lambda: "UP" in self.run("scontrol", "ping", check=False), within_s=30, what="slurmctld")
-        self._wait_for_nodes()
+        self.wait_for_nodes()
 
-    def _wait_for_nodes(self) -> None:
+    def kill_node(self, name: str) -> None:
+        """The node's slurmd and the jobs' processes there die at once, as in a power cut."""
+        spool = self.root / "spool" / name
+        daemons.kill(self.root, f"slurmd-{name}")
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.name() == "slurmstepd" and any(
+                    file.path.startswith(f"{spool}/") or file.path.endswith(f"slurmd-{name}.log")
+                    for file in process.open_files()
+                ):
+                    for one in [*process.children(recursive=True), process]:
+                        one.kill()
+
+    def start_node(self, name: str) -> None:
+        daemons.start(
+            self.root, f"slurmd-{name}", ["slurmd", "-D", "-N", name], user="root", environment=self.environment
+        )
+
+    def drain(self, *nodes: str, reason: str = "maintenance") -> None:
+        """Nodes that take no more jobs, all of them unless named; what runs there goes on."""
+        chosen = ",".join(nodes or self.cluster.node_names)
+        self.run("scontrol", "update", f"NodeName={chosen}", "State=DRAIN", f"Reason={reason}")
+
+    def resume(self, *nodes: str) -> None:
+        self.run("scontrol", "update", f"NodeName={','.join(nodes or self.cluster.node_names)}", "State=RESUME")
+
+    def set_partition(self, name: str, state: str) -> None:
+        """UP, DOWN, DRAIN or INACTIVE."""
+        self.run("scontrol", "update", f"PartitionName={name}", f"State={state}")
+
+    def configure(self) -> None:
+        """Write what its daemons read, and make the files that stand for GPUs."""
+        daemons.folder(self.root, owner="root", mode=0o755)
+        daemons.folder(self.root / "state", owner="slurm", mode=0o755)
+        daemons.folder(self.root / "spool", owner="root", mode=0o755)
+        daemons.folder(self.root / "log", owner="slurm", mode=0o755)
+        devices = daemons.folder(self.root / "dev", owner="root", mode=0o755)
+        for number in range(4):
+            os.mknod(devices / f"gpu{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # a copy of /dev/null
+        conf = text_of(self.cluster, self.root, self.services, self.ports)
+        self.configuration.write_text(conf)
+        (self.root / "gres.conf").write_text(
+            f"AutoDetect=off\nNodeName={','.join(self.cluster.node_names)} Name=gpu File={devices}/gpu[0-3]\n"
+        )
+
+    def associations(self) -> list[str]:
+        """sacctmgr's orders: the cluster, its accounts, and this user in each."""
+        name = self.cluster.name
+        orders = [f"add cluster {name}", *(f"add qos {qos}" for qos in self.cluster.qos)]
+        allowed = ",".join(("normal", *self.cluster.qos))
+        orders += [f"add account {account} Cluster={name} QOS={allowed}" for account in self.cluster.accounts]
+        return [*orders, *(f"add user root Account={account} Cluster={name}" for account in self.cluster.accounts)]
+
+    def start(self) -> None:
+        """Its services run and know it."""
+        self._start_slurmctld()
+        for node in self.cluster.node_names:
+            self.start_node(node)
+
+    def wait_for_nodes(self) -> None:
         def usable() -> bool:
-            states = self.run("sinfo", "-h", "-N", "-o", "%T", check=False).split()
-            return len(states) == NODES and all(state in ("idle", "mixed", "allocated") for state in states)
+            states = dict(
+                line.split() for line in self.run("sinfo", "-h", "-N", "-o", "%N %T", check=False).splitlines()
+            )
+            return len(states) == self.cluster.nodes and all(s in _USABLE for s in states.values())
 
-        until(usable, within_s=60, what="both nodes of the Slurm site")
+        until(usable, within_s=60, what=f"all nodes of {self.cluster.name}")
+
+    def _start_slurmctld(self) -> None:
+        daemons.start(self.root, "slurmctld", ["slurmctld", "-D"], user="slurm", environment=self.environment)
+
+
+_USABLE = ("idle", "mixed", "allocated")
 
 
 def missing() -> list[str]:
-    """Why no site can be started here; empty if it can."""
-    path = f"{os.environ.get('PATH', '')}:{_SBIN}"
-    reasons = [f"{name} is not installed" for name in PROGRAMS if shutil.which(name, path=path) is None]
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    reasons += [f"there is no user {name}" for name in USERS if name not in known]
+    """Why no cluster can be started here; empty if one can."""
+    reasons = daemons.missing(PROGRAMS, slurm_services.USERS)
     return reasons + ([] if os.geteuid() == 0 else ["only root can start slurmd"])
 
 
-def up(root: Path) -> SlurmSite:
-    """Start a site in `root`, which other users must be able to enter; its path must be short (socket names)."""
+def up(root: Path, clusters: Sequence[tuple[str, Cluster]] = (("", HANSA),)) -> tuple[SlurmSite, ...]:
+    """Start clusters in subfolders of `root` ('' is itself), which other users must be able to enter.
+
+    Its path must be short (socket names).
+    """
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o755)
-    site = SlurmSite(root=root)
+    count = sum(1 + cluster.nodes for _, cluster in clusters)
+    database_port, dbd_port, *rest = daemons.free_ports(2 + count)
+    services = Services(root=root, database_port=database_port, port=dbd_port)
+    sites = []
+    for subfolder, cluster in clusters:
+        ports, rest = rest[: 1 + cluster.nodes], rest[1 + cluster.nodes :]
+        sites.append(SlurmSite(root=root / subfolder, services=services, cluster=cluster, ports=tuple(ports)))
     try:
-        ports = _free_ports(4 + NODES)
-        _start_munge(root)
-        _start_database(root, ports[0])
-        _write_configuration(root, ports)
-        _daemon(root, "slurmdbd", ["slurmdbd", "-D"], user="slurm")
-        until(lambda: _answers(ports[1]), within_s=30, what="slurmdbd")
-        _register(root)
-        _daemon(root, "slurmctld", ["slurmctld", "-D"], user="slurm")
-        for node in range(1, NODES + 1):
-            _daemon(root, f"slurmd-n{node}", ["slurmd", "-D", "-N", f"n{node}"], user="root")
-        site._wait_for_nodes()
+        for site in sites:
+            site.configure()
+        services.start()
+        services.register([order for site in sites for order in site.associations()], sites[0].configuration)
+        for site in sites:
+            site.start()
+        for site in sites:
+            site.wait_for_nodes()
     except BaseException as error:
-        logs = "\n".join(_last_lines(log) for log in sorted((root / "log").glob("*")))
+        logs = daemons.last_lines(root)
         down(root)
-        raise RuntimeError(f"the Slurm site did not come up: {error}\n{logs}") from error
-    return site
+        raise RuntimeError(f"Slurm did not come up: {error}\n{logs}") from error
+    return tuple(sites)
 
 
 def down(root: Path) -> None:
-    """End the site's jobs, daemons and every process that still speaks to it, then remove its folder."""
-    environment = _environment(root)
-    if (root / "slurm.conf").exists():
-        with suppress(subprocess.SubprocessError):
-            subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=5, check=False)
-    daemons = []
-    for name, pid in _pids(root).items():
-        with suppress(psutil.Error):
-            process = psutil.Process(pid)
-            if name.split("-")[0] in " ".join(process.cmdline()):
-                daemons.append(process)
-    ours = [process for process in psutil.process_iter() if _belongs(process, root)]
-    for process in daemons:
-        with suppress(psutil.Error):
-            process.send_signal(signal.SIGTERM if "mariadbd" in process.name() else signal.SIGKILL)
-    for process in ours:
-        with suppress(psutil.Error):
-            process.kill()
-    _, alive = psutil.wait_procs([*daemons, *ours], timeout=10)
-    for process in alive:
-        with suppress(psutil.Error):
-            process.kill()
-    shutil.rmtree(root, ignore_errors=True)
+    """End the jobs, daemons and every process that still speaks to a cluster in `root`, then remove it."""
+    for configuration in (root / "slurm.conf", *root.glob("*/slurm.conf")):
+        if configuration.exists():
+            with suppress(subprocess.SubprocessError):
+                environment = daemons.surroundings({"SLURM_CONF": str(configuration)})
+                subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=5, check=False)
+    daemons.end(root)
 
 
-@pytest.fixture(scope="session")
-def slurm_site() -> Iterator[SlurmSite]:
-    """The site, or a skip that says what is missing; with CI=true a missing Slurm is a failure."""
-    reasons = missing()
-    if reasons:
-        message = "no Slurm here: " + "; ".join(reasons)
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    root = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
-    try:
-        yield up(root)
-    finally:
-        down(root)
-
-
-def _start_munge(root: Path) -> None:
-    folder = _folder(root / "munge", owner="munge", mode=0o755)
-    key = folder / "key"
-    key.write_bytes(secrets.token_bytes(128))
-    key.chmod(0o400)
-    _own(key, "munge")
-    options = {"key-file": key, "socket": folder / "s", "pid-file": folder / "pid", "seed-file": folder / "seed",
-               "log-file": folder / "munged.log"}  # fmt: skip
-    _daemon(root, "munged", ["munged", "--foreground", *(f"--{k}={v}" for k, v in options.items())], user="munge")
-    until((folder / "s").exists, within_s=20, what="munge's socket")
-
-
-def _start_database(root: Path, port: int) -> None:
-    data = _folder(root / "db", owner="mysql", mode=0o700)
-    quick = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0",
-             "--innodb-doublewrite=0", "--innodb-lock-wait-timeout=900"]  # fmt: skip
-    subprocess.run(
-        ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=mysql", "--skip-test-db",
-         "--auth-root-authentication-method=normal", *quick[:2]],
-        env=_environment(root), capture_output=True, check=True, timeout=120,
-    )  # fmt: skip
-    first = data / "first.sql"
-    first.write_text("CREATE USER 'slurm'@'127.0.0.1';\nGRANT ALL ON slurm_acct.* TO 'slurm'@'127.0.0.1';\n")
-    _own(first, "mysql")
-    _daemon(
-        root,
-        "mariadbd",
-        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={data}/s", f"--pid-file={data}/pid",
-         f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", f"--init-file={first}", *quick],
-        user="mysql",
-    )  # fmt: skip
-    until(lambda: _answers(port), within_s=60, what="MariaDB")
-
-
-def _write_configuration(root: Path, ports: list[int]) -> None:
-    database, dbd, controller, _, *slurmds = ports
-    log = root / "log"
-    state = _folder(root / "state", owner="slurm", mode=0o755)
-    _folder(root / "spool", owner="root", mode=0o755)
-    auth = f"AuthType=auth/munge\nAuthInfo=socket={root}/munge/s"
-    dbd_conf = root / "slurmdbd.conf"
-    dbd_conf.write_text(
-        f"{auth}\nDbdHost=localhost\nDbdAddr=127.0.0.1\nDbdPort={dbd}\nSlurmUser=slurm\nLogFile={log}/slurmdbd.log\n"
-        f"PidFile={state}/slurmdbd.pid\nStorageType=accounting_storage/mysql\nStorageHost=127.0.0.1\n"
-        f"StoragePort={database}\nStorageUser=slurm\nStorageLoc=slurm_acct\n"
-    )
-    dbd_conf.chmod(0o600)
-    _own(dbd_conf, "slurm")
-    nodes = "\n".join(
-        f"NodeName=n{number} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs={CPUS_PER_NODE} Boards=1 "
-        f"SocketsPerBoard=2 CoresPerSocket={CPUS_PER_NODE // 2} ThreadsPerCore=1 RealMemory=64000 State=UNKNOWN"
-        for number, port in enumerate(slurmds, start=1)
-    )
-    (root / "slurm.conf").write_text(
-        f"""ClusterName={CLUSTER}
-SlurmctldHost=localhost(127.0.0.1)
-SlurmctldPort={controller}
-SlurmUser=slurm
-SlurmdUser=root
-{auth},cred_expire=5
-CredType=cred/munge
-StateSaveLocation={state}
-SlurmdSpoolDir={root}/spool/%n
-SlurmctldPidFile={state}/slurmctld.pid
-SlurmdPidFile={root}/spool/slurmd-%n.pid
-SlurmctldLogFile={log}/slurmctld.log
-SlurmdLogFile={log}/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=5
-SwitchType=switch/none
-MpiDefault=none
-MailProg=/bin/true
-SlurmdParameters=config_overrides
-PropagateResourceLimits=NONE
-ReturnToService=2
-SlurmctldTimeout=30
-SlurmdTimeout=15
-MessageTimeout=10
-TCPTimeout=2
-InactiveLimit=0
-KillWait=3
-MinJobAge=120
-SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,bf_interval=3,bf_continue,sched_interval=5,max_rpc_cnt=0
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={dbd}
-AccountingStoragePass={root}/munge/s
-AccountingStorageEnforce=associations,qos
-JobCompType=jobcomp/none
-{nodes}
-PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=1-00:00:00 DefaultTime=00:10:00 State=UP
-"""
-    )
-
-
-def _register(root: Path) -> None:
-    """The cluster, one account and this user in it: one conversation, as every call costs half a second."""
-    orders = (
-        f"add cluster {CLUSTER}\nadd account {ACCOUNT} Cluster={CLUSTER}\n"
-        f"add user root Account={ACCOUNT} Cluster={CLUSTER}\nquit\n"
-    )
-    done = subprocess.run(
-        ["sacctmgr", "-i"],
-        input=orders,
-        env=_environment(root),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    listed = subprocess.run(
-        ["sacctmgr", "-nP", "show", "association", "format=cluster,account,user"],
-        env=_environment(root), capture_output=True, text=True, timeout=60, check=False,
-    ).stdout  # fmt: skip
-    if f"{CLUSTER}|{ACCOUNT}|root" not in listed:
-        raise RuntimeError(f"sacctmgr did not register the site: {done.stdout}{done.stderr}")
-
-
-def _daemon(root: Path, name: str, command: list[str], *, user: str) -> None:
-    log = _folder(root / "log", owner="slurm", mode=0o755) / f"{name}.out"
-    entry = pwd.getpwnam(user)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, env=_environment(root), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-            start_new_session=True, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
-        )  # fmt: skip
-    pids = _pids(root) | {name: process.pid}
-    (root / "pids.json").write_text(json.dumps(pids))
-
-
-def _environment(root: Path) -> dict[str, str]:
-    path = f"{os.environ.get('PATH', '')}:{_SBIN}"
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
-    return kept | {"PATH": path, "SLURM_CONF": str(root / "slurm.conf")}
-
-
-def _pids(root: Path) -> dict[str, int]:
-    with suppress(FileNotFoundError):
-        pids: dict[str, int] = json.loads((root / "pids.json").read_text())
-        return pids
-    return {}
-
-
-def _belongs(process: psutil.Process, root: Path) -> bool:
-    """Jobs know their configuration; slurmstepd, which outlives slurmd, wrote its title over its environment."""
-    try:
-        if process.name() == "slurmstepd":
-            return any(file.path.startswith(f"{root}/") for file in process.open_files())
-        return process.pid != os.getpid() and process.environ().get("SLURM_CONF") == str(root / "slurm.conf")
-    except (psutil.Error, OSError):
-        return False
-
-
-def _folder(path: Path, *, owner: str, mode: int) -> Path:
-    if not path.exists():
-        path.mkdir()
-        path.chmod(mode)
-        _own(path, owner)
-    return path
-
-
-def _own(path: Path, user: str) -> None:
-    entry = pwd.getpwnam(user)
-    os.chown(path, entry.pw_uid, grp.getgrgid(entry.pw_gid).gr_gid)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-def _last_lines(log: Path) -> str:
-    return f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-
-
-def _main(arguments: list[str]) -> int:
-    actions: dict[str, Callable[[Path], object]] = {"up": up, "down": down}
+def main(arguments: list[str], name: str, actions: dict[str, Callable[[Path], object]]) -> int:
     if len(arguments) != 2 or arguments[0] not in actions:
-        sys.stderr.write("usage: python -m tests.slurm_site up|down DIR\n")
+        sys.stderr.write(f"usage: python -m {name} {'|'.join(actions)} DIR\n")
         return 2
     began = time.monotonic()
     root = Path(arguments[1]).absolute()
     actions[arguments[0]](root)
-    sys.stdout.write(f"{arguments[0]} in {time.monotonic() - began:.1f} s: SLURM_CONF={root}/slurm.conf\n")
+    sys.stdout.write(f"{arguments[0]} in {time.monotonic() - began:.1f} s\n")
+    for configuration in sorted((*root.glob("slurm.conf"), *root.glob("*/slurm.conf"))):
+        sys.stdout.write(f"SLURM_CONF={configuration}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], "tests.slurm_site", {"up": up, "down": down}))

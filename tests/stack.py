@@ -210,13 +210,14 @@ class Stack:
 
 
 def plan_of(spec: TrainSpec, machine: Machine) -> Plan:
-    """A plan that fixes two ranks on two nodes; what it predicts does not matter here."""
+    """A plan that fixes two full nodes; what it predicts does not matter here."""
     workload = workload_of(spec)
     assert spec.batch is not None
+    ranks = 2 * machine.accelerators_per_node
     step = Interval(low=0.01, expected=0.1, high=1.0)
     return Plan(
         workload=workload, machine=machine.id, partition=machine.partitions[0].name,
-        layout=Layout(nodes=2, dp=2, micro_batch=spec.batch // 2),
+        layout=Layout(nodes=2, dp=ranks, micro_batch=spec.batch // ranks),
         step_time=StepTime(parts={"matmul": 0.1}, total_s=step),
         memory=Memory(parameters=1, gradients=1, optimiser=1, activations=1, other=1, limit=1_000_000_000),
         tokens_per_s=Interval(low=1, expected=10, high=100), mfu=0.1, steps=workload.steps,
@@ -242,3 +243,20 @@ def running(home: Path, machine: Machine = MACHINE, environment: Mapping[str, st
         yield stack
     finally:
         stack.stop()
+
+
+@dataclass
+class Outpost(Stack):
+    """A machine with its agent, in a home of its own; the service is the hub's. `address` may be a detour to it."""
+
+    hub: Stack | None = None
+    address: str = ""
+
+    @property
+    def url(self) -> str:
+        assert self.hub is not None
+        return self.address or self.hub.url
+
+    def client(self) -> Client:
+        assert self.hub is not None
+        return self.hub.client()

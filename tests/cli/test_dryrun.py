@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.cli import dryrun
+from hanse.cli import dryrun, script_views
 from hanse.cli.machine import resolve
 from hanse.schedulers.script import explain
 from hanse.workloads.load import load_spec
@@ -33,7 +33,7 @@ def test_the_annotated_script_is_the_script_with_comments(spec_path: Path) -> No
     machine = resolve("leonardo-booster")
     job = dryrun.job_for(load_spec(spec_path), None, machine)
     lines = explain(job, machine)
-    shown = list(dryrun.annotated(lines))
+    shown = list(script_views.annotated(lines))
     assert [line for is_reason, line in shown if not is_reason] == [line for line, _ in lines]
     assert all(line.lstrip().startswith("# ") for is_reason, line in shown if is_reason)
     if shutil.which("bash"):
@@ -57,3 +57,38 @@ def test_a_dry_run_needs_no_service_and_leaves_nothing(hanse: Hanse, spec_path: 
     assert "optimizer" not in answer.out
     assert "Nothing was run" in answer.err
     assert not own_home.exists()
+
+
+def test_a_terminals_columns_break_no_line_of_the_script(spec_path: Path) -> None:
+    machine = resolve("jupiter-booster")
+    lines = explain(dryrun.job_for(load_spec(spec_path), None, machine), machine)
+    rows = list(script_views.columns(lines, 100))
+    assert [script.rstrip() for script, _ in rows if script.strip()] == [line for line, _ in lines if line]
+    assert all(len(script) + len(reason) <= 100 for script, reason in rows if reason)
+    said = " ".join(reason for _, reason in rows)
+    assert all(reason in said for _, reason in lines)
+
+
+def test_a_machine_without_a_service_is_shown_with_what_it_cannot_do(hanse: Hanse, spec_path: Path) -> None:
+    answer = hanse("launch", str(spec_path), "--dry-run", "-m", "leonardo")
+    assert answer.code == 0, answer.err
+    assert "#SBATCH --gres=gpu:4" in answer.out
+    assert "reach the internet from jobs" in answer.out
+    assert "Seen in other users' job scripts" in answer.out
+
+
+def test_what_nobody_published_is_called_a_guess(hanse: Hanse, spec_path: Path) -> None:
+    answer = hanse("launch", str(spec_path), "--dry-run", "-m", "arrhenius")
+    assert "Guessed, not published: request for GPUs" in answer.out
+    facts = json.loads(hanse("launch", str(spec_path), "--dry-run", "-m", "arrhenius", "--json").out)
+    assert "scheduler.gpu_request" in facts["guessed"]
+    assert facts["unknown"] and facts["cannot"] == []
+
+
+def test_an_image_that_jobs_cannot_fetch_is_refused_before_anything_is_run(hanse: Hanse, spec_path: Path) -> None:
+    spec_path.write_text(
+        COMMAND.replace("accelerators_per_node: 4", "image: docker://python, accelerators_per_node: 4")
+    )
+    answer = hanse("launch", str(spec_path), "--dry-run", "-m", "leonardo")
+    assert answer.code == 1
+    assert "reach no registry" in answer.err and "Traceback" not in answer.err

@@ -34,6 +34,10 @@ PUBLIC = {
     "machines show": {"MACHINE", "--json"},
     "machines check": {"FILE", "--json"},
     "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
+    "usage": {"[ALLOCATION]", "--entries", "--json"},
+    "site provision": {
+        "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",
+    },
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
     "agent": {"--machine", "--url", "--token", "--once"},
     "train": set(),

@@ -5,7 +5,6 @@ Needs no service: ids that only a launch gives read 'dry-run'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,7 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
     lines = script_lines(job, machine)
     if as_json:
         from hanse.cli.output import print_json
+        from hanse.machines.launch_facts import guesses
 
         print_json(
             {
@@ -65,6 +65,9 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
                 "plan": plan.model_dump(mode="json") if plan else None,
                 "job": job.model_dump(mode="json"),
                 "script": [{"line": line, "reason": reason} for line, reason in lines],
+                "cannot": [one.model_dump(mode="json") for one in machine.scheduler.cannot],
+                "guessed": [one.key for one in guesses(machine)],
+                "unknown": list(machine.unknown),
             }
         )
         return
@@ -77,8 +80,8 @@ def _print(
     import yaml
     from rich.text import Text
 
-    from hanse.cli import plan_views
-    from hanse.cli.output import console, note, tell
+    from hanse.cli import plan_views, script_views
+    from hanse.cli.output import note, tell
 
     left_out = TRAINING_KEYS if spec.command is not None else set()
     facts = spec.model_dump(mode="json", exclude_none=True, exclude=left_out)
@@ -87,26 +90,6 @@ def _print(
     if plan is not None:
         tell(Text("# The plan", style="bold"), plan_views.overview(plan, machine), "")
     tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
-    out = console()
-    for is_reason, line in annotated(lines):
-        out.print(Text(line, style="dim" if is_reason else ""), soft_wrap=True)
+    script_views.show(lines)
+    script_views.told(machine)
     note("Nothing was run. Without --dry-run this is launched.")
-
-
-def annotated(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[bool, str]]:
-    """The script with its reasons as comments above the lines they explain; it is still the same script to bash.
-
-    A comment may not stand inside a command that goes on over several lines, so those reasons come before it.
-    """
-    said, held, command = "", [], []
-    for line, reason in lines:
-        if reason and reason != said:
-            held.append(reason)
-        said = reason
-        command.append(line)
-        if line.endswith("\\"):
-            continue
-        indent = " " * (len(command[0]) - len(command[0].lstrip()))
-        yield from ((True, f"{indent}# {each}") for each in held)
-        yield from ((False, each) for each in command)
-        held, command = [], []

@@ -64,7 +64,7 @@ def announced(systems: Sequence[Announced]) -> RenderableType:
 
 def machine(shown: Machine) -> RenderableType:
     """Every figure with its unit and how sure it is, then what is not known, notes and sources."""
-    from hanse.machines import facts
+    from hanse.machines import facts, launch_facts
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -77,7 +77,8 @@ def machine(shown: Machine) -> RenderableType:
         Text(f"{shown.name} ({shown.id})", style="bold"),
         Padding(grid, (0, 0, 0, 2)),
     ]
-    for title, lines in (("Not known", shown.unknown), ("Notes", shown.notes)):
+    cannot = [f"{launch_facts.in_words(one)} ({one.confidence})" for one in shown.scheduler.cannot]
+    for title, lines in (("Cannot", cannot), ("Not known", shown.unknown), ("Notes", shown.notes)):
         if lines:
             parts += ["", Text(title, style="bold"), sentences(lines)]
     if shown.sources:
@@ -172,6 +173,7 @@ def _running(shown: Machine) -> Iterator[_Figure]:
     for index, part in enumerate(shown.partitions):
         yield "Partitions" if not index else "", _partition(part), "partitions" if not index else ""
     yield "Scheduler", shown.scheduler.kind, ""
+    yield from _starting(shown)
     if shown.billing:
         unit = re.sub(r"hour\b", "hours", shown.billing.unit, count=1)
         yield "Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour", "billing"
@@ -181,6 +183,15 @@ def _running(shown: Machine) -> Iterator[_Figure]:
             "on compute nodes" if shown.internet_on_compute else "not on compute nodes",
             ("internet_on_compute"),
         )
+
+
+def _starting(shown: Machine) -> Iterator[_Figure]:
+    """How jobs are started: what the job scripts are made of."""
+    from hanse.machines.launch_facts import launch_facts
+
+    if shown.scheduler.kind != "local":
+        for one in launch_facts(shown):
+            yield f"  {one.name}", one.value, one.key
 
 
 def _partition(part: Partition) -> str:

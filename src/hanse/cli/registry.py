@@ -133,6 +133,15 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "usage",
+        COMPUTE,
+        "What was used of an allocation, and how long the rest lasts.",
+        (
+            Example("hanse usage", "of your only allocation; a list if you have several"),
+            Example("hanse usage alc-7h3k9qm2xa --json", "one of them, entry by entry"),
+        ),
+    ),
+    Verb(
         "serve",
         RUN_IT,
         "Run the service; see or stop the one in the background.",
@@ -151,6 +160,16 @@ VERBS: tuple[Verb, ...] = (
             Example(
                 "HANSE_TOKEN=… hanse agent --machine my-cluster.yaml --url https://hanse.example.eu", "beside a Slurm"
             ),
+        ),
+    ),
+    Verb(
+        "site",
+        RUN_IT,
+        "For a site's administrator: Slurm accounts and limits of an award.",
+        (
+            Example("hanse site provision alc-7h3k9qm2xa --user ada", "the commands, and why each; nothing is changed"),
+            Example("hanse site provision alc-7h3k9qm2xa --user ada --apply", "run those that are still lacking"),
+            Example("hanse site provision alc-7h3k9qm2xa --end --apply", "close it; what was used stays on record"),
         ),
     ),
     Verb(

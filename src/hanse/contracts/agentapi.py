@@ -139,6 +139,8 @@ class Assignment(Contract):
     user: str | None = None
     """Who launched it, as the service knows them; a site's identity map says under which name it runs."""
     project: Identifier | None = None
+    stop: str = ""
+    """Why it is to write a checkpoint and end; empty lets it run. The agent makes the attempt's stop file, no kill."""
 
 
 class SyncResponse(Contract):

@@ -128,24 +128,85 @@ class Calibration(Contract):
     """Relative half-width of an 80 % interval, from the repeats."""
 
 
+Capability = Literal[
+    "images", "build-images", "internet-on-login", "internet-on-compute", "part-of-a-node", "requeue", "mpiexec",
+    "cpus-by-choice", "long-tasks-on-login", "agents-on-login",
+]  # fmt: skip
+ContainerRuntime = Literal["apptainer", "singularity", "pyxis", "container-engine", "none"]
+HostRule = Literal["plain", "resolve_ipv4", "suffix_i", "interconnect_dns", "loopback"]
+
+
+class Inability(Contract):
+    """Something a user may expect of a machine that it cannot do: why not, and what to do instead."""
+
+    capability: Capability
+    reason: str
+    instead: str = ""
+    url: str
+    confidence: Confidence
+    read_on: str
+    """ISO date, as in `Source`."""
+
+
 class SchedulerFacts(Contract):
-    """How jobs are started there."""
+    """How jobs are started there. Each fact has its source in `Machine.sources` ('scheduler.cpu_bind')."""
 
     kind: Literal["local", "slurm", "firecrest"]
     gpu_request: str | None = None
     """The line that asks for a node's accelerators ('--gres=gpu:4'); None where there are none."""
+    exclusive: bool = False
+    """Whole nodes come only when --exclusive asks for them."""
     cpus_per_node: Positive | None = None
+    cpus_per_gpu: Positive | None = None
+    """The only ratio the site takes; where `cpus_per_node` is not known it follows from this."""
     memory_per_node: str | None = None
     """Slurm's --mem value; '0' is all of the node."""
     account_required: bool = False
     qos_required: bool = False
-    rendezvous_host_rule: Literal["plain", "resolve_ipv4", "suffix_i", "loopback"] = "plain"
+    required_flags: tuple[str, ...] = ()
+    """Further options without which the site takes no job ('--export=NONE')."""
+    constraint: str | None = None
+    """Features every job asks for (Slurm's --constraint)."""
+    nodes_per_switch: Positive | None = None
+    """Nodes of a leaf switch: a job asks for as few switches as hold it. None: it does not ask."""
+    wait_all_nodes: bool = False
+    """The script must not begin before every node has booted."""
+    srun_flags: tuple[str, ...] = ()
+    """Options of every step ('--mpi=none')."""
+    rendezvous_host_rule: HostRule = "plain"
+    interconnect_name: str | None = None
+    """For 'interconnect_dns': a node's name on the fast network, with {node} in the place of its short name."""
+    socket_interface: str | None = None
+    """Interfaces by which the collective library's processes find one another (NCCL_SOCKET_IFNAME)."""
+    gloo_interface: str | None = None
+    ib_hcas: tuple[str, ...] = ()
+    """The InfiniBand adapters that serve accelerators, in their order (NCCL_IB_HCA)."""
+    address_family: Literal["ipv4", "ipv6"] | None = None
     cpu_bind: str | None = None
+    """srun's --cpu-bind for one launcher a node; None: it is not bound."""
+    rank_cpu_masks: tuple[str, ...] = ()
+    """The cores near each accelerator of a whole node: for a launcher per rank, never for one launcher a node."""
     environment: dict[str, str] = Field(default_factory=dict)
+    cache_dir: str | None = None
+    """A node's own folder, for caches that the shared file system is too slow or too shared for."""
     setup: tuple[str, ...] = ()
     """Shell lines before the work (module loads)."""
     python: str | None = None
     """The interpreter on the compute nodes; None is the one hanse runs under."""
+    container_runtime: ContainerRuntime | None = None
+    """What runs an image; None: not known."""
+    container_gpu_flag: str | None = None
+    """None: the runtime's own for this kind of accelerator; '' for none at all."""
+    container_binds: tuple[str, ...] = ()
+    """Folders of the machine that images see, besides those of the run."""
+    container_setup: tuple[str, ...] = ()
+    """Shell lines that a containerised step needs (module loads)."""
+    container_setup_in_step: bool = False
+    """Those lines run on each node inside the step, not once before it."""
+    cannot: tuple[Inability, ...] = ()
+
+    def inability(self, capability: Capability) -> Inability | None:
+        return next((one for one in self.cannot if one.capability == capability), None)
 
 
 class Billing(Contract):

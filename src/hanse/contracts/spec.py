@@ -123,6 +123,8 @@ class CommandSpec(Contract):
     """A shell line."""
     image: str | None = None
     accelerators_per_node: Positive = 1
+    resumes: bool = False
+    """It goes on from what it saved in HANSE_RUN_DIR: an attempt that failed or was killed is followed by another."""
 
 
 class TrainSpec(Contract):

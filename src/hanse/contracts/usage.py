@@ -16,6 +16,8 @@ class UsageEntry(Contract):
     kind: Literal["measured", "site", "correction"] = "measured"
     accelerator_seconds: int
     energy_joules: Count | None = None
+    energy_estimated: bool = False
+    """From the nodes' power and time, not from a counter."""
     site_amount: str | None = None
     """The site's own record in its own unit, as it wrote it."""
     recorded_at: Timestamp

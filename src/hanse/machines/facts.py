@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from hanse.contracts.machine import Machine, Source
+from hanse.contracts.machine import Machine, SchedulerFacts, Source
 
 WORDS: Final = {
     "nodes": "number of nodes",
@@ -33,7 +33,41 @@ WORDS: Final = {
 }
 """Groups of values that need a source, as a person calls them."""
 
+SCHEDULER_WORDS: Final = {
+    "gpu_request": "request for GPUs",
+    "exclusive": "whole nodes on request",
+    "cpus_per_node": "cores of a node",
+    "cpus_per_gpu": "cores with each GPU",
+    "memory_per_node": "memory of a node",
+    "account_required": "account required",
+    "qos_required": "QoS required",
+    "required_flags": "further required options",
+    "constraint": "constraint",
+    "nodes_per_switch": "nodes on a leaf switch",
+    "wait_all_nodes": "waiting for all nodes",
+    "srun_flags": "options of every step",
+    "rendezvous_host_rule": "rule for the rendezvous",
+    "interconnect_name": "a node's name on the fast network",
+    "socket_interface": "socket interfaces",
+    "gloo_interface": "Gloo's interface",
+    "ib_hcas": "InfiniBand adapters",
+    "address_family": "address family",
+    "cpu_bind": "CPU binding of a launcher",
+    "rank_cpu_masks": "CPU masks of ranks",
+    "environment": "further variables",
+    "cache_dir": "caches on the node",
+    "setup": "preparation",
+    "python": "Python",
+    "container_runtime": "runtime of images",
+    "container_gpu_flag": "GPU option for images",
+    "container_binds": "folders seen by images",
+    "container_setup": "preparation for images",
+    "container_setup_in_step": "preparation inside the step",
+}
+"""Facts of `SchedulerFacts` that have a source of their own ('scheduler.cpu_bind'), as a person calls them."""
+
 _LEAVES: Final = {
+    **{f"scheduler.{field}": words for field, words in SCHEDULER_WORDS.items()},
     "accelerator.peak_flops": "peak FLOP/s",
     "accelerator.memory_bytes_per_s": "memory bandwidth of an accelerator",
     "accelerator.memory_bytes": "memory of an accelerator",
@@ -77,8 +111,9 @@ def present(machine: Machine) -> tuple[str, ...]:
     said = [key for key in WORDS if key != "scheduler" and getattr(machine, key) not in (None, ())]
     if machine.domain_nodes == 1:
         said.remove("domain_nodes")
-    facts = machine.scheduler
-    if facts.environment or facts.setup or facts.cpu_bind or facts.rendezvous_host_rule == "suffix_i":
+    unsurprising = {"gpu_request", "cpus_per_node", "memory_per_node", "account_required", "qos_required", "python"}
+    defaults = SchedulerFacts(kind=machine.scheduler.kind)
+    if any(getattr(machine.scheduler, one) != getattr(defaults, one) for one in set(SCHEDULER_WORDS) - unsurprising):
         said.append("scheduler")
     return tuple(said)
 

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from hanse.contracts.base import now
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
+from hanse.service.runs import forecast, metering
 from hanse.service.runs.models import Event, Machine
 
 KEEP_DEAD_TOKENS = timedelta(days=30)
@@ -24,14 +25,19 @@ class Ticked:
     agents_away: int
     allocations_ended: int
     purged: int
+    warnings: int = 0
+    stops_asked: int = 0
 
 
 def tick(at: datetime | None = None) -> Ticked:
     moment = at or now()
+    metering.settle_attempts()
     return Ticked(
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
         purged=_purge(moment),
+        warnings=forecast.warn(moment),
+        stops_asked=forecast.stop_in_time(moment),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ninja import NinjaAPI
 
 from hanse import __version__
-from hanse.service.api import agent, machines, people, programme, replies, runs
+from hanse.service.api import agent, machines, people, programme, replies, runs, usage
 from hanse.service.api.auth import AgentAuth, UserAuth
 
 user_api = NinjaAPI(
@@ -16,7 +16,7 @@ agent_api = NinjaAPI(
     openapi_url="openapi.json",
 )  # fmt: skip
 
-for module in (people, machines, programme, runs):
+for module in (people, machines, programme, runs, usage):
     user_api.add_router("", module.router)
 agent_api.add_router("", agent.router)
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 from django.contrib import admin
 
 from hanse.service.readonly import KeptAdmin, ReadOnlyAdmin
-from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Machine, Run, Site, StepRow, UsageEntry
+from hanse.service.runs.models import (
+    Attempt,
+    CodeBundle,
+    Event,
+    Leg,
+    LogChunk,
+    Machine,
+    Run,
+    Site,
+    SiteCounter,
+    SiteJobRow,
+    StepRow,
+    StopAsked,
+    UsageEntry,
+)
 
 
 @admin.register(Site)
@@ -50,6 +64,23 @@ class AttemptAdmin(ReadOnlyAdmin):
 class UsageEntryAdmin(ReadOnlyAdmin):
     list_display = ["public_id", "allocation", "attempt", "kind", "accelerator_seconds", "recorded_at"]
     list_filter = ["kind"]
+
+
+@admin.register(SiteJobRow)
+class SiteJobAdmin(ReadOnlyAdmin):
+    list_display = ["job_id", "machine", "account", "allocation", "attempt", "accelerator_seconds", "final"]
+    list_filter = ["machine", "final"]
+    search_fields = ["job_id", "account"]
+
+
+@admin.register(SiteCounter)
+class SiteCounterAdmin(ReadOnlyAdmin):
+    list_display = ["account", "machine", "at"]
+
+
+@admin.register(StopAsked)
+class StopAskedAdmin(ReadOnlyAdmin):
+    list_display = ["attempt", "at", "because"]
 
 
 @admin.register(Event)

@@ -142,7 +142,7 @@ class Run(models.Model):
         where = self.spec.where
         last = ended.error.strip().splitlines()[-1] if ended.error.strip() else ended.reason
         told = f" It said: {last}" if last else ""
-        if self.spec.command is not None and ended.exit_code:
+        if self.spec.command is not None and not self.spec.command.resumes and ended.exit_code:
             return f"The command ended with exit code {ended.exit_code}.{told}"
         if self._failed_without_progress(ended.leg):
             return f"{RAPID_FAILURES} attempts in a row failed without a step of progress.{told}"

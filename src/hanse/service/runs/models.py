@@ -3,8 +3,10 @@
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
+from hanse.service.runs.forecast import StopAsked
 from hanse.service.runs.lifecycle import Leg, Run
 from hanse.service.runs.machines import Machine, Site
+from hanse.service.runs.metering import SiteCounter, SiteJobRow
 from hanse.service.runs.telemetry import LogChunk, StepRow
 from hanse.service.runs.usage import UsageEntry
 
@@ -17,6 +19,9 @@ __all__ = [
     "Machine",
     "Run",
     "Site",
+    "SiteCounter",
+    "SiteJobRow",
     "StepRow",
+    "StopAsked",
     "UsageEntry",
 ]
