@@ -24,8 +24,8 @@ RUNS, TRAININGS, OWN_DISKS = 50, 5, 6
 
 
 def rage(
-    passing: World, *, runs: int, trainings: int, own_disks: int, kills: int, steps: int, step_s: float, within_s: float,
-    tell: bool = False,
+    passing: World, *, runs: int, trainings: int, own_disks: int, kills: int, steps: int, step_s: float,
+    within_s: float, tell: bool = False,
 ) -> dict[str, object]:  # fmt: skip
     """Deal `kills` blows while `runs` pass, wait for the ends, count."""
     began, dealt = time.monotonic(), 0

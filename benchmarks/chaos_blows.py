@@ -1,6 +1,8 @@
 """What chaos does, one function a kind: each strikes, lets some time pass, and puts things back as an operator would.
 
-A blow without a target answers None, and another is dealt. Runs are continued by Hanse alone.
+A blow without a target answers None, and another is dealt. A run that failed twice in a row without a step of
+progress is spared until it progresses: the third time is, by Hanse's rule, its end. Runs are continued by
+Hanse alone.
 """
 
 from __future__ import annotations
@@ -50,9 +52,19 @@ def controller(world: World) -> str | None:
     return f"slurmctld of {site.cluster.name}"
 
 
-def node(world: World) -> str:
+def node(world: World) -> str | None:
+    spared = world.spared()
     site = world.chance.choice(world.federation.sites)
-    name = world.chance.choice(site.cluster.node_names)
+    ids = [
+        attempt.id for one in world.passing if one.run.id in spared for leg in one.run.legs for attempt in leg.attempts
+    ]
+    busy = site.run("squeue", "-h", "-t", "R", "-o", "%j %N", check=False).splitlines()
+    kept = [line.split()[1] for line in busy if any(attempt in line for attempt in ids)]
+    shown = site.run("scontrol", "show", "hostnames", ",".join(kept)).split() if kept else []
+    names = [name for name in site.cluster.node_names if name not in shown]
+    if not names:
+        return None
+    name = world.chance.choice(names)
     site.kill_node(name)
     _pass(world, 0.5, 3.0)
     site.start_node(name)
@@ -84,7 +96,8 @@ def network(world: World) -> str:
 
 
 def full_disk(world: World) -> str | None:
-    chosen = [one for one in world.open() if one.room is not None]
+    spared = world.spared()
+    chosen = [one for one in world.open() if one.room is not None and one.run.id not in spared]
     if not chosen:
         return None
     room = world.chance.choice(chosen).room
@@ -116,11 +129,12 @@ def deal(world: World) -> str | None:
 
 
 def _kill_one(world: World, what: str, fits: Callable[[str], bool]) -> str | None:
-    root = str(world.federation.root)
-    found = []
+    root, spared, found = str(world.federation.root), world.spared(), []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if fits(" ".join(process.cmdline())) and process.environ().get("SLURM_CONF", "").startswith(root):
+            around = process.environ()
+            ours = fits(" ".join(process.cmdline())) and around.get("SLURM_CONF", "").startswith(root)
+            if ours and not any(run in value for run in spared for value in around.values()):
                 found.append(process)
     if not found:
         return None

@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import psutil
 from benchmarks import payload
 from benchmarks.wire import Wire
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import FINAL_RUN_STATES, Run, RunState
+from hanse.contracts.run import FINAL_RUN_STATES, Attempt, Run, RunState
 from hanse.contracts.spec import CheckpointSpec, CommandSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry
 from hanse.workloads.load import load_spec
@@ -87,6 +87,11 @@ class World:
                 if one.run.state not in FINAL_RUN_STATES:
                     one.run = client.run(one.run.id)
         return [one for one in self.passing if one.run.state not in FINAL_RUN_STATES]
+
+    def spared(self) -> set[str]:
+        """Ids of runs that failed twice in a row without progress: a third time ends a run, by Hanse's own rule."""
+        tried = {one.run.id: [a for leg in one.run.legs for a in leg.attempts] for one in self.open()}
+        return {run for run, attempts in tried.items() if _fails_in_a_row(attempts) >= 2}
 
     def finish(self, within_s: float) -> None:
         """Wait for the end of all runs, or until the time is over."""
@@ -162,7 +167,7 @@ def world(federation: Federation, home: Path, chance: random.Random) -> Iterator
         with hub.client() as client:
             for post in posts:
                 until(lambda post=post: client.agent_status(post.machine.id).epoch, what="a hello", every_s=0.2)
-            code = client.upload_code(_bundle()).sha256
+            code = client.upload_code(packed({"payload.py": Path(payload.__file__).read_bytes()})).sha256
         awards = [post.grant(gpu_hours=2000) for post in posts]
         made = World(federation, hub, posts, wires, awards, code, chance)
         yield made
@@ -191,6 +196,18 @@ def stopped(process: subprocess.Popen[bytes] | None) -> Iterator[None]:
             process.send_signal(signal.SIGCONT)
 
 
+def _fails_in_a_row(attempts: Sequence[Attempt]) -> int:
+    """Attempts that ended at the last without a step beyond what those before them reached."""
+    ended = [attempt for attempt in attempts if attempt.ended_at is not None]
+    reached = [max([a.last_step or 0 for a in ended[:n]], default=0) for n in range(len(ended))]
+    count = 0
+    for attempt, before in reversed(list(zip(ended, reached, strict=True))):
+        if (attempt.last_step or 0) > before:
+            break
+        count += 1
+    return count
+
+
 def _counting(site: SlurmSite, number: int, steps: int, step_s: float) -> TrainSpec:
     line = f"python3 payload.py --steps {steps} --step-s {step_s} --every 5"
     command = CommandSpec(run=line, accelerators_per_node=site.machine.accelerators_per_node, resumes=True)
@@ -217,14 +234,15 @@ def _where(site: SlurmSite, *, nodes: int) -> WhereSpec:
     )  # fmt: skip
 
 
-def _bundle() -> bytes:
-    text = Path(payload.__file__).read_bytes()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        entry = tarfile.TarInfo("payload.py")
-        entry.size = len(text)
-        tar.addfile(entry, io.BytesIO(text))
-    return packed.getvalue()
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A code bundle."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+    return archive.getvalue()
 
 
 def as_json(figures: dict[str, object]) -> str:

@@ -1,7 +1,11 @@
-"""slurm.conf of a test cluster: several slurmds on one host, no cgroups, quick to start jobs and to notice deaths."""
+"""slurm.conf of a test cluster: several slurmds on one host, no cgroups, quick to start jobs and to notice deaths.
+
+Job ids begin anywhere: a job's rendezvous port follows from its id, and several clusters share this host.
+"""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +67,7 @@ InactiveLimit=0
 KillWait=3
 MinJobAge=120
 MaxJobCount=20000
+FirstJobId={1 + secrets.randbelow(50_000)}
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,bf_interval=3,bf_continue,sched_interval=5,default_queue_depth=200,max_rpc_cnt=0
 SelectType=select/cons_tres

@@ -157,13 +157,12 @@ class SlurmSite:
 
     def kill_node(self, name: str) -> None:
         """The node's slurmd and the jobs' processes there die at once, as in a power cut."""
-        spool = self.root / "spool" / name
+        spool, log = self.root / "spool" / name, self.root / "log" / f"slurmd-{name}.log"
         daemons.kill(self.root, f"slurmd-{name}")
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 if process.name() == "slurmstepd" and any(
-                    file.path.startswith(f"{spool}/") or file.path.endswith(f"slurmd-{name}.log")
-                    for file in process.open_files()
+                    file.path == str(log) or file.path.startswith(f"{spool}/") for file in process.open_files()
                 ):
                     for one in [*process.children(recursive=True), process]:
                         one.kill()

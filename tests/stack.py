@@ -88,6 +88,8 @@ class Stack:
     machine: Machine = MACHINE
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
+    database: str = ""
+    """DATABASE_URL of the service; empty: SQLite in its home."""
     service: subprocess.Popen[bytes] | None = None
     agent: subprocess.Popen[bytes] | None = None
 
@@ -201,6 +203,8 @@ class Stack:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
         }
         environment.pop("DATABASE_URL", None)
+        if self.database:
+            environment["DATABASE_URL"] = self.database
         log = self.home / f"{name}.log"
         with log.open("ab") as output:
             return subprocess.Popen(

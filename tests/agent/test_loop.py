@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from hanse.agent import main, tails
-from hanse.agent.main import Agent, run
+from hanse.agent import cycle, tails
+from hanse.agent.cycle import Agent
+from hanse.agent.main import run
 from hanse.agent.store import Store
 from hanse.contracts.agentapi import Assignment, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now
@@ -210,7 +211,7 @@ def test_a_finished_run_whose_job_the_scheduler_forgot_is_finished_after_an_hour
         cluster.jobs.clear()
         began, told = now(), []
         for minutes in (2, 30, 61, 64):
-            monkeypatch.setattr(main, "now", lambda later=timedelta(minutes=minutes): began + later)
+            monkeypatch.setattr(cycle, "now", lambda later=timedelta(minutes=minutes): began + later)
             agent.cycle()
             agent.sync()
             told.append(states(service)[-1][1])

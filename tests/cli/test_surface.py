@@ -22,9 +22,11 @@ PUBLIC = {
         "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
+    "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
     "cancel": {"RUN", "--reason", "--json"},
+    "retry": {"[RUN]", "--machine", "--json"},
     "report": {"[RUN]", "--out", "--json"},
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",
@@ -39,7 +41,10 @@ PUBLIC = {
         "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",
     },
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
-    "agent": {"--machine", "--url", "--token", "--once"},
+    "agent": {
+        "--machine", "--url", "--token", "--enrol", "--once", "--observe", "--policy", "--check-policy", "--sudoers",
+        "--stop", "--because", "--resume", "--insecure",
+    },
     "train": set(),
     "manage": set(),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
 from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
+from hanse.contracts.policy import IdentityMap, MaintenanceWindow, SitePolicy
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
@@ -358,4 +359,9 @@ EXAMPLES: dict[str, Contract] = {
     ),
     "application": APPLICATION,
     "allocation": ALLOCATION,
+    "site-policy": SitePolicy(
+        projects=("norrlyd",), accounts=("proj1",), partitions=("boost",), max_nodes=8, max_wall_time_s=86_400,
+        maintenance=(MaintenanceWindow(starts=AT, ends=LATER, reason="cooling"),),
+        identity=IdentityMap(mode="sudo", users={"anna": "anna1"}, group="hanse"),
+    ),
 }  # fmt: skip

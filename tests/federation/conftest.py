@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import Run
 from hanse.contracts.record import RunRecord
+from hanse.contracts.run import Run
 from tests.federation_site import Federation
 from tests.slurm_site import SlurmSite
 from tests.stack import Outpost, Stack

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hanse.contracts.run import AttemptState, Run, RunState
-from hanse.contracts.spec import CheckpointSpec, TrainSpec, WhereSpec
+from benchmarks.chaos_world import packed
+from hanse.contracts.run import Attempt, AttemptState, Run, RunState
+from hanse.contracts.spec import CheckpointSpec, CommandSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.workloads.load import load_spec
 from tests.federation.conftest import Joined, Place
@@ -14,7 +15,7 @@ from tests.stack import ROOT
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.torch, pytest.mark.timeout(400)]
-STEPS, BATCH = 24, 16
+STEPS, BATCH = 12, 8
 
 
 def test_a_training_on_each_cluster_finishes_and_is_charged_by_slurms_measure_though_slurmdbd_goes_away_in_between(
@@ -22,24 +23,35 @@ def test_a_training_on_each_cluster_finishes_and_is_charged_by_slurms_measure_th
 ) -> None:
     """slurmdbd is away as long as it takes to see what an outage does, which a fixed minute would not show better.
 
-    That is: an agent that has looked again without it, both runs under way, and a job that ended in the meantime,
-    so that its charge can only come from accounting after its return.
+    That is: both trainings and a job that waited when it went begin or go on, are seen to run by the queue alone, and
+    end before it returns, so that what all three are charged can only come from accounting afterwards.
     """
     runs = {place.site.cluster.name: _launch(joined, place) for place in joined.places}
     for place in joined.places:
         run_dir = place.post.run_dir(runs[place.site.cluster.name].id)
         until(run_dir.attempt(1).steps.exists, within_s=200, what=f"a step at {place.site.cluster.name}", every_s=0.1)
+    joined.a.site.set_partition("debug", "DOWN")
+    short = _launch_command(joined.a, "sleep 4", partition="debug")
+    until(lambda: _attempt(joined, short).state == "queued", within_s=60, what="the short job in the queue")
     federation.services.kill_slurmdbd()
     try:
+        joined.a.site.set_partition("debug", "UP")
+        until(lambda: _attempt(joined, short).state == "running", within_s=60, what="news by the queue alone")
         for place in joined.places:
             run_dir = place.post.run_dir(runs[place.site.cluster.name].id)
             until(run_dir.finished.exists, within_s=200, what=f"the end at {place.site.cluster.name}", every_s=0.1)
             job_id = _attempt(joined, runs[place.site.cluster.name]).job_id or ""
             until(lambda p=place, j=job_id: not p.site.run("squeue", "-h", "-j", j, check=False).strip(), what=job_id)
             seen = _attempt(joined, runs[place.site.cluster.name])
-            assert seen.state in (AttemptState.RUNNING, AttemptState.QUEUED), "nothing is ended on half an answer"
+            assert seen.state is AttemptState.RUNNING, "nothing is ended on half an answer"
+        assert _attempt(joined, short).ended_at is None
     finally:
         federation.services.start_slurmdbd()
+
+    done = joined.hub.finish(short.id, within_s=60)
+    assert done.state is RunState.FINISHED, done.reason
+    ledger, sacct = joined.ledger_and_sacct(done, joined.a)
+    assert ledger == sacct and all(ledger.values()), "the job that began and ended meanwhile"
 
     for place in joined.places:
         run = joined.hub.finish(runs[place.site.cluster.name].id, within_s=120)
@@ -64,12 +76,24 @@ def _launch(joined: Joined, place: Place) -> Run:
         partition=place.site.cluster.default_partition,
     )  # fmt: skip
     tokens = STEPS * BATCH * example.model.shape.context
-    checkpoint = CheckpointSpec(every_steps=6)
+    checkpoint = CheckpointSpec(every_steps=4)
     spec: TrainSpec = example.model_copy(
         update={"tokens": tokens, "batch": BATCH, "where": where, "checkpoint": checkpoint}
     )
     return place.post.launch(spec, place.award)
 
 
-def _attempt(joined: Joined, run: Run):  # type: ignore[no-untyped-def]
+def _launch_command(place: Place, line: str, *, partition: str) -> Run:
+    where = WhereSpec(
+        machines=(place.site.machine.id,), nodes=1, wall_time_s=300, max_gpu_hours=5, account=place.site.account,
+        partition=partition,
+    )  # fmt: skip
+    command = CommandSpec(run=line, accelerators_per_node=place.site.machine.accelerators_per_node)
+    spec = TrainSpec(name="short", purpose="Begin and end.", command=command, where=where)
+    with place.post.client() as client:
+        code = client.upload_code(packed({"README": b"Nothing.\n"})).sha256
+        return client.launch(spec, None, allocation=place.award.id, machine=place.site.machine.id, code_sha256=code)
+
+
+def _attempt(joined: Joined, run: Run) -> Attempt:
     return joined.hub.run(run.id).legs[0].attempts[0]

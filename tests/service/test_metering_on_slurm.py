@@ -28,7 +28,7 @@ from hanse.schedulers import accounting
 from hanse.service.access.models import Allocation
 from hanse.service.runs import metering, reckoning
 from hanse.service.runs.models import UsageEntry
-from tests import slurm_site
+from tests import daemons, slurm_site
 from tests.service.fixtures import World
 from tests.slurm_site import SlurmSite
 from tests.waiting import until
@@ -51,8 +51,8 @@ def site() -> Iterator[SlurmSite]:
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
     root = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
     try:
-        site = slurm_site.up(root)
-        file = root / "slurm.conf"
+        (site,) = slurm_site.up(root)
+        file = site.configuration
         kept = [line for line in file.read_text().splitlines() if not line.startswith("AccountingStorageEnforce=")]
         file.write_text("\n".join(kept) + LIMITS)
         site.kill_controller()
@@ -114,28 +114,28 @@ def test_an_award_becomes_objects_of_slurm_once_and_its_limit_holds(site: SlurmS
     first = lacking()
     assert [" ".join(command.argv[2:5]) for command in first[:2]] == ["add account hanse-two", "add qos hanse-two"]
     for command in first:
-        subprocess.run(command.argv, env=slurm_site._environment(site.root), check=True, capture_output=True)
+        subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
     assert lacking() == (), "a second run finds nothing to do"
     assert (tmp_path / AWARDED / "account").read_text().strip() == AWARDED
     known = provision.look(desk.ask, AWARDED, policy)
     assert known.enforced and known.forgets and "root" in known.users and known.account_qos >= {"hanse-two"}
-    assert known.limits == known.qos_limits == {"node": 20} and "NoDecay" in known.qos_flags
+    assert known.limits == known.qos_limits == {"gres/gpu": 20} and "NoDecay" in known.qos_flags
 
-    over = submit(site, AWARDED, 1, "-t", "21", "-N", "1")
-    until(lambda: "GrpNode" in reason_of(site, over), within_s=60, what="a reason from the limit")
+    over = submit(site, AWARDED, 1, "-t", "21", "--gres=gpu:1")
+    until(lambda: "GrpGRES" in reason_of(site, over), within_s=60, what="a reason from the limit")
     assert "Minutes" in reason_of(site, over), reason_of(site, over)
     site.run("scancel", over)
 
     more = lacking(granted_accelerator_seconds=40 * 60)
-    assert [command.argv[-1] for command in more] == ["GrpTRESMins=node=40"] * 2, "an extension changes the limits only"
+    assert [command.argv[-1] for command in more] == ["GrpTRESMins=gres/gpu=40"] * 2, "an extension changes the limits only"
 
-    running = submit(site, AWARDED, 600, "-t", "15")
+    running = submit(site, AWARDED, 600, "-t", "15", "--gres=gpu:1")
     until(lambda: site.run("squeue", "-h", "-j", running, "-o", "%T").strip() == "RUNNING", within_s=60)
     for running_still in (True, False):
         found = provision.look(desk.ask, AWARDED, policy)
         closing = provision.close(an_allocation(id="alc-two"), site.machine, found, policy)
         for command in closing:
-            subprocess.run(command.argv, env=slurm_site._environment(site.root), check=True, capture_output=True)
+            subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
         expected = "GrpSubmitJobs=0" if running_still else "GrpTRESMins=node=0"
         assert [command.argv[-1] for command in closing] == [expected]
         assert not running_still or site.run("squeue", "-h", "-j", running, "-o", "%T").strip() == "RUNNING"
@@ -146,7 +146,7 @@ def test_an_award_becomes_objects_of_slurm_once_and_its_limit_holds(site: SlurmS
     reopened = lacking()
     assert {command.argv[-1] for command in reopened} == {"GrpSubmitJobs=-1", "GrpTRESMins=node=20"}
     for command in reopened:
-        subprocess.run(command.argv, env=slurm_site._environment(site.root), check=True, capture_output=True)
+        subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
 
 
 @pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_strangers_jobs_are_in_the_ledger_to_the_second(site: SlurmSite, world: 
     desk = Desk(site)
     found = provision.look(desk.ask, ACCOUNT, Policy())
     for command in provision.commands(an_allocation(), ["root"], site.machine, found, Policy()):
-        subprocess.run(command.argv, env=slurm_site._environment(site.root), check=True, capture_output=True)
+        subprocess.run(command.argv, env=daemons.surroundings(site.environment), check=True, capture_output=True)
     Allocation.objects.filter(pk=world.allocation.pk).update(account=ACCOUNT)
     short = [submit(site, ACCOUNT, seconds, "-t", "2", "-N", str(nodes)) for seconds, nodes in ((1, 1), (2, 2), (3, 1))]
     again = submit(site, ACCOUNT, 300, "-t", "6", "--requeue")
@@ -199,7 +199,7 @@ def test_an_administrator_sees_the_commands_before_they_are_run_and_a_team_what_
     site: SlurmSite, shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     world = shared_world
-    for name, value in slurm_site._environment(site.root).items():
+    for name, value in daemons.surroundings(site.environment).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HANSE_URL", live_server.url)
     monkeypatch.setenv("HANSE_TOKEN", world.token(world.operator))
@@ -237,7 +237,7 @@ def test_an_administrator_sees_the_commands_before_they_are_run_and_a_team_what_
 
 
 def test_what_sacctmgr_is_told_is_a_name_and_nothing_else(site: SlurmSite) -> None:
-    assert shutil.which("sacctmgr", path=slurm_site._environment(site.root)["PATH"])
+    assert shutil.which("sacctmgr", path=daemons.surroundings(site.environment)["PATH"])
     existing = provision.Existing(cluster="hansa")
     with pytest.raises(provision.UsageError):
         provision.commands(an_allocation(account="a,b"), [], site.machine, existing, Policy())

@@ -22,6 +22,7 @@ UNKNOWN_AFTER = timedelta(seconds=30)
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DOUBLE_ENDS_WITHIN = timedelta(seconds=60)
 """A doubled job finds the claim taken and ends by itself; one that still waits for nodes by then is ended."""
+START_MOVED_BY = timedelta(minutes=10)
 FORGOTTEN_AFTER = timedelta(hours=1)
 """A job unmentioned for so long will not be: accounting is purged, or was never kept."""
 
@@ -83,12 +84,17 @@ class Follow:
 Move = Wait | Submit | Withdraw | Lost | Finished | Follow
 
 
-def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, *, at: datetime) -> Move:
-    """The next move. `reports` are all jobs that carry the attempt's name, oldest first; None: no usable answer."""
+def decide(
+    record: Record, reports: Sequence[JobReport] | None, traces: Traces, *, at: datetime, halted: str = ""
+) -> Move:
+    """The next move. `reports` are all jobs that carry the attempt's name, oldest first; None: no usable answer.
+
+    `halted` is why nothing of Hanse's may run here now: jobs are ended for that reason, and none are submitted.
+    """
     if reports is None:
         return Wait(reason="the scheduler gives no answer")
     if reports:
-        return _follow(record, reports, traces, at=at)
+        return _follow(record, reports, traces, at=at, halted=halted)
     if record.job_id is not None or traces.claimed:
         job = record.job_id or traces.claim_holder or "of this attempt"
         if record.submitted_at is not None and at - record.submitted_at < UNKNOWN_AFTER:
@@ -96,18 +102,49 @@ def decide(record: Record, reports: Sequence[JobReport] | None, traces: Traces, 
         return _lost(record, traces, f"The scheduler does not mention job {job}.", at=at)
     if record.intent_at is not None and at - record.intent_at < RESUBMIT_AFTER:
         return Wait(reason="it may have been submitted a moment ago")
-    return Submit() if record.assignment.desired == "run" else Withdraw()
+    if record.assignment.desired != "run":
+        return Withdraw()
+    return Wait(reason=halted) if halted else Submit()
 
 
-def _follow(record: Record, reports: Sequence[JobReport], traces: Traces, *, at: datetime) -> Move:
+def quiet(record: Record, reports: Sequence[JobReport]) -> bool:
+    """Whether a look shows what the last one did: the one job of a wanted attempt waits in the queue as it did.
+
+    There is then nothing to read in its folders and nothing to decide, however many such attempts there are.
+    """
+    seen = record.seen
+    if seen is None or seen.state is not AttemptState.QUEUED or len(reports) != 1:
+        return False
+    job = reports[0]
+    return (
+        job.state == "queued"
+        and job.job_id == record.job_id
+        and job.reason == seen.reason
+        and record.assignment.desired == "run"
+        and not moved(job.expected_start_at, seen.expected_start_at)
+    )
+
+
+def moved(new: datetime | None, old: datetime | None) -> bool:
+    """Whether an estimate changed by what is worth telling; a scheduler's go up and down by minutes."""
+    if new is None or old is None:
+        return new is not old
+    return abs(new - old) >= START_MOVED_BY
+
+
+def _follow(
+    record: Record, reports: Sequence[JobReport], traces: Traces, *, at: datetime, halted: str
+) -> Follow | Lost | Finished:
     job = _the_job(record, reports, traces)
     if job is None:
         reason = f"The scheduler does not mention job {traces.claim_holder}, which holds the claim."
         return _lost(record, traces, reason, at=at)
     doubled = tuple(report for report in reports if report.job_id != job.job_id)
     alive = tuple(report.job_id for report in reports if report.state not in FINAL_JOB_STATES)
-    wanted_cancelled = record.assignment.desired == "cancel"
+    wanted_cancelled = record.assignment.desired == "cancel" or bool(halted)
     state, reason = outcome(job, traces, wanted_cancelled=wanted_cancelled)
+    if halted and state is AttemptState.CANCELLED:
+        reason = halted
     overdue = False
     if alive and state in FINAL_ATTEMPT_STATES:  # it might train beside the next attempt, and costs are not known yet
         state, reason = AttemptState.RUNNING, f"All but over: job {alive[0]}, submitted twice, has not ended."

@@ -5,6 +5,7 @@ Every file is written whole or not at all, so that an agent killed here simply b
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -15,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hanse.contracts.agentapi import Assignment
-from hanse.contracts.errors import SiteError, TicketError
+from hanse.contracts.errors import NoRoom, SiteError, TicketError
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.ticket import Ticket
 from hanse.files.durable import write_atomically
@@ -56,7 +57,12 @@ def check(assignment: Assignment, *, machine: str, ticket_key: str, at: datetime
 
 
 def prepare(assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str], bytes]) -> None:
-    """Write everything the job reads. Raises SiteError if the disk refuses or the code bundle is not a safe archive."""
+    """Write everything the job reads.
+
+    Raises:
+        NoRoom: the disk is full.
+        SiteError: the disk refuses otherwise, or the code bundle is not a safe archive.
+    """
     attempt = run_dir.attempt(assignment.number)
     try:
         attempt.root.mkdir(parents=True, exist_ok=True)
@@ -67,7 +73,7 @@ def prepare(assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str],
         write_atomically(attempt.job, assignment.job.to_json())
         write_atomically(attempt.ticket, assignment.ticket.to_json())
     except OSError as error:
-        raise SiteError(
+        raise _kind_of(error)(
             f"the run's folder cannot be written: {error.strerror}", where=str(run_dir.root), fix="Make room there."
         ) from error
     if assignment.code_sha256 is not None and not run_dir.code.exists():
@@ -88,6 +94,12 @@ def unpack(archive: bytes, target: Path) -> None:
             tar.extractall(aside, filter="data")
         aside.rename(target)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise SiteError(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
+        raise _kind_of(error)(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _kind_of(error: Exception) -> type[SiteError]:
+    """A full disk passes; whatever else the disk refuses stays refused."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return NoRoom if full else SiteError

@@ -1,20 +1,23 @@
-"""What an agent must not forget when it dies: intents, job ids, what it saw, how far it has told.
+"""What the agent must not forget: which attempts it is to run, that it was about to submit, what it saw, what it told.
 
 SQLite with synchronous=FULL: an intent is on disk before a job is submitted. Observations need no outbox of their own:
-the last one of every attempt is kept and told again until the service no longer asks for the attempt.
+the last one of every attempt is kept and told again until the service no longer asks for the attempt. The open records
+are held in memory as well, parsed once; every change goes to both, the disk first.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hanse.contracts.agentapi import Assignment, Observation
 from hanse.contracts.base import now
+from hanse.contracts.run import FINAL_ATTEMPT_STATES
 
 _LAYOUT = """
 CREATE TABLE IF NOT EXISTS attempts (
@@ -31,6 +34,9 @@ CREATE TABLE IF NOT EXISTS attempts (
   result_sent INTEGER NOT NULL DEFAULT 0,
   closed_at TEXT
 )
+"""
+_WATCHED = """
+CREATE TABLE IF NOT EXISTS watched (name TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, since TEXT NOT NULL)
 """
 
 
@@ -67,62 +73,128 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_LAYOUT)
+        self._db.execute(_WATCHED)
+        rows = self._db.execute("SELECT * FROM attempts WHERE closed_at IS NULL ORDER BY rowid")
+        self._open = {row["attempt_id"]: _record(row) for row in rows}
 
     def close(self) -> None:
         self._db.close()
 
-    def take(self, assignments: tuple[Assignment, ...]) -> None:
-        """Know these attempts as wanted; close those of which the service wants nothing any more."""
-        with self._transaction():
-            for assignment in assignments:
+    def take(self, assignments: tuple[Assignment, ...], *, closed: Iterable[str] | None = None) -> None:
+        """Know these attempts as wanted. `closed` are those of which nothing more is wanted; None: all others."""
+        wanted = {assignment.attempt_id for assignment in assignments}
+        ended = [id for id in (self._open if closed is None else closed) if id not in wanted and id in self._open]
+        before = {id: self._open.get(id) for id in wanted}
+        news = [a for a in assignments if (known := before[a.attempt_id]) is None or known.assignment != a]
+        if not news and not ended:
+            return
+        with self.together():
+            for assignment in news:
                 self._db.execute(
                     "INSERT INTO attempts (attempt_id, assignment) VALUES (?, ?) "
                     "ON CONFLICT (attempt_id) DO UPDATE SET assignment = excluded.assignment, closed_at = NULL",
                     (assignment.attempt_id, assignment.model_dump_json()),
                 )
-            wanted = {assignment.attempt_id for assignment in assignments}
-            for record in self.open():
-                if record.attempt_id not in wanted:
-                    self._set(record.attempt_id, closed_at=now().isoformat())
+            for id in ended:
+                self._close(id)
+        for assignment in news:
+            known = before[assignment.attempt_id] or self.find(assignment.attempt_id)
+            self._open[assignment.attempt_id] = replace(known, assignment=assignment) if known else _missing(assignment)
+        for id in ended:
+            del self._open[id]
+
+    def _close(self, attempt_id: str) -> None:
+        """Put a record away. A job that may yet appear of it goes on being looked for: the service gave it up."""
+        record, at = self._open[attempt_id], now().isoformat()
+        self._db.execute("UPDATE attempts SET closed_at = ? WHERE attempt_id = ?", (at, attempt_id))
+        ended = record.seen is not None and record.seen.state in FINAL_ATTEMPT_STATES
+        if not ended and record.intent_at is not None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO watched (name, attempt_id, since) VALUES (?, ?, ?)",
+                (record.assignment.job.name, attempt_id, at),
+            )
 
     def open(self) -> tuple[Record, ...]:
-        rows = self._db.execute("SELECT * FROM attempts WHERE closed_at IS NULL ORDER BY rowid")
-        return tuple(_record(row) for row in rows)
+        """The attempts the service wants something of, in the order they came in."""
+        return tuple(self._open.values())
+
+    def find(self, attempt_id: str) -> Record | None:
+        """An attempt, open or closed."""
+        if attempt_id in self._open:
+            return self._open[attempt_id]
+        row = self._db.execute("SELECT * FROM attempts WHERE attempt_id = ?", (attempt_id,)).fetchone()
+        return _record(row) if row else None
+
+    def is_open(self, attempt_id: str) -> bool:
+        return attempt_id in self._open
+
+    def watched(self) -> dict[str, str]:
+        """Job names of attempts that were closed without an end, each with its attempt."""
+        return {row["name"]: row["attempt_id"] for row in self._db.execute("SELECT name, attempt_id FROM watched")}
+
+    def unwatch(self, *, before: datetime) -> None:
+        self._db.execute("DELETE FROM watched WHERE since < ?", (before.isoformat(),))
+
+    def prune(self, *, before: datetime) -> int:
+        """Forget attempts that were closed before then; open ones never."""
+        return self._db.execute("DELETE FROM attempts WHERE closed_at < ?", (before.isoformat(),)).rowcount
 
     def intend(self, attempt_id: str, at: datetime) -> None:
         """Write down that the scheduler is about to be asked. On disk when this returns."""
-        self._set(attempt_id, intent_at=at.isoformat())
+        self._set(attempt_id, intent_at=at)
 
     def submitted(self, attempt_id: str, job_id: str, at: datetime) -> None:
         """The scheduler named the job, or it was found in the queue and adopted."""
-        self._set(attempt_id, job_id=job_id, submitted_at=at.isoformat())
+        self._set(attempt_id, job_id=job_id, submitted_at=at)
 
     def cancelling(self, attempt_id: str, at: datetime) -> None:
-        self._set(attempt_id, cancel_at=at.isoformat())
+        self._set(attempt_id, cancel_at=at)
 
     def saw(self, observation: Observation) -> None:
-        self._set(observation.attempt_id, seen=observation.model_dump_json())
+        self._set(observation.attempt_id, seen=observation)
 
-    def told(self, attempt_id: str, **progress: float) -> None:
+    def told(self, attempt_id: str, **progress: Any) -> None:
         """How much of steps, log and result has reached the service."""
-        self._set(attempt_id, **progress)
-
-    def _set(self, attempt_id: str, **values: object) -> None:
-        columns = ", ".join(f"{name} = ?" for name in values)
-        self._db.execute(
-            f"UPDATE attempts SET {columns} WHERE attempt_id = ?",  # noqa: S608 - column names of this module  # nosec
-            (*values.values(), attempt_id),
-        )
+        record = self._open.get(attempt_id)
+        if record is None or any(getattr(record, name) != value for name, value in progress.items()):
+            self._set(attempt_id, **progress)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
+        """Changes that reach the disk at once, or not at all; within another they are part of that."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
+        before = dict(self._open)
         try:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self._open = before
             raise
         self._db.execute("COMMIT")
+
+    def _set(self, attempt_id: str, **values: Any) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(
+            f"UPDATE attempts SET {columns} WHERE attempt_id = ?",  # noqa: S608 - column names of this module  # nosec
+            (*(_column(value) for value in values.values()), attempt_id),
+        )
+        if attempt_id in self._open:
+            self._open[attempt_id] = replace(self._open[attempt_id], **values)
+
+
+def _column(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Observation):
+        return value.model_dump_json()
+    return int(value) if isinstance(value, bool) else value
+
+
+def _missing(assignment: Assignment) -> Record:
+    return Record(assignment=assignment)
 
 
 def _record(row: sqlite3.Row) -> Record:

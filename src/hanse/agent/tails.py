@@ -52,6 +52,8 @@ def traces(run_dir: RunDir, number: int) -> Traces:
         holder, claimed = attempt.claim.read_text("utf-8", "replace").split("\n")[0].strip(), True
     except FileNotFoundError:
         holder, claimed = "", False
+    except PermissionError:  # written by another user, and there: who holds it is not to be seen
+        holder, claimed = "", True
     last = last_step(attempt)
     return Traces(
         claimed=claimed,
@@ -107,7 +109,7 @@ def log_chunk(record: Record, attempt: AttemptDir) -> tuple[LogChunk | None, boo
     """
     try:
         size = attempt.log.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None, False
     offset = max(record.log_offset, size - BACKLOG_BYTES)
     if size <= offset:
@@ -121,6 +123,11 @@ def log_chunk(record: Record, attempt: AttemptDir) -> tuple[LogChunk | None, boo
     return LogChunk(attempt_id=record.attempt_id, offset=offset, text=text), offset + len(whole) < size
 
 
+def last_lines(log: Path) -> list[str]:
+    """The end of a log, line by line, for whoever looks for a cause in it."""
+    return _tail(log, 128_000)
+
+
 def telling_lines(log: Path, count: int = 5) -> str:
     """The last lines of a failed job's log that say why: those that name an error, else just the last ones."""
     lines = [line.rstrip() for line in _tail(log, 32_000) if line.strip() and not _SCAFFOLD.search(line)]
@@ -131,7 +138,7 @@ def telling_lines(log: Path, count: int = 5) -> str:
 def _result(run_dir: RunDir) -> TrainResult | None:
     try:
         return TrainResult.from_json(run_dir.result.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, PermissionError, ValidationError):
         return None
 
 
@@ -148,7 +155,7 @@ def _new_lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], int, b
         with path.open("rb") as file:
             file.seek(offset)
             raw = file.read(limit)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return [], offset, False
     whole = raw[: raw.rfind(b"\n") + 1]
     return whole.splitlines(), offset + len(whole), bool(whole) and len(raw) == limit
@@ -160,5 +167,5 @@ def _tail(path: Path, limit: int) -> list[str]:
             size = file.seek(0, 2)
             file.seek(max(0, size - limit))
             return file.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return []

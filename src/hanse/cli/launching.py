@@ -14,10 +14,12 @@ from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes
 
 if TYPE_CHECKING:
     from hanse.client.api import Client
+    from hanse.contracts.placement import Placement
     from hanse.contracts.plan import Plan
     from hanse.contracts.programme import Allocation
     from hanse.contracts.run import Run
     from hanse.contracts.spec import TrainSpec
+    from hanse.planning.sites import Offer
 
 SMOKE_STEPS = 10
 SMOKE_WALL_TIME_S = 900
@@ -89,6 +91,8 @@ def launch(
 ) -> Run:
     """Choose what to charge, plan, pack and start. Whatever the service refuses is raised with its findings."""
     machines = _allowed(spec, machine, spec_path)
+    if len(machines) > 1 and allocation is None:
+        return _launch_where_best(client, spec, spec_path, machines, say)
     charged = pick.allocation(client.allocations(), machines, _reserved(spec), allocation)
     known = {one.id: one for one in client.machines()}
     if charged.machine not in known:
@@ -99,6 +103,61 @@ def launch(
     return start(client, spec, spec_path, charged, plan, say=say)
 
 
+def _launch_where_best(
+    client: Client, spec: TrainSpec, spec_path: Path, machines: Sequence[str], say: Callable[[str], None]
+) -> Run:
+    """Of several machines the one that ends it soonest; said with the others before anything is sent."""
+    from hanse.contracts.base import now
+    from hanse.planning import sites
+
+    offers = _offers(client, spec, spec_path, machines)
+    placed = sites.place(spec, [offer for offer, _ in offers], at=now())
+    if placed is None:
+        # With nothing to choose from, the refusal of the first allowed one says most.
+        charged = pick.allocation(client.allocations(), machines, _reserved(spec), None)
+        refused = sites.unusable_of(spec, [offer for offer, _ in offers], at=now())
+        raise UsageError(
+            "None of the machines of where.machines can take this run now.", where=f"{spec_path}, key where.machines",
+            fix=f"-m {charged.machine} asks for that one all the same.",
+            history=tuple(f"{each.machine}: {each.reason}" for each in refused),
+        )  # fmt: skip
+    if len(offers) > 1:
+        for line in sites.in_words(placed):
+            say(line)
+    chosen, charged = next(pair for pair in offers if pair[1].id == placed.options[0].allocation_id)
+    return start(client, spec, spec_path, charged, chosen.plan, say=say, placement=placed)
+
+
+def _offers(
+    client: Client, spec: TrainSpec, spec_path: Path, machines: Sequence[str]
+) -> list[tuple[Offer, Allocation]]:
+    from hanse.contracts.errors import PlanError
+    from hanse.planning.sites import Offer
+
+    known = {one.id: one for one in client.machines()}
+    stand = {one.machine: one for one in client.offers()}
+    mine = client.allocations()
+    found: list[tuple[Offer, Allocation]] = []
+    for name in machines:
+        here = [one for one in mine if one.machine == name]
+        if name not in known or name not in stand or not here:
+            continue
+        charged = here[0] if len(here) == 1 else pick.allocation(here, (name,), _reserved(spec), None)
+        plan, why_not = None, ""
+        if spec.command is None:
+            try:
+                plan = planning.plan_for(spec, spec_path, known[name], partition=charged.partition)
+            except PlanError as error:
+                why_not = error.what
+        now_there = stand[name]
+        offer = Offer(
+            machine=known[name], allocation=charged, plan=plan, no_plan=why_not, state=now_there.state,
+            past_waits=now_there.waits, away=now_there.away, draining=now_there.draining, stopped=now_there.stopped,
+        )  # fmt: skip
+        found.append((offer, charged))
+    return found
+
+
 def start(
     client: Client,
     spec: TrainSpec,
@@ -107,6 +166,7 @@ def start(
     plan: Plan | None,
     *,
     say: Callable[[str], None] = lambda _: None,
+    placement: Placement | None = None,
 ) -> Run:
     """Send the code, if there is some, and start the run."""
     sha256 = None
@@ -119,7 +179,9 @@ def start(
         sha256 = client.upload_code(packed.data).sha256
         count = len(packed.files)
         say(f"Sent {count} {'file' if count == 1 else 'files'} of code, {format_bytes(len(packed.data))} packed.")
-    return client.launch(spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256)
+    return client.launch(
+        spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256, placement=placement
+    )
 
 
 def require_finished(client: Client, run: Run) -> None:

@@ -80,6 +80,16 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "pack",
+        TRAIN,
+        "Bundle code and wheels for nodes without internet.",
+        (
+            Example("hanse pack train.yaml -m leonardo-booster", "one file that installs itself there, offline"),
+            Example("hanse pack -m jupiter-booster --python 3.12", "for Arm processors and another Python"),
+            Example("hanse pack -m lumi-g --apptainer", "and a definition to build a container from it"),
+        ),
+    ),
+    Verb(
         "status",
         TRAIN,
         "List your runs, or look at one.",
@@ -100,6 +110,12 @@ VERBS: tuple[Verb, ...] = (
         TRAIN,
         "Stop a run; what it checkpointed stays.",
         (Example('hanse cancel stdlib-lm --reason "wrong data"', ""),),
+    ),
+    Verb(
+        "retry",
+        TRAIN,
+        "Begin a failed or cancelled run anew, from its last checkpoint.",
+        (Example("hanse retry stdlib-lm", "where it was"), Example("hanse retry stdlib-lm -m lumi-g", "elsewhere")),
     ),
     Verb(
         "report",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from hanse.client.answers import NewToken, RedeemRequest
 from hanse.client.http import Connection, parsed
 from hanse.contracts.agentapi import Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.errors import ServiceError
@@ -18,6 +19,17 @@ class AgentClient(Connection):
     def sync(self, request: SyncRequest) -> SyncResponse:
         return parsed(SyncResponse, self.exchange("POST", "/api/agent/v1/sync", body=request))
 
+    def renew(self) -> NewToken:
+        """A new token for the same machine; the present one stays good for a day more."""
+        return parsed(NewToken, self.exchange("POST", "/api/agent/v1/token"))
+
+    def takes(self, token: str) -> bool:
+        """Speak with that token from now on; False if it is the present one."""
+        bearer = f"Bearer {token}"
+        changed = self._headers["Authorization"] != bearer
+        self._headers["Authorization"] = bearer
+        return changed
+
     def code(self, sha256: str) -> bytes:
         """A code bundle, checked against its name."""
         archive = self.exchange("GET", f"/api/agent/v1/code/{sha256}").content
@@ -26,3 +38,10 @@ class AgentClient(Connection):
                 f"the code bundle {sha256[:12]} arrived altered or cut", where=self.url, fix="it will be fetched again"
             )
         return archive
+
+
+def redeem(url: str, code: str, machine: str) -> NewToken:
+    """The token of one machine's agent for a one-time code; it works once, and within the hour."""
+    with Connection(url, code) as service:
+        asked = RedeemRequest(machine=machine)
+        return parsed(NewToken, service.exchange("POST", "/api/agent/v1/enrol", body=asked))

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
 from hanse.contracts.decision import Finding
+from hanse.contracts.placement import Placement
 from hanse.contracts.plan import Plan
+from hanse.contracts.site import MachineState, QueueWait
 from hanse.contracts.spec import TrainSpec
 
 Item = TypeVar("Item")
@@ -69,10 +71,46 @@ class LaunchRequest(Contract):
     allocation: Identifier
     machine: Identifier
     code_sha256: Sha256 | None = None
+    placement: Placement | None = None
+    """What the machine was chosen from, to be kept with the run."""
 
 
 class CancelRequest(Contract):
     reason: str = Field(default="", max_length=500)
+
+
+class RetryRequest(Contract):
+    machine: Identifier | None = None
+    """One of the spec's; None: where it was last."""
+
+
+class GoneRequest(Contract):
+    because: str = Field(min_length=1, max_length=500)
+    """How it is known that the job is gone."""
+
+
+class MachineOffer(Contract):
+    """How a machine stands, for those who have to choose one."""
+
+    machine: Identifier
+    away: bool
+    draining: bool
+    stopped: bool
+    state: MachineState | None = None
+    waits: tuple[QueueWait, ...] = ()
+    """Medians of what jobs launched here waited, lately."""
+
+
+class Trouble(Contract):
+    """A node that an attempt had trouble with."""
+
+    node: str
+    machine: Identifier
+    run_id: Identifier
+    attempt_id: Identifier
+    reason: str
+    declared: bool
+    at: Timestamp
 
 
 class DecisionRequest(Contract):
@@ -110,6 +148,27 @@ class NewToken(Contract):
     token: str
     name: str
     expires_at: Timestamp | None
+
+
+class CodeRequest(Contract):
+    """An operator asks for a one-time code, so that the agent of a machine of the site's can enrol itself."""
+
+    machine: Identifier
+    site: Identifier
+
+
+class NewCode(Contract):
+    """Shown once; whoever has it within the hour becomes the agent of that machine."""
+
+    code: str
+    machine: Identifier
+    expires_at: Timestamp
+
+
+class RedeemRequest(Contract):
+    """Sent with the code as the bearer token."""
+
+    machine: Identifier
 
 
 class NewLoginLink(Contract):

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hanse.client.answers import (
     AgentStatus,
     CancelRequest,
+    CodeRequest,
     DecisionRequest,
     EnrolRequest,
     LaunchRequest,
     LogText,
+    MachineOffer,
     Me,
+    NewCode,
     NewLoginLink,
     NewToken,
     Page,
+    RetryRequest,
 )
 from hanse.client.http import NOT_MODIFIED, Connection, parsed
 from hanse.client.transport import Answer, Unreachable
@@ -28,6 +32,7 @@ from hanse.contracts.base import Contract
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.event import Event
 from hanse.contracts.machine import Machine
+from hanse.contracts.placement import Placement
 from hanse.contracts.plan import Plan
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms
 from hanse.contracts.record import RunRecord
@@ -97,14 +102,23 @@ class Client(Connection):
         )
 
     def launch(
-        self, spec: TrainSpec, plan: Plan | None, *, allocation: str, machine: str, code_sha256: str | None = None
+        self,
+        spec: TrainSpec,
+        plan: Plan | None,
+        *,
+        allocation: str,
+        machine: str,
+        code_sha256: str | None = None,
+        placement: Placement | None = None,
     ) -> Run:
         """Start a run. A retry of this call after a lost answer does not start a second one.
 
         Raises:
             PolicyError: admission said no; `findings` has every check's answer.
         """
-        request = LaunchRequest(spec=spec, plan=plan, allocation=allocation, machine=machine, code_sha256=code_sha256)
+        request = LaunchRequest(
+            spec=spec, plan=plan, allocation=allocation, machine=machine, code_sha256=code_sha256, placement=placement
+        )
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return parsed(Run, self._twice("POST", "/api/v1/runs", body=request, headers=key))
 
@@ -118,6 +132,16 @@ class Client(Connection):
 
     def cancel(self, run: str, reason: str = "") -> Run:
         return self._post(Run, f"runs/{run}/cancel", CancelRequest(reason=reason))
+
+    def retry(self, run: str, machine: str | None = None) -> Run:
+        """Begin a failed or cancelled run anew. A retry of this call after a lost answer does not begin it twice."""
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        answer = self._twice("POST", f"/api/v1/runs/{run}/retry", body=RetryRequest(machine=machine), headers=key)
+        return parsed(Run, answer)
+
+    def offers(self) -> tuple[MachineOffer, ...]:
+        """How the machines stand on which this person has hours."""
+        return parsed(Page[MachineOffer], self.exchange("GET", "/api/v1/offers")).items
 
     def telemetry(self, run: str, after_step: int = 0) -> tuple[StepSummary, ...]:
         """Steps after `after_step` in order, at most a thousand: go on from the last one."""
@@ -136,6 +160,10 @@ class Client(Connection):
     def enrol_agent(self, machine: str, site: str, name: str = "agent") -> NewToken:
         """A token for the agent of one machine, as an operator of its site. It is shown this once."""
         return self._post(NewToken, "agents/enrol", EnrolRequest(machine=machine, site=site, name=name))
+
+    def enrol_code(self, machine: str, site: str) -> NewCode:
+        """A code with which the agent of one machine enrols itself, once, within the hour."""
+        return self._post(NewCode, "agents/codes", CodeRequest(machine=machine, site=site))
 
     def login_link(self) -> NewLoginLink:
         """An address that opens the portal signed in as this person: once, within ten minutes."""

@@ -1,7 +1,8 @@
 """One HTTP exchange with the service, and its failures as errors of the one tree.
 
-404 and 422 are the user's to mend (UsageError), 403 is a refusal with reasons (PolicyError), 409 a Conflict; everything
-else, and every broken connection, is a ServiceError. Contracts are imported where one is read: some answers need none.
+404 and 422 are the user's to mend (UsageError), 403 is a refusal with reasons (PolicyError), 409 a Conflict, 401
+TokenRefused; everything else, and every broken connection, is a ServiceError. Contracts are imported where one is
+read: some answers need none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="Contract")
 
 NOT_MODIFIED = 304
+
+
+class TokenRefused(ServiceError):  # noqa: N818 - it states what happened
+    """The service does not take this token (any more): asking again with it is in vain."""
+
+
 _BY_STATUS: dict[int, type[HanseError]] = {
+    401: TokenRefused,
     404: UsageError,
     409: Conflict,
     413: UsageError,
@@ -49,6 +57,11 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def speaking_as(self, other: Connection) -> Self:
+        """With whatever token the other speaks with, now and later."""
+        self._headers = other._headers
+        return self
 
     def close(self) -> None:
         self._transport.close()

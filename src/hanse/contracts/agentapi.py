@@ -124,7 +124,8 @@ class Assignment(Contract):
     attempt_id: Identifier
     run_id: Identifier
     number: Positive
-    desired: Literal["run", "cancel"]
+    desired: Literal["run", "cancel", "stop"]
+    """`stop` (protocol 2): end it with a checkpoint, as before its wall time is over; a command is cancelled."""
     job: JobSpec
     ticket: SignedTicket
     spec: TrainSpec

@@ -19,6 +19,7 @@ from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
 from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
+from hanse.contracts.policy import SitePolicy
 from hanse.contracts.programme import Allocation, Application, CallTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, CodeBundle, Leg, Run
@@ -42,6 +43,7 @@ PUBLIC: dict[str, type[Contract]] = {
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "event": Event,
     "call-terms": CallTerms, "application": Application, "allocation": Allocation,
+    "site-policy": SitePolicy,
 }  # fmt: skip
 
 

@@ -71,6 +71,10 @@ class SiteError(HanseError):
     pass
 
 
+class NoRoom(SiteError):  # noqa: N818 - it states what is known
+    """A disk there is full just now: nothing was begun, and the same may go well once there is room."""
+
+
 class SchedulerUnknown(SiteError):  # noqa: N818 - it states what is known
     pass
 

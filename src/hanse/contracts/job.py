@@ -69,6 +69,8 @@ class JobReport(Contract):
     nodes: tuple[str, ...] = ()
     accelerators: Count = 0
     energy_joules: Count | None = None
+    expected_start_at: Timestamp | None = None
+    """When a job that waits would start, by the scheduler's own estimate."""
 
     @property
     def accelerator_seconds(self) -> int:

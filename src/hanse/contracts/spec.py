@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from hanse.contracts.base import Contract, Fraction, Identifier, Positive
+from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive
 from hanse.contracts.layout import Layout
 from hanse.contracts.workload import Lora, ModelShape, Precision, Training
 
@@ -110,6 +111,14 @@ class WhereSpec(Contract):
     """Of the whole run, over all attempts; it is refused if the plan needs more, and stopped if it comes to more."""
     max_attempts: Positive = 5
     """Jobs a run may take, planned ones and those after a failure."""
+    ahead: Count = 1
+    """Jobs queued ahead of time while one runs, where the training takes more than one; 0: none."""
+    finish_by: date | None = None
+    """The day by whose end it should be finished: machines that would be too late come last."""
+    patience_s: Positive = 6 * 3600
+    """So long it may wait at a machine that takes no jobs before it moves to another of `machines`."""
+    restart_elsewhere: bool = False
+    """Begin again from step 0 on another machine where its checkpoint cannot be brought there."""
 
 
 class CommandSpec(Contract):

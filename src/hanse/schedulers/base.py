@@ -36,7 +36,8 @@ class Scheduler(Protocol):
         """Report on many jobs at once (one queue query and one accounting query, whatever their number).
 
         `jobs` maps job names to the job id if one is known. The answer maps each name to every job that carries
-        it, oldest first; a name may map to an empty tuple: the scheduler answered and does not mention it.
+        it, oldest first; a name may map to an empty tuple: the scheduler answered and does not mention it. A name
+        that is left out: nothing can be said of it now (Slurm's queue answers, its accounting does not).
 
         Raises:
             SchedulerUnknown: no usable answer.

@@ -6,15 +6,17 @@ controller itself spoke becomes SiteError.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from hanse.contracts.base import now
-from hanse.contracts.errors import SchedulerUnknown, SiteError
+from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
@@ -49,6 +51,21 @@ NAMES_AT_ONCE: Final = 1000
 LONGEST_BACKOFF_S: Final = 300.0
 
 
+@dataclass(slots=True)
+class _Pause:
+    """A command that gives no usable answer is tried less and less often."""
+
+    failures: int = 0
+    until: float = 0.0
+    words: str = ""
+
+    def failed(self, words: str, *, at: float) -> None:
+        """The first failure costs nothing: a command may stumble once. From the second on the pauses double."""
+        self.failures, self.words = self.failures + 1, words
+        if self.failures > 1:
+            self.until = at + min(LONGEST_BACKOFF_S, 2.0 ** min(self.failures, 9))
+
+
 class SlurmScheduler:
     """Slurm's commands as they are found on `host`; `environment` (SLURM_CONF, SLURM_CLUSTERS) is added to theirs.
 
@@ -70,9 +87,8 @@ class SlurmScheduler:
         self._host: Host = host or LocalHost()
         self._timeout_s = timeout_s
         self._clock = clock
-        self._failures = 0
-        self._quiet_until = 0.0
-        self._last_words = ""
+        self._pauses: dict[str, _Pause] = {}
+        """By command: accounting may be away while the queue answers."""
 
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         if after is not None and not after.isdigit():
@@ -90,7 +106,8 @@ class SlurmScheduler:
         try:
             self._host.write_atomically(attempt.script, script.encode())
         except OSError as error:
-            raise SiteError(f"the job script cannot be written: {error.strerror}", where=str(attempt.script)) from error
+            kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else SiteError
+            raise kind(f"the job script cannot be written: {error.strerror}", where=str(attempt.script)) from error
         chain = [] if after is None else [f"--dependency=afterany:{after}", "--kill-on-invalid-dep=no"]
         try:
             done = self._call(["sbatch", "--parsable", *chain, str(attempt.script)], cwd=attempt.root)
@@ -111,21 +128,27 @@ class SlurmScheduler:
         if not jobs:
             return {}
         per_node = self._machine.accelerators_per_node
-        names = list(jobs)
         seen: list[JobReport] = []
         known: list[JobReport] | None = []
-        for first in range(0, len(names), NAMES_AT_ONCE):
-            some = ",".join(names[first : first + NAMES_AT_ONCE])
+        away = False
+        for some in _batches(jobs):
             queue = self._ask(["squeue", "--states=all", f"--name={some}", f"--format={SQUEUE_FORMAT}"])
-            account = self._ask(
-                [
-                    "sacct", "--parsable2", "--duplicates", f"--name={some}", f"--starttime={ACCOUNTING_WINDOW}",
-                    f"--format={','.join(SACCT_FIELDS)}",
-                ],
-                unless=_NO_ACCOUNTING,
-            )  # fmt: skip
             seen += read_squeue(queue or "", per_node)
+        for some in _batches(jobs):
+            try:
+                account = self._ask(
+                    [
+                        "sacct", "--parsable2", "--duplicates", f"--name={some}", f"--starttime={ACCOUNTING_WINDOW}",
+                        f"--format={','.join(SACCT_FIELDS)}",
+                    ],
+                    unless=_NO_ACCOUNTING,
+                )  # fmt: skip
+            except SchedulerUnknown:
+                away = True
+                break
             known = None if account is None or known is None else [*known, *read_sacct(account, per_node)]
+        if away:
+            return _queue_alone(seen, jobs)
         answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ())
         for report in merge(seen, known, at=now()):
             if report.name in answer:
@@ -188,31 +211,23 @@ class SlurmScheduler:
 
     def _ask(self, command: list[str], *, unless: re.Pattern[str] | None = None) -> str | None:
         """What a query printed; None if it failed with a message that matches `unless`."""
-        rest_s = self._quiet_until - self._clock()
-        if rest_s > 0:
+        pause = self._pauses.setdefault(command[0], _Pause())
+        if (rest_s := pause.until - self._clock()) > 0:
             raise SchedulerUnknown(
-                f"{self._last_words} (failed {self._failures} times; asked again in {rest_s:.0f} s)",
-                where=self._machine.id,
+                f"{pause.words} (failed {pause.failures} times; asked again in {rest_s:.0f} s)", where=self._machine.id
             )
         try:
             done = self._call(command, utc=True)
         except FileNotFoundError as error:
             raise SchedulerUnknown(f"{command[0]} is not on PATH", where=self._machine.id) from error
         except SchedulerUnknown as error:
-            self._failed(error.what)
+            pause.failed(error.what, at=self._clock())
             raise
         if done.returncode == 0 or (unless is not None and unless.search(done.stderr)):
-            self._failures = 0
+            self._pauses.pop(command[0])
             return done.stdout if done.returncode == 0 else None
-        self._failed(f"{command[0]} failed: {_said(done) or 'silence'}")
-        raise SchedulerUnknown(self._last_words, where=self._machine.id)
-
-    def _failed(self, words: str) -> None:
-        """The first failure costs nothing: a command may stumble once. From the second on the pauses double."""
-        self._failures += 1
-        self._last_words = words
-        if self._failures > 1:
-            self._quiet_until = self._clock() + min(LONGEST_BACKOFF_S, 2.0 ** min(self._failures, 9))
+        pause.failed(f"{command[0]} failed: {_said(done) or 'silence'}", at=self._clock())
+        raise SchedulerUnknown(pause.words, where=self._machine.id)
 
     def _call(self, command: list[str], *, cwd: Path | None = None, utc: bool = False) -> Completed:
         environment = self._extra | ({"TZ": "UTC", "SLURM_TIME_FORMAT": "standard"} if utc else {})
@@ -227,6 +242,24 @@ class SlurmScheduler:
         return SiteError(
             f"{command} is not on PATH", where=self._machine.id, fix="Run the agent where Slurm's commands are."
         )
+
+
+def _batches(names: Iterable[str]) -> Iterator[str]:
+    """Names in as many arguments as it takes."""
+    every = list(names)
+    for first in range(0, len(every), NAMES_AT_ONCE):
+        yield ",".join(every[first : first + NAMES_AT_ONCE])
+
+
+def _queue_alone(queue: Iterable[JobReport], jobs: Iterable[str]) -> dict[str, tuple[JobReport, ...]]:
+    """While accounting is away: what waits and runs. Of what the queue does not mention nothing is known, not even
+    that it is gone, so those names are left out; an end waits for its measure.
+    """
+    wanted, answer = frozenset(jobs), dict[str, tuple[JobReport, ...]]()
+    for report in merge(queue, (), at=None):
+        if report.name in wanted:
+            answer[report.name] = (*answer.get(report.name, ()), report)
+    return answer
 
 
 def _said(done: Completed) -> str:

@@ -17,6 +17,8 @@ from hanse.contracts.job import FINAL_JOB_STATES, JobReport, JobState
 ACCOUNTING_LAG: Final = timedelta(seconds=60)
 """How long the controller's news may take to reach accounting; after that its own word on a job's end must do."""
 
+WAITS_FOR_ACCOUNTING: Final = "waiting for accounting"
+
 SQUEUE_FORMAT: Final = "%i|%T|%V|%S|%e|%D|%N|%j|%r"
 _SQUEUE_HEADER = "JOBID|STATE|SUBMIT_TIME|START_TIME|END_TIME|NODES|NODELIST|NAME|REASON"
 SACCT_FIELDS: Final = (
@@ -207,16 +209,27 @@ def _run_again(before: JobReport, after: JobReport) -> JobReport:
     )
 
 
-def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, at: datetime) -> tuple[JobReport, ...]:
+def merge(
+    queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, at: datetime | None
+) -> tuple[JobReport, ...]:
     """One report a job, oldest first. The queue knows the present state, accounting what was held and how it ended.
 
-    `accounts` is None where the site keeps no accounting. `at` is the moment of asking.
+    `accounts` is None where the site keeps no accounting. `at` is the moment of asking; None while accounting is away:
+    then no end is settled, however long ago.
     """
-    merged = {report.job_id: report for report in accounts or ()}
+    merged = {
+        report.job_id: _not_settled(report, report.raw_state) if _lacks_its_measure(report) else report
+        for report in accounts or ()
+    }
     for seen in queue:
         known = merged.get(seen.job_id)
-        late = accounts is not None and seen.ended_at is not None and at - seen.ended_at < ACCOUNTING_LAG
-        if late and (known is None or known.state not in FINAL_JOB_STATES):
+        late = (accounts is not None and seen.ended_at is not None) and (
+            at is None or at - seen.ended_at < ACCOUNTING_LAG
+        )
+        lacking = known is not None and known.reason == WAITS_FOR_ACCOUNTING
+        if (late or (lacking and seen.state in FINAL_JOB_STATES)) and (
+            known is None or known.state not in FINAL_JOB_STATES
+        ):
             merged[seen.job_id] = _not_settled(known or seen, seen.raw_state)
         else:
             merged[seen.job_id] = seen if known is None else _both(seen, known)
@@ -226,9 +239,15 @@ def merge(queue: Iterable[JobReport], accounts: Iterable[JobReport] | None, *, a
 def _not_settled(report: JobReport, raw_state: str) -> JobReport:
     """An end without exit code and charge is no end yet."""
     return report.model_copy(
-        update={"state": "running", "raw_state": raw_state, "reason": "waiting for accounting", "ended_at": None,
+        update={"state": "running", "raw_state": raw_state, "reason": WAITS_FOR_ACCOUNTING, "ended_at": None,
                 "exit_code": None}
     )  # fmt: skip
+
+
+def _lacks_its_measure(report: JobReport) -> bool:
+    """An end whose time, or what was held until then, slurmdbd has not been told yet: it was away, and catches up."""
+    ran = report.started_at is not None and report.elapsed_s > 0
+    return report.state in FINAL_JOB_STATES and (report.ended_at is None or (ran and not report.accelerators))
 
 
 def _both(seen: JobReport, known: JobReport) -> JobReport:

@@ -1,6 +1,8 @@
 """Django's settings, all from the environment.
 
 HANSE_HOME · DATABASE_URL · HANSE_SECRET_KEY · HANSE_ALLOWED_HOSTS (comma-separated) · HANSE_DEBUG=1 · HANSE_LOG_LEVEL ·
+HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) · HANSE_PARCEL_MAX_BYTES ·
+HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine).
 """
 
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
     "django_htmx",
 ]
 MIDDLEWARE = [
+    "hanse.service.middleware.requests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -130,19 +133,33 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = [] if LOCAL else [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host != "*"]
-if _flag("HANSE_BEHIND_PROXY"):
+HANSE_METRICS_TOKEN = os.environ.get("HANSE_METRICS_TOKEN", "")
+HANSE_BEHIND_PROXY = _flag("HANSE_BEHIND_PROXY")
+if HANSE_BEHIND_PROXY:
+    # Probes and scrapes come from this machine, without TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 CODE_MAX_BYTES = 20 * 1024 * 1024
+PARCEL_STORE = os.environ.get("HANSE_PARCEL_STORE", "")
+PARCEL_MAX_BYTES = int(os.environ.get("HANSE_PARCEL_MAX_BYTES", 200 * 10**9))
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "hanse.service.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if os.environ.get("HANSE_LOG_FORMAT") == "json" else "line",
+        }
+    },
     "root": {"handlers": ["stderr"], "level": os.environ.get("HANSE_LOG_LEVEL", "WARNING").upper()},
     # Refusals (4xx) are answers, not troubles of the service.
     "loggers": {"django.request": {"level": "ERROR"}},

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db import transaction
 
 from hanse.contracts.base import now
+from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
-from hanse.service.runs import forecast, metering
-from hanse.service.runs.models import Event, Machine
+from hanse.service.runs import forecast, metering, placing
+from hanse.service.runs.models import Event, Machine, Parcel
 
 KEEP_DEAD_TOKENS = timedelta(days=30)
 """So that «who used this?» can still be answered for a while."""
@@ -24,6 +25,8 @@ class Ticked:
 
     agents_away: int
     allocations_ended: int
+    parcels_pruned: int
+    recalled: int
     purged: int
     warnings: int = 0
     stops_asked: int = 0
@@ -32,13 +35,17 @@ class Ticked:
 def tick(at: datetime | None = None) -> Ticked:
     moment = at or now()
     metering.settle_attempts()
-    return Ticked(
+    done = Ticked(
         agents_away=Machine.note_the_away(moment),
         allocations_ended=_note_ended_allocations(moment),
+        parcels_pruned=Parcel.prune(moment),
+        recalled=placing.look_after(moment),
         purged=_purge(moment),
         warnings=forecast.warn(moment),
         stops_asked=forecast.stop_in_time(moment),
     )
+    health.ticked(moment)
+    return done
 
 
 def _note_ended_allocations(at: datetime) -> int:

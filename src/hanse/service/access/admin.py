@@ -11,6 +11,7 @@ from hanse.service.access.models import (
     Application,
     Award,
     Call,
+    EnrolCode,
     LoginLink,
     Membership,
     Organisation,
@@ -91,4 +92,10 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 @admin.register(LoginLink)
 class LoginLinkAdmin(ReadOnlyAdmin):
     list_display = ["person", "expires_at", "used_at"]
+    exclude = ["digest"]
+
+
+@admin.register(EnrolCode)
+class EnrolCodeAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "made_by", "expires_at", "used_at"]
     exclude = ["digest"]

@@ -2,6 +2,7 @@
 
 from hanse.service.access.awards import Allocation, Award
 from hanse.service.access.calls import Application, Call, Review
+from hanse.service.access.enrol import EnrolCode
 from hanse.service.access.people import Membership, Organisation, Person, Project
 from hanse.service.access.tokens import ApiToken, LoginLink
 
@@ -11,6 +12,7 @@ __all__ = [
     "Application",
     "Award",
     "Call",
+    "EnrolCode",
     "LoginLink",
     "Membership",
     "Organisation",

@@ -17,6 +17,9 @@ from hanse.service.access.people import Person
 from hanse.service.runs.events import Event
 
 USED_PRECISION = timedelta(minutes=1)
+AGENT_TOKEN_LIFE = timedelta(days=90)
+OVERLAP = timedelta(hours=24)
+RENEWED = ", renewed "
 LINK_LIFE = timedelta(minutes=10)
 
 
@@ -80,6 +83,40 @@ class ApiToken(models.Model):
         if token.last_used_at is None or at - token.last_used_at > USED_PRECISION:
             cls.objects.filter(pk=token.pk).update(last_used_at=at)
         return token
+
+    @classmethod
+    def ended(cls, secret: str) -> ApiToken | None:
+        """An agent's token that was good once and is no longer."""
+        token = cls.objects.select_related("machine").filter(digest=digest(secret), machine__isnull=False).first()
+        over = token is not None and (token.revoked_at or (token.expires_at and token.expires_at <= now()))
+        return token if over else None
+
+    def note_refused(self) -> str:
+        """What became of it, in words; written down once an hour however often it is shown."""
+        what = "revoked" if self.revoked_at else "expired"
+        when = (self.revoked_at or self.expires_at or now()).strftime("%Y-%m-%d %H:%M UTC")
+        said = f"this agent's token was revoked on {when}" if self.revoked_at else f"this agent's token ended on {when}"
+        Event.note("agent:token:refused", self.machine.public_id, by=self.machine.actor, reason=said, token=what)
+        return said
+
+    def renew(self, *, by: str) -> tuple[str, datetime]:
+        """A successor for its machine; this one stays good for a day, in case the answer is lost."""
+        at = now()
+        with transaction.atomic():
+            cls = type(self)
+            stem = self.name.partition(RENEWED)[0][:60]
+            unused = cls.objects.filter(
+                machine=self.machine, name__startswith=f"{stem}{RENEWED}", last_used_at=None, revoked_at=None
+            )  # answers that were lost: nobody has those
+            unused.exclude(pk=self.pk).update(revoked_at=at)
+            expires_at = at + AGENT_TOKEN_LIFE
+            secret = cls.issue(
+                f"{stem}{RENEWED}{at:%Y-%m-%d}", by=by, machine=self.machine, expires_at=expires_at
+            )  # fmt: skip
+            until = at + OVERLAP
+            if self.expires_at is None or self.expires_at > until:
+                cls.objects.filter(pk=self.pk).update(expires_at=until)
+        return secret, expires_at
 
     def revoke(self, *, by: str, reason: str = "") -> None:
         with transaction.atomic():

@@ -11,6 +11,7 @@ from ninja.utils import check_csrf
 
 from hanse.service.access.people import Person
 from hanse.service.access.tokens import ApiToken
+from hanse.service.api.replies import TokenEnded
 from hanse.service.runs.machines import Machine
 
 
@@ -32,8 +33,13 @@ class UserAuth(HttpBearer):
 
 
 class AgentAuth(HttpBearer):
-    """Gives `request.auth` the machine."""
+    """Gives `request.auth` the machine, and `request.token` what it was shown by."""
 
-    def authenticate(self, _request: HttpRequest, token: str) -> Machine | None:
+    def authenticate(self, request: HttpRequest, token: str) -> Machine | None:
         found = ApiToken.find(token)
+        if found is None and (ended := ApiToken.ended(token)):
+            raise TokenEnded(
+                ended.note_refused(), fix="enrol the agent again with a new code: hanse agent --enrol CODE"
+            )
+        request.token = found  # type: ignore[attr-defined]
         return found.machine if found else None

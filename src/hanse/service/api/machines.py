@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.throttling import AuthRateThrottle
 
-from hanse.client.answers import AgentStatus, EnrolRequest, NewToken, Page
+from hanse.client.answers import AgentStatus, CodeRequest, EnrolRequest, NewCode, NewToken, Page
 from hanse.contracts import machine as contract
-from hanse.service.access.enrol import enrol_agent
+from hanse.service.access.enrol import enrol_agent, make_code
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page_of, reply
 from hanse.service.runs.models import Machine
 
@@ -48,3 +48,13 @@ def agent_status(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
 )
 def enrol(request: HttpRequest, body: EnrolRequest) -> HttpResponse:
     return reply(enrol_agent(request.auth, body), status=201)
+
+
+@router.post(
+    "agents/codes",
+    response={201: NewCode, **PROBLEMS},
+    throttle=[AuthRateThrottle("20/m")],
+    summary="A one-time code with which the agent of one machine enrols itself, as an operator of its site",
+)
+def code(request: HttpRequest, body: CodeRequest) -> HttpResponse:
+    return reply(make_code(request.auth, body), status=201)

@@ -78,10 +78,15 @@ def install(api: NinjaAPI) -> None:
         api.add_exception_handler(kind, handler)
 
 
-def _hanse(_request: HttpRequest, error: HanseError) -> HttpResponse:
+def failure(error: HanseError) -> HttpResponse:
+    """An error of the one tree as its Problem."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     findings = error.findings if isinstance(error, PolicyError) else ()
     return problem(status, error.what, where=error.where, fix=error.fix, history=error.history, findings=findings)
+
+
+def _hanse(_request: HttpRequest, error: HanseError) -> HttpResponse:
+    return failure(error)
 
 
 def _invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
@@ -91,11 +96,20 @@ def _invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
     return problem(422, str(first["msg"]), where=where, fix="compare with /api/v1/openapi.json", history=told)
 
 
-def _unauthenticated(_request: HttpRequest, _error: AuthenticationError) -> HttpResponse:
+class TokenEnded(AuthenticationError):  # noqa: N818 - it states what is so
+    """A token that was good once: what became of it helps who has it, and tells nobody else anything."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(message=what)
+        self.fix = fix
+
+
+def _unauthenticated(_request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    ended = isinstance(error, TokenEnded)
     response = problem(
         401,
-        "you are not signed in, or your token is no longer valid",
-        fix="sign in, or set HANSE_TOKEN to a valid token",
+        str(error) if ended else "you are not signed in, or your token is no longer valid",
+        fix=error.fix if ended else "sign in, or set HANSE_TOKEN to a valid token",
     )
     response["WWW-Authenticate"] = "Bearer"
     return response

@@ -8,7 +8,16 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router
 
-from hanse.client.answers import CancelRequest, LaunchRequest, LogText, Page
+from hanse.client.answers import (
+    CancelRequest,
+    GoneRequest,
+    LaunchRequest,
+    LogText,
+    MachineOffer,
+    Page,
+    RetryRequest,
+    Trouble,
+)
 from hanse.client.summary import RunSummary
 from hanse.contracts import event
 from hanse.contracts import run as contract
@@ -17,8 +26,9 @@ from hanse.contracts.record import RunRecord
 from hanse.contracts.telemetry import StepSummary
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
 from hanse.service.runs import launch as launching
+from hanse.service.runs import placing, trouble
 from hanse.service.runs import record as recording
-from hanse.service.runs.models import CodeBundle, LogChunk, Run, StepRow
+from hanse.service.runs.models import Attempt, CodeBundle, LogChunk, Run, StepRow
 
 router = Router(tags=["runs"])
 TELEMETRY_PAGE = 1000
@@ -72,6 +82,44 @@ def run(request: HttpRequest, id: str) -> HttpResponse:
 def cancel(request: HttpRequest, id: str, body: CancelRequest) -> HttpResponse:
     find(_runs(request), id).cancel(by=request.auth.username, reason=body.reason)
     return reply(find(_runs(request).whole(), id).contract())
+
+
+@router.post("runs/{id}/retry", response={200: contract.Run, **PROBLEMS}, summary="Begin an ended run anew")
+def retry(
+    request: HttpRequest,
+    id: str,
+    body: RetryRequest,
+    key: str | None = Header(None, alias="Idempotency-Key", max_length=100),
+) -> HttpResponse:
+    find(_runs(request), id).retry(by=request.auth.username, machine=body.machine, key=key)
+    return reply(find(_runs(request).whole(), id).contract())
+
+
+@router.post("attempts/{id}/gone", response={200: contract.Attempt, **PROBLEMS}, summary="Close a job nobody can find")
+def gone(request: HttpRequest, id: str, body: GoneRequest) -> HttpResponse:
+    attempt = find(Attempt.objects.seen_by(request.auth), id)
+    attempt.declare_gone(request.auth, body.because)
+    return reply(attempt.contract())
+
+
+@router.get("offers", response={200: Page[MachineOffer], **PROBLEMS}, summary="How machines with hours of yours stand")
+def offers(request: HttpRequest) -> HttpResponse:
+    rows = placing.offered_to(request.auth)
+    return page_of(rows, count=len(rows))
+
+
+@router.get("machines/{id}/trouble", response={200: Page[Trouble], **PROBLEMS}, summary="Nodes that gave trouble")
+def troubled(request: HttpRequest, id: str) -> HttpResponse:
+    rows = [row.contract() for row in trouble.open_on(trouble.operated(request.auth, id))]
+    return page_of(rows, count=len(rows))
+
+
+@router.delete("machines/{id}/trouble/{node}", response={200: Page[Trouble], **PROBLEMS}, summary="A node is mended")
+def mended(request: HttpRequest, id: str, node: str) -> HttpResponse:
+    machine = trouble.operated(request.auth, id)
+    trouble.clear(machine, node, by=request.auth.username)
+    rows = [row.contract() for row in trouble.open_on(machine)]
+    return page_of(rows, count=len(rows))
 
 
 @router.get(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ninja import NinjaAPI
 
 from hanse import __version__
-from hanse.service.api import agent, machines, people, programme, replies, runs, usage
+from hanse.service.api import agent, machines, parcels, people, programme, replies, runs, usage
 from hanse.service.api.auth import AgentAuth, UserAuth
 
 user_api = NinjaAPI(
@@ -19,6 +19,8 @@ agent_api = NinjaAPI(
 for module in (people, machines, programme, runs, usage):
     user_api.add_router("", module.router)
 agent_api.add_router("", agent.router)
+agent_api.add_router("", parcels.router)
 
 for api in (user_api, agent_api):
     replies.install(api)
+agent.install(agent_api)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hanse.service.portal import decide, entry, runs, tokens, views
+from hanse.service.portal import decide, entry, federation, operate, runs, tokens, views
 
 app_name = "portal"
 
@@ -22,6 +22,12 @@ urlpatterns = [
     path("runs/<str:run_id>/record.json", runs.record_file, name="run-record"),
     path("runs/<str:run_id>/stop/", runs.stop, name="run-stop"),
     path("allocations/<str:allocation_id>/", views.allocation, name="allocation"),
+    path("federation/", federation.federation, name="federation"),
+    path("federation/live/", federation.live, name="federation-live"),
+    path("operator/<str:machine_id>/", operate.operator, name="operator"),
+    path("operator/<str:machine_id>/act/", operate.act, name="operator-act"),
+    path("operator/<str:machine_id>/gone/<str:attempt_id>/", operate.gone, name="operator-gone"),
+    path("operator/<str:machine_id>/tokens/<int:token_id>/revoke/", operate.revoke, name="operator-revoke"),
     path("tokens/", tokens.tokens, name="tokens"),
     path("tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
     path("applications/", views.applications, name="applications"),

@@ -12,6 +12,9 @@ from hanse.service.runs.models import (
     Leg,
     LogChunk,
     Machine,
+    NodeTrouble,
+    Parcel,
+    Revision,
     Run,
     Site,
     SiteCounter,
@@ -60,6 +63,16 @@ class AttemptAdmin(ReadOnlyAdmin):
     search_fields = ["public_id", "job_id"]
 
 
+@admin.register(NodeTrouble)
+class NodeTroubleAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "node", "run", "reason", "at", "cleared_at"]
+
+
+@admin.register(Revision)
+class RevisionAdmin(ReadOnlyAdmin):
+    list_display = ["machine", "number"]
+
+
 @admin.register(UsageEntry)
 class UsageEntryAdmin(ReadOnlyAdmin):
     list_display = ["public_id", "allocation", "attempt", "kind", "accelerator_seconds", "recorded_at"]
@@ -92,6 +105,12 @@ class EventAdmin(ReadOnlyAdmin):
 @admin.register(CodeBundle)
 class CodeBundleAdmin(ReadOnlyAdmin):
     list_display = ["sha256", "size_bytes", "uploaded_by", "uploaded_at"]
+
+
+@admin.register(Parcel)
+class ParcelAdmin(ReadOnlyAdmin):
+    list_display = ["public_id", "run", "kind", "from_machine", "to_machine", "state", "reason"]
+    list_filter = ["state", "kind"]
 
 
 @admin.register(StepRow)

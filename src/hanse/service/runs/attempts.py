@@ -6,19 +6,69 @@ and a final state is final. A final observation debits the attempt and lets its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from django.db import models, transaction
 
 from hanse.contracts import run as contract
 from hanse.contracts.agentapi import Assignment, Observation
 from hanse.contracts.base import now
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
-from hanse.service.runs import issue
+from hanse.service.runs import issue, trouble
 from hanse.service.runs.events import Event
 from hanse.service.runs.usage import UsageEntry
+
+
+class Offered(NamedTuple):
+    """What a machine's agent is told: all that is open for cursor 0, else what changed since the cursor."""
+
+    assignments: tuple[Assignment, ...]
+    closed: tuple[str, ...]
+    cursor: int
+
+
+class Revision(models.Model):
+    """How often the service's wishes of a machine have changed.
+
+    A row of its own, taken last of all locks: an agent's sync holds its machine's row while it waits for a run's, so
+    one that holds a run must not wait for a machine's. Held until the change is committed: revisions appear in order.
+    """
+
+    machine = models.OneToOneField("runs.Machine", on_delete=models.CASCADE, primary_key=True, related_name="wishes")
+    number = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        app_label = "runs"
+
+    @classmethod
+    def next(cls, machine_pk: int) -> int:
+        """Needs a transaction."""
+        row = cls.objects.filter(pk=machine_pk)
+        if not row.update(number=models.F("number") + 1):
+            cls.objects.get_or_create(pk=machine_pk)
+            row.update(number=models.F("number") + 1)
+        return row.values_list("number", flat=True).get()
+
+    @classmethod
+    def of(cls, machine_pk: int) -> int:
+        return cls.objects.filter(pk=machine_pk).values_list("number", flat=True).first() or 0
+
+
+class AttemptQuerySet(models.QuerySet):
+    def seen_by(self, person: Any) -> Any:
+        """Of the person's own runs, and of the machines they operate; officers see all."""
+        rows = self.select_related("leg__run", "leg__allocation", "machine__site__organisation")
+        if person.is_officer:
+            return rows
+        stands = models.Q(leg__run__project__organisation__memberships__person=person)
+        operates = models.Q(
+            machine__site__organisation__memberships__person=person,
+            machine__site__organisation__memberships__role="operator",
+        )
+        return rows.filter(stands | operates).distinct()
 
 
 class Attempt(models.Model):
@@ -26,6 +76,8 @@ class Attempt(models.Model):
 
     public_id = PublicIdField(prefix="att")
     leg = models.ForeignKey("runs.Leg", on_delete=models.PROTECT, related_name="attempts")
+    machine = models.ForeignKey("runs.Machine", on_delete=models.PROTECT, related_name="attempts", editable=False)
+    """Its leg's, kept here too so that one index finds what changed for a machine."""
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=12, choices=STATES, default=AttemptState.PLANNED)
     job = ContractField(contract="hanse.contracts.job.JobSpec")
@@ -54,6 +106,10 @@ class Attempt(models.Model):
     revision = models.PositiveBigIntegerField(default=0)
     """Its machine's revision when the service's wish for it last changed."""
     expected_start_at = models.DateTimeField(null=True, blank=True)
+    recalled = models.TextField(blank=True)
+    """Why it is to end here so that its run can go on elsewhere; empty: it is not."""
+
+    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "runs"
@@ -61,15 +117,26 @@ class Attempt(models.Model):
         constraints = [models.UniqueConstraint(fields=["leg", "number"], name="attempt_number_once_a_leg")]
         indexes = [
             models.Index(fields=["state"], name="attempt_state"),
-            models.Index(fields=["revision"], name="attempt_revision"),
+            models.Index(fields=["machine", "revision"], name="attempt_revision"),
+            models.Index(
+                fields=["machine"], name="attempt_open", condition=~models.Q(state__in=sorted(FINAL_ATTEMPT_STATES))
+            ),
         ]
 
     def __str__(self) -> str:
         return self.public_id
 
+    def save(self, *args: Any, **options: Any) -> None:
+        if self.machine_id is None:
+            self.machine_id = self.leg.machine_id
+        super().save(*args, **options)
+
     @classmethod
-    def plan(cls, leg: Any, number: int, allocation: Any, *, by: str) -> Attempt:
-        """The next attempt of a leg, cut to the hours that are left, with its ticket. Needs the allocation locked."""
+    def plan(cls, leg: Any, number: int, allocation: Any, *, by: str, after: Attempt | None = None) -> Attempt:
+        """The next attempt of a leg, cut to the hours that are left, with its ticket. Needs the allocation locked.
+
+        `after`: one that has not ended; this one is queued ahead and starts when that has.
+        """
         run = leg.run
         shape = run.shape(leg)
         wall_time_s = run.affordable_wall_time_s(shape, allocation)
@@ -78,6 +145,8 @@ class Attempt(models.Model):
             run.spec, leg.machine.facts, shape, run_id=run.public_id, attempt_id=attempt_id, number=number,
             wall_time_s=wall_time_s, account=allocation.account,
         )  # fmt: skip
+        if excluded := trouble.excluded(run, leg.machine, needed=shape.nodes):
+            job = job.model_copy(update={"exclude": excluded})
         reserved = shape.held * wall_time_s
         ticket = issue.ticket_for(
             job, run.spec, code_sha256=run.code.sha256 if run.code else None, max_accelerator_seconds=reserved,
@@ -85,10 +154,20 @@ class Attempt(models.Model):
         )  # fmt: skip
         attempt = cls.objects.create(
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,
-            reserved_accelerator_seconds=reserved, planned_at=now(),
+            reserved_accelerator_seconds=reserved, planned_at=now(), after=after,
         )  # fmt: skip
         Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved)
+        attempt.wish_changed()
         return attempt
+
+    def wish_changed(self) -> None:
+        """The service wants something else of it than before: its agent is told at its next sync.
+
+        To be called last in a transaction where that is possible: until its end others' changes for the machine wait.
+        """
+        with transaction.atomic():
+            self.revision = Revision.next(self.machine_id)
+            Attempt.objects.filter(pk=self.pk).update(revision=self.revision)
 
     def observe(self, seen: Observation, *, by: str) -> bool:
         """Take in what an agent saw; False if it is repeated, late or of an attempt that has ended.
@@ -104,6 +183,7 @@ class Attempt(models.Model):
             if (seen.epoch, seen.sequence) <= (self.epoch, self.sequence):
                 return False
             self._take(seen)
+            trouble.note(self, seen, by=by)
             if seen.state != self.state:
                 transition(
                     self, AttemptState(seen.state), ATTEMPT_TRANSITIONS, event=f"agent:attempt:{seen.state}", by=by,
@@ -111,6 +191,7 @@ class Attempt(models.Model):
                 )  # fmt: skip
                 if seen.state in FINAL_ATTEMPT_STATES:
                     UsageEntry.debit(self, seen, by=by)
+                    self.wish_changed()
                 run.follow(self, by=by)
         return True
 
@@ -131,6 +212,56 @@ class Attempt(models.Model):
         for name, value in fields.items():
             setattr(self, name, value)
 
+    def declare_gone(self, by: Any, because: str) -> None:
+        """Close an attempt nobody can say anything of any more, at its last known measure; its run goes on.
+
+        Raises:
+            PolicyError: the person neither operates the site nor is an officer.
+            Conflict: it has ended, or its agent still answers for it.
+        """
+        if not (by.is_officer or by.operates(self.machine.site.organisation)):
+            raise PolicyError(
+                "only who operates the machine's site, or an officer, can say that a job is gone",
+                where=self.public_id, fix=f"ask an operator of {self.machine.site}",
+            )  # fmt: skip
+        if not because.strip():
+            raise UsageError("say how it is known that the job is gone", where="because")
+        with transaction.atomic():
+            run = self.leg.run.locked()
+            self.refresh_from_db()
+            self.leg.run = run
+            if self.state in FINAL_ATTEMPT_STATES:
+                raise Conflict(f"the attempt is already {self.state}", where=self.public_id)
+            away = self.machine.away_since is not None
+            if self.state != AttemptState.UNKNOWN and not away:
+                raise Conflict(
+                    f"the attempt is {self.state} and its machine's agent answers for it", where=self.public_id,
+                    fix="cancel its run instead",
+                )  # fmt: skip
+            at, reason = now(), f"Declared gone by {by.username}: {because.strip()}"
+            transition(
+                self, AttemptState.FAILED, ATTEMPT_TRANSITIONS, event="user:attempt:gone", by=by.username,
+                reason=reason, keep_reason=True, ended_at=at,
+            )  # fmt: skip
+            told = Observation(
+                attempt_id=self.public_id, epoch=max(1, self.epoch), sequence=max(1, self.sequence), at=at,
+                state=AttemptState.FAILED, job_id=self.job_id,
+            )  # fmt: skip
+            UsageEntry.debit(self, told, by=by.username)
+            self.wish_changed()
+            run.follow(self, by=by.username)
+
+    def recall(self, why: str, *, by: str) -> None:
+        """Have it end, with a checkpoint if it runs, so that its run can go on elsewhere. Needs the run locked."""
+        if self.recalled or self.state in FINAL_ATTEMPT_STATES:
+            return
+        if self.withdraw(by=by, reason=why):
+            return
+        Attempt.objects.filter(pk=self.pk).update(recalled=why)
+        self.recalled = why
+        Event.record("service:attempt:recalled", self.public_id, by=by, reason=why)
+        self.wish_changed()
+
     def advance_to(self, step: int) -> None:
         """Telemetry says a step was done."""
         further = Attempt.objects.filter(pk=self.pk).exclude(last_step__gte=step)
@@ -144,31 +275,78 @@ class Attempt(models.Model):
             if not unoffered.update(state=AttemptState.CANCELLED, reason=reason, ended_at=now()):
                 return False
             Event.record("service:attempt:cancelled", self.public_id, by=by, reason=reason)
+            self.wish_changed()
         self.refresh_from_db(fields=["state", "reason", "ended_at"])
         return True
 
     @classmethod
-    def offer(cls, machine: Any) -> tuple[Assignment, ...]:
-        """Everything the service wants of a machine. Notes what is told for the first time."""
-        cls.objects.filter(leg__machine=machine, state=AttemptState.PLANNED, offered_at=None).update(offered_at=now())
-        # One launched since that update is left for the next sync: whatever is told must have been noted.
-        told = machine.open_attempts().exclude(state=AttemptState.PLANNED, offered_at=None)
-        wanted = told.select_related("leg__run__code", "leg__machine").order_by("pk")
-        return tuple(attempt.assignment() for attempt in wanted)
+    def offer(cls, machine: Any, cursor: int = 0) -> Offered:
+        """What the service wants of a machine: all of it, or what changed after `cursor`. Notes what is told first.
+
+        What nothing more is wanted of is named too (for cursor 0 it is whatever is not among the assignments). A
+        cursor never given out, as after a restored backup, asks for everything.
+        """
+        upto = Revision.of(machine.pk)
+        since = cursor if cursor <= upto else 0
+        if since and since == upto:
+            return Offered((), (), upto)
+        changed = cls.objects.filter(machine=machine, revision__lte=upto)
+        changed = changed.filter(revision__gt=since) if since else changed
+        is_open = changed.exclude(state__in=FINAL_ATTEMPT_STATES)
+        # One launched after this is left for the next sync: whatever is told must have been noted.
+        wanted = [each for each in is_open.select_related(*_TOLD).order_by("pk") if each.may_be_told()]
+        unnoted = [each.pk for each in wanted if each.offered_at is None]
+        for start in range(0, len(unnoted), 500):
+            told = cls.objects.filter(pk__in=unnoted[start : start + 500], offered_at=None)
+            told.exclude(state__in=FINAL_ATTEMPT_STATES).update(offered_at=now())
+        if unnoted:
+            still = set(is_open.exclude(offered_at=None).values_list("pk", flat=True))
+            wanted = [each for each in wanted if each.pk in still]
+        gone = changed.filter(state__in=FINAL_ATTEMPT_STATES).order_by("pk") if since else cls.objects.none()
+        return Offered(
+            assignments=tuple(attempt.assignment() for attempt in wanted),
+            closed=tuple(gone.values_list("public_id", flat=True)),
+            cursor=upto,
+        )
+
+    def may_be_told(self) -> bool:
+        """Not while the checkpoint it starts from is on its way; its arrival changes the wish."""
+        if self.leg.number == 1 or self.number > 1 or self.offered_at is not None:
+            return True
+        from hanse.service.runs.parcels import Parcel
+
+        if not Parcel.ready(self):
+            return False
+        lost = any(parcel.kind == "checkpoint" and parcel.state == "failed" for parcel in Parcel.of_attempt(self))
+        return not lost or self.leg.run.spec.where.restart_elsewhere
+
+    @property
+    def desired(self) -> Literal["run", "cancel", "stop"]:
+        if self.leg.run.state not in {RunState.QUEUED, RunState.RUNNING}:
+            return "cancel"
+        if self.recalled:
+            return "stop" if self.state == AttemptState.RUNNING else "cancel"
+        return "run"
 
     def assignment(self) -> Assignment:
+        from hanse.service.runs.parcels import Parcel
+
         run = self.leg.run
         return Assignment(
             attempt_id=self.public_id,
             run_id=run.public_id,
             number=self.number,
-            desired="run" if run.state in {RunState.QUEUED, RunState.RUNNING} else "cancel",
+            desired=self.desired,
             job=self.job,
             ticket=self.ticket,
             spec=run.spec,
-            plan=run.plan,
+            plan=self.leg.plan or run.plan,
             machine=self.leg.machine.facts,
             code_sha256=run.code.sha256 if run.code else None,
+            after=self.after.public_id if self.after else None,
+            fetch=Parcel.for_attempt(self) if self.leg.number > 1 and self.number == 1 else (),
+            user=run.created_by.username,
+            project=run.project.public_id,
         )
 
     def contract(self) -> contract.Attempt:
@@ -191,6 +369,10 @@ class Attempt(models.Model):
             after=self.after.public_id if self.after else None,
             nodes=tuple(self.nodes),
         )
+
+
+_TOLD = ("leg__run__code", "leg__run__created_by", "leg__run__project", "leg__machine", "after")
+"""What an assignment is made of."""
 
 
 def _telling(seen: Observation) -> dict[str, str | int | float | bool | None]:

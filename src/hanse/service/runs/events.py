@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from django.db import models
@@ -10,6 +11,7 @@ from hanse.contracts import event as contract
 from hanse.contracts.base import now
 
 REASON_LENGTH = 2000
+NOTED_EVERY = timedelta(hours=1)
 
 
 class AppendOnlyQuerySet(models.QuerySet):
@@ -62,6 +64,13 @@ class Event(AppendOnly):
         )
         fields = checked.model_dump(mode="python")
         return cls.objects.create(**fields)
+
+    @classmethod
+    def note(cls, name: str, subject_id: str, *, by: str, reason: str, **data: Any) -> None:
+        """Record what a party keeps repeating only if it was not recorded, for the same reason, within the hour."""
+        lately = cls.objects.filter(name=name, subject_id=subject_id, at__gte=now() - NOTED_EVERY)
+        if not lately.filter(reason=reason[:REASON_LENGTH]).exists():
+            cls.record(name, subject_id, by=by, reason=reason, **data)
 
     def contract(self) -> contract.Event:
         return contract.Event(

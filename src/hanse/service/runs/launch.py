@@ -11,7 +11,7 @@ from hanse.contracts.errors import PolicyError, UsageError
 from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person
 from hanse.service.records import new_id
-from hanse.service.runs import admission
+from hanse.service.runs import admission, chains
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
@@ -94,7 +94,8 @@ def _store(
 ) -> Run:
     run = Run.objects.create(
         public_id=run_id, name=asked.spec.name, project=allocation.project, spec=asked.spec,
-        spec_hash=asked.spec.digest(), code=code, plan=asked.plan, admission=decision, launch_key=key or None,
+        spec_hash=asked.spec.digest(), code=code, plan=asked.plan, admission=decision, placement=asked.placement,
+        launch_key=key or None,
         created_by=person,
     )  # fmt: skip
     Event.record(
@@ -102,6 +103,7 @@ def _store(
     )
     leg = Leg.objects.create(run=run, machine=machine, allocation=allocation)
     Attempt.plan(leg, 1, allocation, by=person.username)
+    chains.extend(leg, allocation, by=person.username)
     return run
 
 

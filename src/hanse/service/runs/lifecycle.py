@@ -15,13 +15,14 @@ from django.db.models.functions import Cast
 from hanse.client.summary import RunSummary
 from hanse.contracts import run as contract
 from hanse.contracts.base import now
-from hanse.contracts.errors import Conflict
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, FINAL_RUN_STATES, RUN_TRANSITIONS, AttemptState, RunState
 from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours
 from hanse.planning import jobs
 from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.runs import chains, placing
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.machines import Machine
 from hanse.service.runs.usage import UsageEntry
@@ -64,6 +65,9 @@ class Run(models.Model):
     plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
     admission = ContractField(contract="hanse.contracts.decision.Decision")
     result = ContractField(contract="hanse.contracts.telemetry.TrainResult", null=True, blank=True)
+    placement = ContractField(contract="hanse.contracts.placement.Placement", null=True, blank=True)
+    """Where it could have gone when it was launched, and why it went where it did."""
+    retry_key = models.CharField(max_length=100, null=True, blank=True, editable=False)
     launch_key = models.CharField(max_length=100, null=True, blank=True, editable=False)
     """The launcher's idempotency key: one key starts one run."""
     created_at = models.DateTimeField(auto_now_add=True)
@@ -105,38 +109,135 @@ class Run(models.Model):
                     run, RunState.CANCELLING, RUN_TRANSITIONS, event="user:run:cancelling", by=by, reason=reason,
                     keep_reason=True,
                 )  # fmt: skip
-                open_attempts = [
-                    attempt
-                    for attempt in Attempt.objects.filter(leg__run=run).exclude(state__in=FINAL_ATTEMPT_STATES)
-                    if not attempt.withdraw(by=by, reason=reason or "the run was cancelled")
-                ]
-                if not open_attempts:
+                left = run._end_attempts(by=by, reason=reason or "the run was cancelled")
+                if not left:
                     run._end(RunState.CANCELLED, why, by=by)
         self.refresh_from_db()
+
+    def _end_attempts(self, *, by: str, reason: str) -> int:
+        """Withdraw what no agent was told of, and have the others ended; how many those are. Needs the run locked."""
+        left = 0
+        for attempt in Attempt.objects.filter(leg__run=self).exclude(state__in=FINAL_ATTEMPT_STATES):
+            if not attempt.withdraw(by=by, reason=reason):
+                attempt.wish_changed()
+                left += 1
+        return left
 
     def follow(self, attempt: Attempt, *, by: str) -> None:
         """Draw what follows for the run from a changed attempt. Needs the run locked."""
         if self.is_final:
             return
         state = AttemptState(attempt.state)
+        others = [each for each in self.open_attempts() if each.pk != attempt.pk]
         if state is AttemptState.FINISHED:
             self._end(RunState.FINISHED, "", by=by)
-        elif state in FINAL_ATTEMPT_STATES and (self.state == RunState.CANCELLING or state is AttemptState.CANCELLED):
-            asked = self.state == RunState.CANCELLING
-            self._end(RunState.CANCELLED, self.reason if asked else _cancelled_elsewhere(attempt), by=by)
+        elif state in FINAL_ATTEMPT_STATES and self.state == RunState.CANCELLING:
+            if not others:
+                self._end(RunState.CANCELLED, self.reason, by=by)
+        elif state in FINAL_ATTEMPT_STATES and attempt.recalled:
+            if not others:
+                self.go_elsewhere(attempt.leg, attempt.recalled, by=by)
+        elif state in FINAL_ATTEMPT_STATES and any(_before(each, attempt) for each in others):
+            pass  # one queued ahead is lost before its turn; the next is planned when that comes
+        elif state is AttemptState.CANCELLED:
+            self._end(RunState.CANCELLED, _cancelled_elsewhere(attempt), by=by)
         elif state in FINAL_ATTEMPT_STATES:
-            self._go_on(attempt, by=by)
+            self._go_on(attempt, others, by=by)
         elif self.state != RunState.CANCELLING and state in {AttemptState.QUEUED, AttemptState.RUNNING}:
-            self._become(RunState(state.value), by=by)
+            busy = any(each.state in {AttemptState.RUNNING, AttemptState.UNKNOWN} for each in others)
+            if state is AttemptState.RUNNING or not busy:
+                self._become(RunState(state.value), by=by)
 
-    def _go_on(self, ended: Attempt, *, by: str) -> None:
-        allocation = Allocation.locked(ended.leg.allocation.public_id)
-        if why_not := self._why_no_further_attempt(ended, allocation):
-            self._end(RunState.FAILED, why_not, by=by)
+    def open_attempts(self) -> list[Attempt]:
+        return list(Attempt.objects.filter(leg__run=self).exclude(state__in=FINAL_ATTEMPT_STATES).select_related("leg"))
+
+    def go_elsewhere(self, leg: Any, because: str, *, by: str) -> None:
+        """Every attempt has ended so that the run leaves a machine. With nowhere to go it stays. Needs it locked."""
+        if placing.move(self, leg, because, by=by):
+            self._become(RunState.QUEUED, by=by, reason=because)
+            self._tell(placing.history(self))
             return
+        allocation = Allocation.locked(leg.allocation.public_id)
+        ended = leg.attempts.order_by("-number").first()
         ended.leg.run = self
-        Attempt.plan(ended.leg, ended.number + 1, allocation, by=by)
-        self._become(RunState.QUEUED, by=by, reason=ended.reason)
+        if why_not := self._why_no_further_attempt(ended, allocation):
+            self._end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
+            return
+        self._plan_next(leg, allocation, by=by)
+        self._become(RunState.QUEUED, by=by, reason=f"It stays, as no other machine can take it: {because}.")
+
+    def retry(self, *, by: str, machine: str | None = None, key: str | None = None) -> None:
+        """Begin a failed or cancelled run anew from its last checkpoint, on the same machine or another it allows.
+
+        Raises:
+            Conflict: it has not ended so, or a job of it has not ended.
+            UsageError: the machine is none of where.machines.
+            PolicyError: no machine can take it.
+        """
+        with transaction.atomic():
+            run = self.locked()
+            if key and run.retry_key == key:
+                return
+            if run.state not in _RETRIED:
+                raise Conflict(f"the run is {run.state}; a failed or cancelled one can be retried", where=run.public_id)
+            if left := run.open_attempts():
+                raise Conflict(
+                    f"attempt {left[0].public_id} has not ended yet", where=run.public_id,
+                    fix="wait until its machine has ended it, or ask its operator to declare it gone",
+                )  # fmt: skip
+            allowed = run.spec.where.machines
+            if machine is not None and machine not in allowed:
+                raise UsageError(f"where.machines names {', '.join(allowed)}, not {machine}", where="machine")
+            leg = run.legs.select_related("machine", "allocation").order_by("-number").first()
+            transition(
+                run, RunState.QUEUED, _RETRIED, event="user:run:retried", by=by, keep_reason=True, ended_at=None,
+                retry_key=key or None,
+            )  # fmt: skip
+            leg.run = run
+            if placing.move(run, leg, "", by=by, names=[machine or leg.machine.public_id], asked=True) is None:
+                raise PolicyError(
+                    f"{machine or leg.machine.public_id} cannot take this run now", where=run.public_id,
+                    history=placing.why_not(run, [machine or leg.machine.public_id]),
+                    fix="free hours there, or name another of where.machines with -m",
+                )  # fmt: skip
+        self.refresh_from_db()
+
+    def _go_on(self, ended: Attempt, ahead: list[Attempt], *, by: str) -> None:
+        ended.leg.run = self
+        if self._refused(ended) and not ahead and placing.others(self, ended.leg):
+            self.go_elsewhere(ended.leg, ended.reason, by=by)
+            return
+        allocation = None if ahead else Allocation.locked(ended.leg.allocation.public_id)
+        why_not = self._why_no_further_attempt(ended, allocation)
+        if why_not and ended.state == AttemptState.FAILED and not ahead and self._failed_without_progress(ended.leg):
+            onward = placing.move(self, ended.leg, why_not, by=by)
+            if onward is not None:
+                self._become(RunState.QUEUED, by=by, reason=why_not)
+                self._tell(placing.history(self))
+                return
+        if why_not:
+            self._end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
+            return
+        if ahead:
+            allocation = Allocation.locked(ended.leg.allocation.public_id)
+            chains.extend(ended.leg, allocation, by=by)
+        else:
+            self._plan_next(ended.leg, allocation, by=by)
+        if not any(each.state == AttemptState.RUNNING for each in ahead):
+            self._become(RunState.QUEUED, by=by, reason=ended.reason)
+
+    def _plan_next(self, leg: Any, allocation: Any, *, by: str) -> None:
+        leg.run = self
+        Attempt.plan(leg, leg.attempts.count() + 1, allocation, by=by)
+        chains.extend(leg, allocation, by=by)
+
+    def _tell(self, reason: str) -> None:
+        type(self).objects.filter(pk=self.pk).update(reason=reason)
+        self.reason = reason
+
+    def _refused(self, ended: Attempt) -> bool:
+        """The machine did not take the job at all: another may."""
+        return ended.state == AttemptState.FAILED and ended.job_id is None and ended.reason.startswith("Not submitted")
 
     def _why_no_further_attempt(self, ended: Attempt, allocation: Any) -> str:
         where = self.spec.where
@@ -146,8 +247,10 @@ class Run(models.Model):
             return f"The command ended with exit code {ended.exit_code}.{told}"
         if self._failed_without_progress(ended.leg):
             return f"{RAPID_FAILURES} attempts in a row failed without a step of progress.{told}"
-        if ended.number >= where.max_attempts:
+        if chains.used_up(ended.leg) >= where.max_attempts and allocation is not None:
             return f"All {where.max_attempts} attempts that where.max_attempts allows are used.{told}"
+        if allocation is None:  # the next attempt is queued already, its hours are set aside
+            return ""
         if not allocation.open_on(now().date()):
             return f"The allocation ended on {allocation.ends:%d %B %Y}."
         if self.affordable_wall_time_s(self.shape(ended.leg), allocation) < jobs.MIN_WALL_TIME_S:
@@ -156,7 +259,7 @@ class Run(models.Model):
         return ""
 
     def _failed_without_progress(self, leg: Any) -> bool:
-        attempts = list(leg.attempts.order_by("number"))
+        attempts = list(leg.attempts.filter(state__in=FINAL_ATTEMPT_STATES).order_by("number"))
         latest, before = attempts[-RAPID_FAILURES:], attempts[:-RAPID_FAILURES]
         reached = max((a.last_step or 0 for a in before), default=0)
         return (
@@ -166,12 +269,15 @@ class Run(models.Model):
         )
 
     def shape(self, leg: Any) -> jobs.Shape:
-        return jobs.shape_of(self.spec, self.plan, leg.machine.facts, granted_partition=leg.allocation.partition)
+        return jobs.shape_of(
+            self.spec, leg.plan or self.plan, leg.machine.facts, granted_partition=leg.allocation.partition
+        )
 
     def spendable_accelerator_seconds(self, allocation: Any) -> int:
         """What is left under the run's own cap and free in its allocation (which carries its balance)."""
         cap = int(self.spec.where.max_gpu_hours * SECONDS_PER_HOUR)
-        return min(cap - self._debited(), allocation.free_accelerator_seconds)
+        set_aside = sum(each.reserved_accelerator_seconds for each in self.open_attempts())
+        return min(cap - self._debited() - set_aside, allocation.free_accelerator_seconds)
 
     def affordable_wall_time_s(self, shape: jobs.Shape, allocation: Any) -> int:
         return min(shape.wall_time_s, self.spendable_accelerator_seconds(allocation) // shape.held)
@@ -199,6 +305,7 @@ class Run(models.Model):
             keep_reason=True,
             ended_at=now(),
         )
+        self._end_attempts(by=by, reason=f"the run is {to}")
 
     def contract(self) -> contract.Run:
         step, used_accelerator_seconds = self._so_far()
@@ -258,6 +365,12 @@ class Leg(models.Model):
     number = models.PositiveIntegerField(default=1)
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="legs")
     allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, related_name="legs")
+    plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
+    """For this machine, where it is not the one the run was launched with a plan for."""
+    left_because = models.TextField(blank=True)
+    """Why the run went on elsewhere."""
+    asked = models.BooleanField(default=False)
+    """Begun at a person's word, after the run had ended: attempts are counted anew."""
 
     class Meta:
         app_label = "runs"
@@ -275,6 +388,18 @@ class Leg(models.Model):
             allocation_id=self.allocation.public_id,
             attempts=tuple(attempt.contract() for attempt in self.attempts.all()),
         )
+
+
+_RETRIED = {RunState.FAILED: frozenset({RunState.QUEUED}), RunState.CANCELLED: frozenset({RunState.QUEUED})}
+"""Only a person takes a run out of its end."""
+
+
+def _before(one: Attempt, other: Attempt) -> bool:
+    return one.leg_id == other.leg_id and one.number < other.number
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(each for each in sentences if each)
 
 
 def _cancelled_elsewhere(attempt: Attempt) -> str:

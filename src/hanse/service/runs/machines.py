@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models, transaction
 
 from hanse.client.answers import AgentStatus
-from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, PROTOCOL, Hello, Welcome
+from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Hello, Welcome
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.run import FINAL_ATTEMPT_STATES
@@ -19,6 +19,26 @@ from hanse.service.records import ContractField
 from hanse.service.runs.events import Event
 
 AWAY_AFTER = timedelta(seconds=120)
+CLOCK_NOTED = timedelta(minutes=5)
+CLOCK_REFUSED = timedelta(minutes=9)
+"""Ten minutes, less what a request may take on its way."""
+
+
+class UnknownProtocol(UsageError):  # noqa: N818 - it states what is so
+    """The agent speaks a protocol that is not spoken here."""
+
+    def __init__(self, protocol: int) -> None:
+        spoken = " and ".join(str(each) for each in sorted(ACCEPTED_PROTOCOLS))
+        super().__init__(
+            f"the agent speaks protocol {protocol}, this service {spoken}",
+            fix="install the version of hanse that the service runs",
+        )
+
+    def note(self, machine: Machine | None) -> UnknownProtocol:
+        if machine is not None:
+            self.where = machine.public_id
+            Event.note("agent:machine:protocol", machine.public_id, by=machine.actor, reason=self.what)
+        return self
 
 
 class Site(models.Model):
@@ -79,28 +99,45 @@ class Machine(models.Model):
             Conflict: two agents said hello at the same moment; this one lost.
         """
         if hello.protocol not in ACCEPTED_PROTOCOLS:
-            raise UsageError(
-                f"the agent speaks protocol {hello.protocol}, this service {sorted(ACCEPTED_PROTOCOLS)}",
-                where=self.public_id,
-                fix="install the version of hanse that the service runs",
-            )
+            raise UnknownProtocol(hello.protocol).note(self)
         if hello.machine.id != self.public_id:
             raise PolicyError(
                 f"this token is for machine {self.public_id}, not {hello.machine.id}",
                 where=hello.machine.id,
                 fix="enrol an agent for that machine",
             )
+        self._compare_clocks(hello)
         with transaction.atomic():
             epoch, at = self.agent_epoch + 1, now()
             won = Machine.objects.filter(pk=self.pk, agent_epoch=self.agent_epoch).update(
                 agent_epoch=epoch, acknowledged=0, facts=hello.machine, software=hello.software[:200],
-                last_heard_at=at, away_since=None,
+                last_heard_at=at, away_since=None, mode=hello.mode, policy=list(hello.policy),
             )  # fmt: skip
             if not won:
                 raise Conflict("another agent said hello at the same moment", where=self.public_id, fix="say it again")
-            Event.record("agent:machine:hello", self.public_id, by=self.actor, epoch=epoch, software=hello.software)
+            Event.record(
+                "agent:machine:hello", self.public_id, by=self.actor, epoch=epoch, software=hello.software,
+                protocol=hello.protocol, mode=hello.mode,
+            )  # fmt: skip
         self.refresh_from_db()
-        return Welcome(protocol=PROTOCOL, epoch=epoch, ticket_key=ticket_key)
+        return Welcome(protocol=hello.protocol, epoch=epoch, ticket_key=ticket_key, clock=now())
+
+    def _compare_clocks(self, hello: Hello) -> None:
+        """Note a clock that is wrong; refuse one with which every ticket would be too new or too old."""
+        if hello.clock is None:
+            return
+        apart = hello.clock - now()
+        if abs(apart) <= CLOCK_NOTED:
+            return
+        said = (
+            f"the agent's clock is {abs(apart).total_seconds() / 60:.0f} min "
+            f"{'ahead of' if apart > timedelta() else 'behind'} the service's"
+        )
+        Event.note("agent:machine:clock", self.public_id, by=self.actor, reason=said)
+        if abs(apart) > CLOCK_REFUSED:
+            raise UsageError(
+                said, where=self.public_id, fix="set that machine's clock (NTP), then start the agent again"
+            )
 
     def require_epoch(self, epoch: int) -> None:
         if epoch != self.agent_epoch:

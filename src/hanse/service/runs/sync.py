@@ -1,5 +1,8 @@
 """One sync of an agent: what it saw is stored, what is wanted of it is answered. Repeating one changes nothing.
 
+An agent of the previous protocol hears of everything open each time; one of the present only of what changed since the
+answer it names by its cursor.
+
 Everything of a sync happens in one transaction under the machine's lock, so that a hello of a newer agent comes either
 before it, and refuses it, or after it.
 """
@@ -10,12 +13,15 @@ import logging
 
 from django.db import transaction
 
-from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, SyncRequest, SyncResponse
+from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Assignment, Observation, SyncRequest, SyncResponse
 from hanse.contracts.errors import UsageError
+from hanse.contracts.run import AttemptState
+from hanse.service.runs import metering
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Run
-from hanse.service.runs.machines import Machine
+from hanse.service.runs.machines import Machine, UnknownProtocol
+from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
 
 logger = logging.getLogger(__name__)
@@ -29,9 +35,8 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         Conflict: a newer agent speaks for this machine.
     """
     if request.protocol not in ACCEPTED_PROTOCOLS:
-        raise UsageError(
-            f"protocol {request.protocol} is not spoken here", fix="install the service's version of hanse"
-        )
+        raise UnknownProtocol(request.protocol).note(machine)
+    previous = request.protocol == 1
     with transaction.atomic():
         machine = Machine.objects.select_for_update().get(pk=machine.pk)
         machine.require_epoch(request.epoch)
@@ -39,9 +44,35 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         _take_rows(attempts, request)
         _take_results(machine, request)
         acknowledged = _take_observations(machine, attempts, request)
+        _take_machine(machine, request)
         machine.heard(acknowledged=acknowledged)
-        assignments = Attempt.offer(machine)
-    return SyncResponse(acknowledged=machine.acknowledged, assignments=assignments, drain=machine.draining)
+        assignments, closed, cursor = Attempt.offer(machine, 0 if previous else request.cursor)
+        if previous:  # it knows neither the kill switch nor a stop with a checkpoint, but it can end jobs
+            assignments = tuple(_in_its_words(one, stopped=machine.stopped) for one in assignments)
+        return SyncResponse(
+            protocol=request.protocol, acknowledged=machine.acknowledged, assignments=assignments,
+            drain=machine.draining or (previous and machine.stopped), cursor=cursor, closed=closed,
+            stop=machine.stopped, accounts=metering.accounts_of(machine), send=Parcel.orders_for(machine),
+        )  # fmt: skip
+
+
+def _in_its_words(assignment: Assignment, *, stopped: bool) -> Assignment:
+    """For protocol 1."""
+    if stopped or assignment.desired == "stop":
+        return assignment.model_copy(update={"desired": "cancel"})
+    return assignment
+
+
+def _take_machine(machine: Machine, request: SyncRequest) -> None:
+    """What it tells of itself and of its accounts' jobs, and how its parcels stand."""
+    if request.state is not None:
+        Machine.objects.filter(pk=machine.pk).update(state=request.state)
+    if request.jobs:
+        metering.take_jobs(machine, request.jobs)
+    if request.budgets:
+        metering.take_budgets(machine, request.budgets)
+    if request.parcels:
+        Parcel.take(machine, request.parcels)
 
 
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
@@ -72,6 +103,13 @@ def _take_results(machine: Machine, request: SyncRequest) -> None:
             Event.record("agent:run:result", report.run_id, by=machine.actor, steps=report.result.steps)
 
 
+def _note_held(attempt: Attempt, seen: Observation, *, by: str) -> None:
+    """The site's policy keeps it waiting: its reason is the attempt's, until it is submitted after all."""
+    waiting = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.PLANNED).exclude(reason=seen.reason)
+    if waiting.update(reason=seen.reason, last_heard_at=seen.at):
+        Event.note("agent:attempt:held", attempt.public_id, by=by, reason=seen.reason)
+
+
 def _take_observations(machine: Machine, attempts: dict[str, Attempt], request: SyncRequest) -> int:
     """Apply observations in order; the answer is the highest sequence of this epoch that is stored.
 
@@ -84,7 +122,10 @@ def _take_observations(machine: Machine, attempts: dict[str, Attempt], request: 
                 f"an observation of epoch {seen.epoch} came in epoch {request.epoch}", where=seen.attempt_id
             )
         if attempt := attempts.get(seen.attempt_id):
-            attempt.observe(seen, by=machine.actor)
+            if seen.policy and seen.state == AttemptState.PLANNED:
+                _note_held(attempt, seen, by=machine.actor)
+            else:
+                attempt.observe(seen, by=machine.actor)
         if seen.epoch == request.epoch:
             acknowledged = max(acknowledged, seen.sequence)
     return acknowledged

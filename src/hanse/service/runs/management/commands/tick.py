@@ -15,5 +15,6 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         done = tick()
         self.stdout.write(
-            f"{done.agents_away} agents away, {done.allocations_ended} allocations ended, {done.purged} entries purged"
+            f"{done.agents_away} agents away, {done.allocations_ended} allocations ended, "
+            f"{done.purged} entries purged, {done.parcels_pruned} parcels pruned"
         )

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('access', '0002_initial'),
-        ('runs', '0002_federation'),
+        ('runs', '0006_lifecycle'),
     ]
 
     operations = [

@@ -1,0 +1,125 @@
+"""Which Unix user submits a job, and how: as the agent itself, by a narrow sudo rule, or with a token of Slurm's.
+
+Looking at the queue is done by the agent itself; only what makes or ends a job is done as the user it belongs to. A
+run's folder belongs to that user and to a group that the agent shares, so that both can read and write in it.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hanse.contracts.errors import SiteError
+from hanse.contracts.policy import IdentityMap
+from hanse.schedulers.base import Scheduler
+
+INSTALL = "/usr/bin/install"
+KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+"""Variables that the sudo rule lets through to the user's commands; sudo drops all others."""
+TOKEN_LIFE_S = 1800
+FOLDER_MODE = 0o2770
+
+
+def command_as(user: str, argv: Sequence[str], *, root: bool = False) -> list[str]:
+    """`argv` as another user. An agent that runs as root needs no sudo; what it starts cannot become root again."""
+    if not root:
+        return ["sudo", "-n", "-u", user, "--", *argv]
+    try:
+        group = pwd.getpwnam(user).pw_gid
+    except KeyError:
+        raise SiteError(f"there is no Unix user {user}", where="identity", fix="useradd, or mend the map") from None
+    return ["/usr/bin/setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "--no-new-privs", *argv]
+
+
+@dataclass(slots=True)
+class Schedulers:
+    """The machine's scheduler, for each Unix user it is spoken to as.
+
+    `make(user, environment)` gives the scheduler that acts as `user` (None: as the agent, with that environment).
+    """
+
+    own: Scheduler
+    make: Callable[[str | None, Mapping[str, str]], Scheduler] | None = None
+    _made: dict[tuple[str, str], tuple[Scheduler, float]] = field(default_factory=dict)
+
+    def of(self, user: str | None, identity: IdentityMap) -> Scheduler:
+        """Raises SiteError if this machine's scheduler can be spoken to as nobody else, or Slurm gives no token."""
+        if user is None:
+            return self.own
+        if self.make is None:
+            raise SiteError(
+                f"jobs here cannot be submitted as {user}: only Slurm knows users",
+                where="identity",
+                fix="Use identity.mode: own in the policy file.",
+            )
+        made, until = self._made.get((user, identity.mode), (None, 0.0))
+        if made is None or time.monotonic() > until:
+            until = time.monotonic() + TOKEN_LIFE_S / 2
+            token = identity.mode == "token"
+            made = self.make(None, {"SLURM_JWT": slurm_token(user)}) if token else self.make(user, {})
+            self._made[user, identity.mode] = (made, until)
+        return made
+
+
+def slurm_token(user: str) -> str:
+    """A token by which Slurm takes commands as that user's; the agent must be SlurmUser or an operator for it."""
+    command = ["scontrol", "token", f"username={user}", f"lifespan={TOKEN_LIFE_S}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SiteError(f"scontrol gives no token for {user}: {error}", where="identity") from error
+    found = re.search(r"SLURM_JWT=(\S+)", done.stdout)
+    if done.returncode != 0 or found is None:
+        raise SiteError(
+            f"Slurm gives no token for {user}: {(done.stderr or done.stdout).strip() or 'silence'}",
+            where="identity",
+            fix="auth/jwt must be among AuthAltTypes, and the agent's user an operator of Slurm's.",
+        )
+    return found[1]
+
+
+def lay_folder(attempt: Path, run: Path, user: str | None, identity: IdentityMap) -> None:
+    """Make a run's folders so that the job's user and the agent can both work there. Nothing to do for one's own."""
+    if user is None or identity.group is None:
+        return
+    try:
+        group = grp.getgrnam(identity.group).gr_gid
+        for folder in (run.parent, run, attempt.parent, attempt):
+            if folder.exists():
+                continue
+            if identity.mode == "sudo" and folder != run.parent:
+                lay = [INSTALL, "-d", "-m", f"{FOLDER_MODE:o}", "-g", identity.group, str(folder)]
+                command = command_as(user, lay, root=os.geteuid() == 0)
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+            else:
+                folder.mkdir(parents=True)
+                os.chown(folder, -1, group)
+                folder.chmod(FOLDER_MODE)
+    except KeyError:
+        raise SiteError(f"there is no Unix group {identity.group}", where="identity.group", fix="groupadd") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", "") or str(error)).strip()
+        raise SiteError(f"the run's folder cannot be made as {user}: {said}", where=str(run)) from error
+
+
+def sudoers(agent: str, identity: IdentityMap, find: Callable[[str], str | None]) -> str:
+    """The rule that mode sudo needs, for /etc/sudoers.d/: those users, those commands, nothing else."""
+    users = sorted({*identity.users.values(), *identity.projects.values()})
+    commands = [find(name) or f"/usr/bin/{name}" for name in ("sbatch", "scancel")]
+    lay = f"{INSTALL} -d -m {FOLDER_MODE:o} -g {identity.group} *"
+    return "\n".join(
+        [
+            "# Made by: hanse agent --sudoers. Put it into /etc/sudoers.d/hanse (mode 0440) and check: visudo -c",
+            f"Cmnd_Alias HANSE = {', '.join([*commands, lay])}",
+            f'Defaults!HANSE env_keep += "{" ".join(KEPT)}", !requiretty',
+            f"{agent} ALL=({', '.join(users)}) NOPASSWD: HANSE",
+            "",
+        ]
+    )

@@ -1,0 +1,61 @@
+"""Long runs as chains: the next attempts are queued ahead while one runs, so that an absent agent loses no place.
+
+An attempt ahead starts when the one before it has ended, however. It reserves only what is left, and is cancelled
+unspent when the run ends before its turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hanse.contracts.base import now
+from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
+from hanse.planning import jobs
+from hanse.service.runs.attempts import Attempt
+
+MARGIN: Final = 1.1
+"""On the plan's own upper estimate: a chain that is one job too long costs nothing."""
+
+
+def attempts_of(leg: Any) -> list[Attempt]:
+    return list(Attempt.objects.filter(leg=leg).order_by("number"))
+
+
+def used_up(leg: Any) -> int:
+    """Attempts of the run that count against where.max_attempts: since a person last began it, without the unused."""
+    since = leg.run.legs.filter(asked=True, number__lte=leg.number).order_by("-number").first()
+    counted = Attempt.objects.filter(leg__run=leg.run, leg__number__gte=since.number if since else 1)
+    return int(counted.exclude(state=AttemptState.CANCELLED, started_at=None).count())
+
+
+def extend(leg: Any, allocation: Any, *, by: str) -> tuple[Attempt, ...]:
+    """Plan what is to be queued ahead of time. Needs the run and the allocation locked."""
+    run, planned = leg.run, []
+    where, plan = run.spec.where, leg.plan or run.plan
+    if plan is None or not where.ahead:  # a command is not gone on with
+        return ()
+    attempts = attempts_of(leg)
+    waiting = [each for each in attempts if each.state not in FINAL_ATTEMPT_STATES]
+    done = max((each.last_step or 0 for each in Attempt.objects.filter(leg__run=run)), default=0)
+    left_s = plan.wall_time_s.high * MARGIN * max(0.0, 1 - done / plan.steps)
+    shape = run.shape(leg)
+    while waiting and not any(each.recalled for each in waiting):
+        enough = sum(each.job.wall_time_s for each in waiting) >= left_s
+        if enough or len(waiting) > where.ahead or used_up(leg) >= where.max_attempts:
+            break
+        allocation = type(allocation).locked(allocation.public_id)
+        if not allocation.open_on(now().date()):
+            break
+        if run.affordable_wall_time_s(shape, allocation) < jobs.MIN_WALL_TIME_S:
+            break
+        latest = Attempt.plan(leg, attempts[-1].number + 1, allocation, by=by, after=waiting[-1])
+        for rows in (attempts, waiting, planned):
+            rows.append(latest)
+    return tuple(planned)
+
+
+def ahead_of(attempt: Attempt) -> list[Attempt]:
+    """Those of its leg that are open, whatever their number."""
+    return [
+        each for each in attempts_of(attempt.leg) if each.state not in FINAL_ATTEMPT_STATES and each.pk != attempt.pk
+    ]

@@ -1,0 +1,66 @@
+"""What who operates a machine does to it: drain it, stop all of Hanse there, and take either back.
+
+Whether a person may is answered here and nowhere else; every act is one event with its actor and reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.db import transaction
+
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.service.runs.events import Event
+from hanse.service.runs.machines import Machine
+
+Act = Literal["drain", "undrain", "stop", "go-on"]
+ACTS: dict[str, tuple[str, bool, str]] = {
+    "drain": ("draining", True, "drained"),
+    "undrain": ("draining", False, "undrained"),
+    "stop": ("stopped", True, "stopped"),
+    "go-on": ("stopped", False, "released"),
+}
+"""The field an act sets, to what, and the last word of its event."""
+
+
+def may_operate(person: Any, machine: Machine) -> bool:
+    """Operators of the organisation that hosts it, and officers."""
+    return bool(person.is_active and (person.is_officer or person.operates(machine.site.organisation)))
+
+
+def require_operator(person: Any, machine: Machine) -> None:
+    if not may_operate(person, machine):
+        raise PolicyError(
+            f"only an operator of {machine.site} or an officer operates {machine.public_id}",
+            where=machine.public_id,
+            fix=f"ask an operator of {machine.site}",
+        )
+
+
+def operated_by(person: Any) -> tuple[Machine, ...]:
+    """The machines whose page the person may open."""
+    machines = Machine.objects.select_related("site__organisation")
+    return tuple(machine for machine in machines if may_operate(person, machine))
+
+
+def operate(machine: Machine, act: str, *, by: Any, because: str) -> None:
+    """Do one of `ACTS`; its event carries the person's reason.
+
+    Raises:
+        PolicyError: the person does not operate the machine.
+        UsageError: no such act, or no reason given.
+        Conflict: the machine is in that state already.
+    """
+    require_operator(by, machine)
+    if act not in ACTS:
+        raise UsageError(f"{act!r} is nothing one does to a machine", where="act", fix=f"one of {', '.join(ACTS)}")
+    if not because.strip():
+        raise UsageError("the reason is missing", where="because", fix="say why; users and colleagues read it")
+    field, value, word = ACTS[act]
+    with transaction.atomic():
+        turned = Machine.objects.filter(pk=machine.pk, **{field: not value})
+        # Only this field is written: others of the row change with every word of the agent's.
+        if not turned.update(**{field: value}):
+            raise Conflict(f"{machine.public_id} is {word} already", where=machine.public_id)
+        Event.record(f"user:machine:{word}", machine.public_id, by=by.username, reason=because.strip())
+    machine.refresh_from_db()

@@ -1,0 +1,251 @@
+"""Moving a run: where it could go on, with its own plan there, and its checkpoint brought after it.
+
+A run that may use one machine only never comes here. Nothing is begun again from step 0 unless the user allowed it,
+and no attempt an agent was told of is left behind open: it would train beside the one that follows it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import models, transaction
+
+from hanse.client.answers import MachineOffer
+from hanse.contracts.base import now
+from hanse.contracts.errors import HanseError
+from hanse.contracts.plan import Plan
+from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState, RunState
+from hanse.contracts.site import QueueWait
+from hanse.contracts.units import SECONDS_PER_HOUR
+from hanse.planning import sites
+from hanse.service.access.awards import Allocation
+from hanse.service.records import new_id
+from hanse.service.runs import admission
+from hanse.service.runs.attempts import Attempt
+from hanse.service.runs.events import Event
+from hanse.service.runs.machines import Machine
+
+HISTORY: Final = timedelta(days=30)
+
+
+def past_waits(machine: Machine) -> tuple[QueueWait, ...]:
+    """Medians of what jobs waited there lately, for each partition and number of nodes."""
+    rows = Attempt.objects.filter(
+        machine=machine, after=None, started_at__gte=now() - HISTORY, offered_at__isnull=False
+    ).order_by("-started_at")[:500]
+    waits: dict[tuple[str | None, int], list[tuple[float, int]]] = {}
+    for row in rows:
+        waited = max(0.0, (row.started_at - row.offered_at).total_seconds())
+        waits.setdefault((row.job.partition, row.job.nodes), []).append((waited, row.job.wall_time_s))
+    return tuple(
+        QueueWait(
+            partition=partition, nodes=nodes, wall_time_s=max(wall for _, wall in seen),
+            wait_s=statistics.median(wait for wait, _ in seen),
+        )
+        for (partition, nodes), seen in waits.items()
+    )  # fmt: skip
+
+
+def offered_to(person: Any) -> tuple[MachineOffer, ...]:
+    """How each machine stands on which a project of the person's has hours."""
+    rows = Machine.objects.filter(allocations__in=Allocation.objects.seen_by(person), facts__isnull=False).distinct()
+    return tuple(
+        MachineOffer(
+            machine=row.public_id, away=row.status().away, draining=row.draining or row.mode != "run",
+            stopped=row.stopped, state=row.state, waits=past_waits(row),
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+def plan_on(run: Any, machine: Machine, allocation: Allocation) -> Plan | None:
+    """The run's training planned anew for another machine, within the run's own limits; None for a command.
+
+    Raises:
+        HanseError: there is none.
+    """
+    if run.plan is None:
+        return None
+    if run.plan.machine == machine.public_id:
+        return run.plan  # type: ignore[no-any-return]
+    from hanse.planning.plan import make
+
+    where = run.spec.where
+    return make(
+        run.plan.workload, machine.facts, nodes=where.nodes, partition=where.partition or allocation.partition or None,
+        layout=run.spec.layout, max_wall_time_s=where.wall_time_s * where.max_attempts,
+        max_accelerator_seconds=round(where.max_gpu_hours * SECONDS_PER_HOUR),
+    )  # fmt: skip
+
+
+def history(run: Any) -> str:
+    """'Tried lumi: …; tried leonardo: …', of the machines it has left."""
+    left = run.legs.exclude(left_because="").select_related("machine").order_by("number")
+    told = [f"tried {leg.machine.public_id}: {leg.left_because.rstrip('.')}" for leg in left]
+    return f"T{'; '.join(told)[1:]}." if told else ""
+
+
+def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
+    """What the named machines offer the run's project now. Holds their allocations, in order of their age."""
+    found = []
+    mine = Allocation.objects.filter(project=run.project, machine__public_id__in=list(names))
+    for public_id in mine.order_by("pk").values_list("public_id", flat=True):
+        allocation = Allocation.locked(public_id)
+        machine = allocation.machine
+        if machine.facts is None:
+            continue
+        plan, why_not = None, ""
+        try:
+            plan = plan_on(run, machine, allocation)
+        except HanseError as error:
+            why_not = error.what
+        found.append(
+            sites.Offer(
+                machine=machine.facts, allocation=allocation.contract(), plan=plan, no_plan=why_not,
+                state=machine.state, past_waits=past_waits(machine), away=machine.away_since is not None,
+                draining=machine.draining or machine.mode != "run", stopped=machine.stopped,
+            )
+        )  # fmt: skip
+    return found
+
+
+def others(run: Any, leg: Any) -> list[str]:
+    """Machines the user allows that the run has not left, beside the one it is on."""
+    left = set(run.legs.exclude(left_because="").values_list("machine__public_id", flat=True))
+    return [name for name in run.spec.where.machines if name != leg.machine.public_id and name not in left]
+
+
+def move(run: Any, leg: Any, because: str, *, by: str, names: list[str] | None = None, asked: bool = False) -> Any:
+    """Go on with the run on the best other machine; the new leg, or None. Needs the run locked, its attempts ended."""
+    from hanse.service.runs import chains
+    from hanse.service.runs.lifecycle import Leg
+
+    names = others(run, leg) if names is None else names
+    if not names:
+        return None
+    reached = Attempt.objects.filter(leg__run=run).aggregate(most=models.Max("last_step"))["most"] or 0
+    found = {offer.allocation.id: offer for offer in offers(run, names) if offer.allocation}
+    placed = sites.place(run.spec, list(found.values()), at=now(), pinned=asked)
+    for option in placed.options if placed else ():
+        offer, allocation = found[option.allocation_id], Allocation.locked(option.allocation_id)
+        if not _admitted(run, offer, allocation) or not _reachable(run, leg, allocation.machine, reached):
+            continue
+        if because:
+            type(leg).objects.filter(pk=leg.pk).update(left_because=because)
+        number = run.legs.aggregate(most=models.Max("number"))["most"] + 1
+        onward = Leg.objects.create(
+            run=run, number=number, machine=allocation.machine, allocation=allocation, plan=offer.plan, asked=asked
+        )
+        if reached and leg.machine_id != onward.machine_id and not leg.machine.away_since:
+            from hanse.service.runs.parcels import Parcel
+
+            Parcel.order(run, "checkpoint", leg.machine, onward.machine, by=by)
+        Event.record(
+            "service:run:moved", run.public_id, by=by, reason=because, source=leg.machine.public_id,
+            target=onward.machine.public_id, step=reached,
+        )  # fmt: skip
+        if run.affordable_wall_time_s(run.shape(onward), allocation) <= 0:
+            onward.delete()
+            continue
+        Attempt.plan(onward, 1, allocation, by=by)
+        chains.extend(onward, allocation, by=by)
+        return onward
+    return None
+
+
+def why_not(run: Any, names: list[str]) -> tuple[str, ...]:
+    """Of each named machine, why the run cannot go there."""
+    found = offers(run, names)
+    told = [f"{each.machine}: {each.reason}" for each in sites.unusable_of(run.spec, found, at=now())]
+    known = {offer.machine.id for offer in found}
+    return (*told, *(f"{name}: You have no hours there." for name in names if name not in known))
+
+
+def _admitted(run: Any, offer: sites.Offer, allocation: Allocation) -> bool:
+    award = allocation.award
+    decision = admission.decide(
+        admission.Request(
+            run_id=run.public_id or new_id("run"), allocation_id=allocation.public_id, allocation=offer.allocation,
+            gate=award.application.gate if award else None, machine_id=offer.machine.id, machine=offer.machine,
+            spec=run.spec, plan=offer.plan, at=now(),
+        )
+    )  # fmt: skip
+    return decision.verdict in {"allow", "condition"}
+
+
+def _reachable(run: Any, leg: Any, target: Machine, reached: int) -> bool:
+    """Whether what was trained can be brought there, or may be given up."""
+    if not reached or leg.machine_id == target.pk or run.spec.where.restart_elsewhere:
+        return True
+    return leg.machine.away_since is None
+
+
+def look_after(at: datetime) -> int:
+    """Move what has waited too long at a machine that takes no jobs; how many were asked to leave. Idempotent."""
+    waiting = Attempt.objects.filter(
+        state__in=[AttemptState.PLANNED, AttemptState.QUEUED], after=None, recalled="",
+        leg__run__state=RunState.QUEUED,
+    ).filter(
+        models.Q(machine__draining=True) | models.Q(machine__stopped=True) | models.Q(machine__away_since__isnull=False)
+        | models.Q(machine__state__isnull=False)
+    )  # fmt: skip
+    moved = 0
+    for attempt in waiting.select_related("leg__run", "machine"):
+        run, machine = attempt.leg.run, attempt.machine
+        if len(run.spec.where.machines) < 2 or not (because := _no_use_waiting(attempt, at)):
+            continue
+        if machine.away_since is not None and attempt.offered_at is not None:
+            continue  # it may have been submitted, and would train beside the one that follows
+        moved += recall(run, because, by="tick", unless_alone=True)
+    return moved
+
+
+def _no_use_waiting(attempt: Attempt, at: datetime) -> str:
+    machine, patience = attempt.machine, timedelta(seconds=attempt.leg.run.spec.where.patience_s)
+    since = max(attempt.planned_at, machine.away_since or attempt.planned_at)
+    if at - since < patience:
+        return ""
+    if machine.stopped or machine.draining:
+        return "the machine takes nothing new"
+    if machine.away_since is not None:
+        return f"its agent is away since {machine.away_since:%-d %B %H:%M} UTC"
+    here = [p for p in machine.state.partitions if attempt.job.partition in (None, p.name)] if machine.state else []
+    if here and not any(p.up for p in here):
+        return f"partition {here[0].name} is down"
+    return ""
+
+
+def recall(run: Any, because: str, *, by: str, unless_alone: bool = False) -> bool:
+    """Have every open attempt of the run end so that it goes on elsewhere; False if it has nowhere to go."""
+    with transaction.atomic():
+        run = run.locked()
+        leg = run.legs.order_by("-number").select_related("machine").first()
+        if run.state not in {RunState.QUEUED, RunState.RUNNING} or leg is None:
+            return False
+        if unless_alone and not _has_elsewhere(run, leg):
+            return False
+        mine = Attempt.objects.filter(leg=leg).exclude(state__in=FINAL_ATTEMPT_STATES).order_by("-number")
+        for attempt in mine:
+            attempt.recall(because, by=by)
+        if not run.open_attempts():
+            run.go_elsewhere(leg, because, by=by)
+    return True
+
+
+def _has_elsewhere(run: Any, leg: Any) -> bool:
+    names = others(run, leg)
+    return bool(names) and sites.place(run.spec, offers(run, names), at=now()) is not None
+
+
+def drain(machine: Machine, *, by: str, move: bool = False) -> int:
+    """Submit nothing new there; with `move`, what is there leaves with a checkpoint for where it may go on."""
+    Machine.objects.filter(pk=machine.pk).update(draining=True)
+    Event.record("user:machine:drained", machine.public_id, by=by, move=move)
+    if not move:
+        return 0
+    runs = {each.leg.run for each in machine.open_attempts().select_related("leg__run")}
+    ordered = sorted(runs, key=lambda run: run.pk)
+    return sum(recall(run, f"{machine.public_id} is drained", by=by, unless_alone=True) for run in ordered)
