@@ -37,7 +37,8 @@ PUBLIC = {
     "machines check": {"FILE", "--json"},
     "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
     "connect": {
-        "MACHINE", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--partition", "--work", "--json",
+        "MACHINE", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--partition", "--work",
+        "--json",
     },
     "usage": {"[ALLOCATION]", "--entries", "--json"},
     "site provision": {

@@ -127,7 +127,9 @@ def test_an_award_becomes_objects_of_slurm_once_and_its_limit_holds(site: SlurmS
     site.run("scancel", over)
 
     more = lacking(granted_accelerator_seconds=40 * 60)
-    assert [command.argv[-1] for command in more] == ["GrpTRESMins=gres/gpu=40"] * 2, "an extension changes the limits only"
+    assert [command.argv[-1] for command in more] == ["GrpTRESMins=gres/gpu=40"] * 2, (
+        "an extension changes the limits only"
+    )
 
     running = submit(site, AWARDED, 600, "-t", "15", "--gres=gpu:1")
     until(lambda: site.run("squeue", "-h", "-j", running, "-o", "%T").strip() == "RUNNING", within_s=60)
