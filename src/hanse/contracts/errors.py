@@ -6,6 +6,7 @@ HanseError                 exit code 1: the work failed
 ├── PlanError              no layout fits, or the machine or model is not known well enough
 ├── PolicyError            admission, the gate, a site's policy or a permit says no
 ├── SiteError              a scheduler or a machine did not do what was asked
+│   ├── NoRoom               a disk is full or a quota used up: it goes on when there is room
 │   └── SchedulerUnknown     the scheduler gave no usable answer: unknown, never "gone"
 ├── ServiceError           the service cannot be reached or refused the request
 │   └── Conflict             somebody else changed the object first, or an older agent spoke
