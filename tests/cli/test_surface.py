@@ -36,6 +36,10 @@ PUBLIC = {
     "machines show": {"MACHINE", "--json"},
     "machines check": {"FILE", "--json"},
     "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
+    "connect": {
+        "MACHINE", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--partition", "--work",
+        "--json",
+    },
     "usage": {"[ALLOCATION]", "--entries", "--json"},
     "site provision": {
         "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",

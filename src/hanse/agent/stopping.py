@@ -14,7 +14,7 @@ def reason_of(record: Record) -> str:
 
 
 def by_ending(record: Record, job: JobReport) -> bool:
-    """Whether stopping means ending the job: a program of the user's knows no stop file, one that waits has done nothing."""
+    """Whether stopping means ending the job: a program of the user's knows no stop file, a waiting one needs none."""
     alive = job.state not in FINAL_JOB_STATES
     return alive and bool(reason_of(record)) and (record.assignment.spec.command is not None or job.state == "queued")
 

@@ -149,6 +149,15 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "connect",
+        COMPUTE,
+        "Check over SSH that your account's jobs can run on a machine.",
+        (
+            Example("hanse connect leonardo --account EUHPC_A01 --host me@login.example", "ready, or what is missing"),
+            Example("hanse connect my-cluster.yaml --account proj1 --json", "on its login node, as facts"),
+        ),
+    ),
+    Verb(
         "usage",
         COMPUTE,
         "What was used of an allocation, and how long the rest lasts.",
