@@ -25,8 +25,9 @@ PUBLIC = {
     "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
+    "shell": {"[RUN|MACHINE]"},
     "cancel": {"RUN", "--reason", "--json"},
-    "retry": {"RUN", "--machine", "-m", "--json"},
+    "retry": {"[RUN]", "--machine", "--json"},
     "report": {"[RUN]", "--out", "--json"},
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",
