@@ -26,6 +26,7 @@ from hanse.contracts.run import AttemptState, Leg, Run
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.site import MachineState, PartitionState
 from hanse.machines import catalogue
+from hanse.planning.cost import hours_of
 from tests.reporting import records
 
 
@@ -51,7 +52,9 @@ def test_a_waiting_run_says_why_when_it_is_expected_and_that_one_need_do_nothing
     at = now()
     said = drawn(views_run.run(queued(reason="Priority", expected_start_at=at + timedelta(hours=3)), at))
     assert "Jobs of higher priority are before it in the queue." in said
-    assert "about 3 hours" in said
+    assert "about 3 hours" in views_run.in_words(
+        queued(reason="Priority", expected_start_at=at + timedelta(hours=3)), at
+    )
     assert "(Priority)" in said
     assert "Expected start" in said
     assert "You need do nothing." in said
@@ -236,5 +239,5 @@ def test_what_a_run_costs_is_said_in_the_sites_unit_too() -> None:
     plan, lumi = records.under_way().run.plan, catalogue.load("lumi-g")
     assert lumi.billing is not None
     said = " ".join(costing.without_service(plan, lumi))
-    assert "GPU-hours" in said and lumi.billing.unit in said
+    assert "GPU-hours" in said and hours_of(lumi.billing.unit) in said
     assert costing.without_service(None, lumi) == ()

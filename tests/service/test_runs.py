@@ -17,7 +17,7 @@ from hanse.contracts.telemetry import TrainResult
 from hanse.service.access.models import Allocation
 from hanse.service.runs import issue
 from hanse.service.runs.launch import launch
-from hanse.service.runs.models import Attempt, CodeBundle, Event, LogChunk, Run, StepRow, UsageEntry
+from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Run, StepRow, UsageEntry
 from hanse.service.runs.record import record_of
 from hanse.service.runs.sync import sync
 from hanse.tickets import signing

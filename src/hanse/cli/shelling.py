@@ -79,7 +79,8 @@ def _attempt(run: Run) -> tuple[str, Attempt] | None:
     """The running one and its machine, else the latest that was handed to a scheduler."""
     submitted = [(leg.machine, attempt) for leg in run.legs for attempt in leg.attempts if attempt.job_id]
     running = [pair for pair in submitted if pair[1].state is AttemptState.RUNNING]
-    return (running or submitted or [None])[-1]
+    found = running or submitted
+    return found[-1] if found else None
 
 
 def _in_its_folder(run: Run, attempt: Attempt, machine: Machine, here: Home) -> Way:

@@ -64,7 +64,8 @@ def in_words(shown: Run, at: datetime) -> str:
     if found is None:
         return ""
     _, told = found
-    return told.words if told.what_you_can_do == pending.NOTHING else f"{told.words} {told.what_you_can_do}"
+    advice = told.what_you_can_do if told.what_you_can_do != pending.NOTHING else ""
+    return " ".join(part for part in (told.words, told.estimate, advice) if part)
 
 
 def _attempts(attempts: tuple[Attempt, ...]) -> RenderableType:

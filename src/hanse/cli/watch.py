@@ -117,7 +117,7 @@ class Picture:
         found = waiting.of_run(self.run, now=self._clock())
         if found is None or not (found[0].reason or found[0].expected_start_at):
             return ""
-        return found[1].words
+        return f"{found[1].words} {found[1].estimate}".strip()
 
     def compared(self, *, short: bool = False) -> str:
         """Measured step time beside the predicted range, with a word on how they agree."""

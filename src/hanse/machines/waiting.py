@@ -11,10 +11,11 @@ from hanse.machines import pending
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """`words` explain; `quoted` is the scheduler's own word, where it gave one."""
+    """`words` explain; `quoted` is the scheduler's own word, where it gave one; `estimate` when it would start."""
 
     words: str
     what_you_can_do: str
+    estimate: str = ""
     quoted: str = ""
 
 
@@ -34,8 +35,14 @@ def of_attempt(attempt: Attempt, *, now: datetime) -> Waiting | None:
         return Waiting(words=words, what_you_can_do=pending.NOTHING)
     if attempt.state is not AttemptState.QUEUED:
         return None
-    told = pending.explain(attempt.reason, expected_start_at=attempt.expected_start_at, now=now)
-    return Waiting(words=told.words, what_you_can_do=told.what_you_can_do, quoted=told.reason if told.known else "")
+    told = pending.explain(attempt.reason, now=now)
+    timed = pending.explain(attempt.reason, expected_start_at=attempt.expected_start_at, now=now)
+    return Waiting(
+        words=told.words,
+        what_you_can_do=told.what_you_can_do,
+        estimate=timed.words.removeprefix(told.words).strip(),
+        quoted=told.reason if told.known else "",
+    )
 
 
 def of_run(run: Run, *, now: datetime) -> tuple[Attempt, Waiting] | None:
