@@ -19,6 +19,7 @@ from hanse.cli.home import Home
 from hanse.cli.verbs import logs
 from hanse.client.answers import AgentStatus, LogText
 from hanse.client.summary import RunSummary
+from hanse.client.usage import DayOfUse, UsageReport
 from hanse.contracts import jobenv
 from hanse.contracts.base import now
 from hanse.contracts.errors import ServiceError, UsageError
@@ -241,3 +242,21 @@ def test_what_a_run_costs_is_said_in_the_sites_unit_too() -> None:
     said = " ".join(costing.without_service(plan, lumi))
     assert "GPU-hours" in said and hours_of(lumi.billing.unit) in said
     assert costing.without_service(None, lumi) == ()
+
+
+def test_before_a_launch_the_share_of_the_months_quota_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    at, leonardo, record = now(), catalogue.load("leonardo-booster"), records.under_way()
+    charged = record.allocations[0].model_copy(update={"machine": leonardo.id})
+    today = DayOfUse(day=at.date(), accelerator_seconds=36_000)
+    before = DayOfUse(day=at.date().replace(day=1) - timedelta(days=1), accelerator_seconds=999_999)
+    told = UsageReport(allocation=charged, items=(), count=0, by_kind={}, by_day=(before, today))
+    monkeypatch.setattr("hanse.client.usage.usage", lambda _client, _id: told)
+
+    class Asked:
+        def machine(self, id: str) -> Any:
+            return {leonardo.id: leonardo}[id]
+
+    said = " ".join(costing.before_launch(Asked(), record.run.plan, charged))  # type: ignore[arg-type]
+    assert "core-hours" in said and "free" in said
+    assert "10.0\N{NO-BREAK SPACE}GPU-hours are used this month" in said
+    assert costing.before_launch(Asked(), None, charged) == ()  # type: ignore[arg-type]
