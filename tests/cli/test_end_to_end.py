@@ -45,10 +45,10 @@ def cli(place: Path, home: Path) -> Iterator[Cli]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "HANSE_")) and k != "COLUMNS"}
     environment = {**kept, "HANSE_HOME": str(home), "PYTHONPATH": str(SOURCE)}
 
-    def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, python: tuple[str, ...] = (), **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *python, "-m", "hanse", *arguments],
-            capture_output=True, text=True, check=False, cwd=place, env=environment, timeout=120,
+            capture_output=True, text=True, check=False, cwd=place, env=environment | more, timeout=120,
         )  # fmt: skip
 
     yield run
@@ -104,6 +104,13 @@ def test_a_command_is_launched_watched_and_reported(cli: Cli, place: Path, alloc
     assert "node 1 says hello" in said
 
     assert cli("status", "hello").stdout.startswith(listed[0]["id"])
+    everything = cli("status", "--watch").stdout  # into a pipe it ends when nothing is under way
+    assert listed[0]["id"] in everything and "2 of 2" in everything and "ago" in everything
+    (place / "look").write_text("#!/bin/sh\npwd; env | grep ^HANSE_\n")
+    (place / "look").chmod(0o755)
+    seen = cli("shell", "hello", SHELL=str(place / "look")).stdout
+    assert f"/runs/{listed[0]['id']}/code\n" in seen
+    assert "HANSE_NODES=2\n" in seen and "HANSE_TICKET_KEY=" in seen and "HANSE_DATA_DIR=" in seen
     written = cli("report", "--out", "mine.html")
     assert written.returncode == 0
     assert "<svg" in (place / "mine.html").read_text() or "<html" in (place / "mine.html").read_text()

@@ -25,6 +25,7 @@ PUBLIC = {
     "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
+    "shell": {"[RUN|MACHINE]"},
     "cancel": {"RUN", "--reason", "--json"},
     "retry": {"[RUN]", "--machine", "--json"},
     "report": {"[RUN]", "--out", "--json"},

@@ -34,7 +34,7 @@ def told(machine: str, *, hours: int, used_hours: int = 0, granted_hours: int = 
 def test_a_cost_is_told_in_gpu_hours_and_the_sites_unit_each_with_its_interval() -> None:
     said = told("leonardo-booster", hours=100)
     assert "100 (80.0 to 150) GPU-hours" in said
-    assert "800 (640 to 1,200) of its core-hour" in said
+    assert "800 (640 to 1,200) core-hours" in said
     assert "1.7 % of the 6,000 GPU-hours that are free in alc-one" in said
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from hanse.client.answers import RedeemRequest
 from hanse.contracts.base import now
 from hanse.contracts.site import BadNode, MachineState, Maintenance, PartitionState, QueueWait
+from hanse.service.access.enrol import redeem
 from hanse.service.access.models import ApiToken, Membership
-from hanse.service.runs.models import Event, Machine
+from hanse.service.runs.models import Attempt, Event, Machine
 from tests.portal import seed
 from tests.portal.test_pages import read
 from tests.reporting import records
@@ -178,3 +181,37 @@ def test_an_operator_revokes_an_agents_token_and_no_other(operator: Client, mach
     operator.post(f"{path}/{agents.pk}/revoke/")
     agents.refresh_from_db()
     assert agents.revoked_at is not None
+
+
+def test_an_operator_declares_a_job_gone_that_nobody_can_find(operator: Client, machine: Machine) -> None:
+    Attempt.objects.update(state="unknown", job_id="4711")
+    one = Attempt.objects.get()
+    page = f"/operator/{machine.public_id}/"
+    assert "job 4711: this job is gone, because" in read(operator, page).text
+    assert operator.post(f"{page}gone/{one.public_id}/", {"because": " "}).status_code == 302
+    one.refresh_from_db()
+    assert one.state == "unknown"
+    operator.post(f"{page}gone/{one.public_id}/", {"because": "the cluster was reinstalled"})
+    one.refresh_from_db()
+    assert one.state == "failed" and "Declared gone by olli: the cluster was reinstalled" in one.reason
+    assert "this job is gone" not in read(operator, page).text
+
+
+def test_while_its_agent_is_away_a_running_job_can_be_declared_gone_too(operator: Client, machine: Machine) -> None:
+    Attempt.objects.update(job_id="4711")
+    page = f"/operator/{machine.public_id}/"
+    assert "this job is gone" not in read(operator, page).text
+    Machine.objects.update(last_heard_at=now() - timedelta(days=2), away_since=now() - timedelta(days=2))
+    assert "this job is gone" in read(operator, page).text
+
+
+def test_an_enrolment_code_is_shown_once_with_the_command_that_takes_it(operator: Client, machine: Machine) -> None:
+    page = f"/operator/{machine.public_id}/"
+    answer = operator.post(f"{page}code/")
+    assert "no-store" in answer["Cache-Control"]
+    found = re.search(r"--enrol ([A-Z0-9-]{29})", answer.content.decode())
+    assert found is not None
+    redeem(found[1], RedeemRequest(machine=machine.public_id))
+    assert found[1] not in operator.get(page).content.decode()
+    assert operator.get(f"{page}code/").status_code == 405
+    assert client_of("member", machine, role="member").post(f"{page}code/").status_code == 403

@@ -167,7 +167,7 @@ def test_the_schedulers_own_word_is_shown_with_what_it_means(page: Client, ida: 
     run = seed.run(records.waiting(), ida)
     Attempt.objects.update(state="queued", reason="Priority")
     text = read(page, f"/runs/{run.public_id}/").text
-    assert "The scheduler says “Priority”: other jobs stand before it in the queue." in text
+    assert "The scheduler says “Priority”. Jobs of higher priority are before it in the queue." in text
     assert "You need do nothing." in text
 
 

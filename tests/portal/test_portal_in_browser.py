@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 
 from hanse.contracts.base import now
-from hanse.service.access.models import ApiToken
-from hanse.service.runs.models import Attempt, Run, StepRow
-from tests.portal import seed
+from hanse.service.access.models import ApiToken, Membership
+from hanse.service.runs.models import Attempt, Machine, Run, StepRow
+from tests.portal import moved, seed
+from tests.portal.test_federation import a_state
 from tests.reporting import records
 from tests.reporting.browser import chromium, faults
 
@@ -36,14 +37,21 @@ def test_pages_fit_every_screen_in_both_modes_and_load_nothing_from_elsewhere(li
     newcomer = seed.person("new", organisation=seed.organisation("Fresh"))
     done, going, hostile = (seed.run(make(), ida) for make in (records.interrupted, records.under_way, records.hostile))
     granted = done.legs.get().allocation
+    went, olli = moved.run(ida), seed.person("olli")
+    machine = done.legs.get().machine
+    Membership.objects.create(person=olli, organisation=machine.site.organisation, role="operator")
+    Machine.objects.filter(pk=machine.pk).update(state=a_state(), policy=["At most 16 nodes a job."])
+    Attempt.objects.filter(leg__run=hostile).update(state="unknown", job_id="4711")
     ApiToken.issue("laptop with a name that is long enough to need two lines", by="ida", person=ida)
     paths = [
         "/", "/runs/", "/applications/", "/tokens/", f"/runs/{going.public_id}/", f"/runs/{hostile.public_id}/",
         f"/runs/{done.public_id}/log/", f"/runs/{done.public_id}/report/", f"/runs/{going.public_id}/stop/",
         f"/allocations/{granted.public_id}/", f"/applications/{granted.award.application.public_id}/",
+        "/federation/", f"/runs/{went.public_id}/", f"/runs/{went.public_id}/log/",
     ]  # fmt: skip
     with chromium() as browser:
-        for person, asked in ((ida, paths), (newcomer, ["/"])):
+        operated = ["/federation/", f"/operator/{machine.public_id}/"]
+        for person, asked in ((ida, paths), (newcomer, ["/"]), (olli, operated)):
             context = signed_in(browser, live_server.url, person)
             for path in asked:
                 page = context.new_page()

@@ -17,7 +17,7 @@ from hanse.contracts.telemetry import TrainResult
 from hanse.service.access.models import Allocation
 from hanse.service.runs import issue
 from hanse.service.runs.launch import launch
-from hanse.service.runs.models import Attempt, CodeBundle, Event, LogChunk, Run, StepRow, UsageEntry
+from hanse.service.runs.models import Attempt, CodeBundle, Event, Leg, LogChunk, Run, StepRow, UsageEntry
 from hanse.service.runs.record import record_of
 from hanse.service.runs.sync import sync
 from hanse.tickets import signing
@@ -360,3 +360,21 @@ def test_every_step_of_a_run_left_its_event_with_an_actor(world: World) -> None:
         ("agent:usage:measured", "agent@local"),
         ("service:run:finished", "agent@local"),
     ]
+
+
+def test_a_log_goes_on_in_the_next_leg_though_its_attempts_are_numbered_anew(world: World) -> None:
+    run = world.launch()
+    first = run.legs.get()
+    one = Attempt.objects.get(leg=first)
+    second = Leg.objects.create(run=run, number=2, machine=first.machine, allocation=first.allocation)
+    two = Attempt.objects.create(
+        leg=second, number=1, job=one.job, ticket=one.ticket, reserved_accelerator_seconds=0, planned_at=now()
+    )
+    LogChunk.store(one, 0, "on the first\n")
+    LogChunk.store(two, 0, "on the second\n")
+    begun = LogChunk.read(run, 0)
+    assert begun.text == "on the first\n"
+    onward = LogChunk.read(run, begun.next_offset)
+    assert (onward.text, onward.attempt) == ("on the second\n", 1)
+    assert onward.next_offset > begun.next_offset
+    assert LogChunk.read(run, onward.next_offset).text == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.cli import planning
+from hanse.cli import costing, planning
 
 if TYPE_CHECKING:
     from hanse.contracts.job import JobSpec
@@ -68,6 +68,7 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
                 "cannot": [one.model_dump(mode="json") for one in machine.scheduler.cannot],
                 "guessed": [one.key for one in guesses(machine)],
                 "unknown": list(machine.unknown),
+                "cost": list(costing.without_service(plan, machine)),
             }
         )
         return
@@ -92,4 +93,8 @@ def _print(
     tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
     script_views.show(lines)
     script_views.told(machine)
+    if said := costing.without_service(plan, machine):
+        from hanse.cli.views import sentences
+
+        tell("", Text("# What it will cost", style="bold"), sentences(said))
     note("Nothing was run. Without --dry-run this is launched.")

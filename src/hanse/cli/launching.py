@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.cli import bundle, pick, planning
+from hanse.cli import bundle, costing, pick, planning
 from hanse.cli.machine import resolve, unknown
 from hanse.cli.output import ProgramError
 from hanse.contracts.errors import UsageError
@@ -168,7 +168,9 @@ def start(
     say: Callable[[str], None] = lambda _: None,
     placement: Placement | None = None,
 ) -> Run:
-    """Send the code, if there is some, and start the run."""
+    """Say what it will cost, send the code, if there is some, and start the run."""
+    for sentence in costing.before_launch(client, plan, charged):
+        say(sentence)
     sha256 = None
     if bundle.needs_bundle(spec):
         packed = bundle.make(spec, spec_path)

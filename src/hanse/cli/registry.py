@@ -95,15 +95,30 @@ VERBS: tuple[Verb, ...] = (
         "List your runs, or look at one.",
         (
             Example("hanse status", "all runs, latest first"),
-            Example("hanse status --watch", "the latest run, live"),
+            Example("hanse status stdlib-lm", "its legs and attempts, and why it waits"),
+            Example("hanse status --watch", "all runs and machines, live"),
+            Example("hanse status stdlib-lm --watch", "one run, live"),
             Example("hanse status stdlib-lm --json", "one run as facts"),
         ),
     ),
     Verb(
         "logs",
         TRAIN,
-        "Print what a run's job has written.",
-        (Example("hanse logs", "of the latest run"), Example("hanse logs stdlib-lm -f", "and keep following")),
+        "Print what a run's jobs have written.",
+        (
+            Example("hanse logs", "of the latest run"),
+            Example("hanse logs stdlib-lm -f", "and keep following, from attempt to attempt and machine to machine"),
+        ),
+    ),
+    Verb(
+        "shell",
+        TRAIN,
+        "A shell where a run works, with its job's variables.",
+        (
+            Example("hanse shell", "in the folder of the latest run, or inside its Slurm job"),
+            Example("hanse shell stdlib-lm", "another run"),
+            Example("hanse shell local", "where the runs of this machine lie"),
+        ),
     ),
     Verb(
         "cancel",

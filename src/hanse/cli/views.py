@@ -13,7 +13,6 @@ from rich.text import Text
 from hanse.contracts.units import (
     NBSP,
     format_gpu_hours,
-    significant,
 )
 
 if TYPE_CHECKING:
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
     from hanse.client.summary import RunSummary
     from hanse.contracts.decision import Decision
     from hanse.contracts.programme import Allocation, Application
-    from hanse.contracts.run import Run
 
 TONES = {
     "queued": "yellow", "running": "blue", "cancelling": "yellow", "finished": "green", "failed": "red",
     "cancelled": "dim", "granted": "green", "declined": "dim", "in-review": "blue", "sent": "blue", "allow": "green",
-    "condition": "yellow", "review": "magenta", "deny": "red",
+    "condition": "yellow", "review": "magenta", "deny": "red", "planned": "yellow", "unknown": "magenta",
+    "stopped": "dim", "away": "magenta", "draining": "yellow", "open": "green",
 }  # fmt: skip
 SIGNS = {
     "queued": "○", "running": "▸", "cancelling": "▪", "finished": "✓", "failed": "✗", "cancelled": "▪",
     "granted": "✓", "declined": "–", "in-review": "◑", "sent": "→", "allow": "✓", "condition": "!", "review": "?",
-    "deny": "✗",
+    "deny": "✗", "planned": "○", "unknown": "?", "stopped": "▪", "away": "‖", "draining": "○", "open": "✓",
 }  # fmt: skip
 
 
@@ -106,28 +105,6 @@ def runs(listed: Sequence[RunSummary]) -> Table:
         used = format_gpu_hours(run.used_accelerator_seconds).partition(NBSP)[0]
         shown.add_row(run.id, run.name, state(run.state), steps, used, ", ".join(run.machines), when(run.created_at))
     return shown
-
-
-def run(shown: Run) -> RenderableType:
-    """One run: its state and what became of each attempt."""
-    rows: list[tuple[str, RenderableType]] = [("State", state(shown.state))]
-    if shown.reason:
-        rows.append(("Reason", shown.reason))
-    if shown.steps:
-        rows.append(("Steps", f"{shown.step:,} of {shown.steps:,}"))
-    if shown.plan:
-        rows.append(("Layout", shown.plan.layout.describe()))
-    limit = f"{significant(shown.spec.where.max_gpu_hours)}{NBSP}GPU-hours at most"
-    rows.append(("Used", f"{format_gpu_hours(shown.used_accelerator_seconds)}, {limit}"))
-    rows.append(("Started", f"{when(shown.created_at)} by {shown.created_by}"))
-    if shown.ended_at:
-        rows.append(("Ended", when(shown.ended_at)))
-    for leg in shown.legs:
-        for attempt in leg.attempts:
-            said = f" · {attempt.reason}" if attempt.reason else ""
-            job = f" · job {attempt.job_id}" if attempt.job_id else ""
-            rows.append((f"Attempt {attempt.number}", f"{attempt.state} on {leg.machine}{job}{said}"))
-    return Group(Text(shown.id, style="bold"), pairs(rows))
 
 
 def allocations(listed: Sequence[Allocation]) -> Table:

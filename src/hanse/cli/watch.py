@@ -25,6 +25,7 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import ServiceError
 from hanse.contracts.run import FINAL_RUN_STATES
 from hanse.contracts.units import NBSP, SECONDS_PER_HOUR, format_gpu_hours, format_seconds, significant
+from hanse.machines import waiting
 
 if TYPE_CHECKING:
     from hanse.client.api import Client
@@ -103,13 +104,20 @@ class Picture:
         if self.run.reason and self.run.state in FINAL_RUN_STATES:
             return self.run.reason
         if attempt is None or self.run.state == "queued":
-            return attempt.reason if attempt and attempt.reason else "waiting for the machine"
+            return self.waits() or "waiting for the machine"
         heard = attempt.last_heard_at
         if heard and (self._clock() - heard).total_seconds() > AWAY_AFTER_S:
             return f"the agent is away, last heard {views.when(heard)}; the job goes on"
         if self.run.plan is not None and not self.rows:
             return "preparing the data: tokenising and packing" if not self.step else "starting"
         return f"attempt {attempt.number}" + (f", job {attempt.job_id}" if attempt.job_id else "")
+
+    def waits(self) -> str:
+        """Why, in words, where its machine has said anything of it."""
+        found = waiting.of_run(self.run, now=self._clock())
+        if found is None or not (found[0].reason or found[0].expected_start_at):
+            return ""
+        return f"{found[1].words} {found[1].estimate}".strip()
 
     def compared(self, *, short: bool = False) -> str:
         """Measured step time beside the predicted range, with a word on how they agree."""

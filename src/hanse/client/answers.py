@@ -133,7 +133,9 @@ class LogText(Contract):
     next_offset: Count
     text: str
     attempt: Count
-    """Number of the attempt the text is of; 0 while there is none."""
+    """Number of the attempt the text is of, on its leg; 0 while there is none."""
+    machine: str = ""
+    """Where that attempt ran."""
 
 
 class EnrolRequest(Contract):

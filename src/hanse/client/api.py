@@ -37,6 +37,7 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import CodeBundle, Run
+from hanse.contracts.site import MachineState
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import StepSummary
 
@@ -67,6 +68,10 @@ class Client(Connection):
 
     def agent_status(self, machine: str) -> AgentStatus:
         return self._get(AgentStatus, f"machines/{machine}/agent")
+
+    def machine_state(self, machine: str) -> MachineState:
+        """How full it is, as its agent last told. Raises UsageError where it has told nothing."""
+        return self._get(MachineState, f"machines/{machine}/state")
 
     def calls(self) -> tuple[CallTerms, ...]:
         return self._all(CallTerms, "calls")

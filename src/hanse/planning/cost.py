@@ -55,7 +55,7 @@ class Cost:
         hours = _between(held, 1 / SECONDS_PER_HOUR)
         billed = ""
         if self.amount is not None and self.unit is not None and self.unit != "GPU-hour":
-            billed = f", which {self.machine} bills as {_between(self.amount)} of its {self.unit}"
+            billed = f", which {self.machine} bills as {_between(self.amount)} {hours_of(self.unit)}"
         said = [f"It takes about {hours} GPU-hours{billed}."]
         if self.free_accelerator_seconds is not None:
             said.append(self._of_what_is_free(self.free_accelerator_seconds))
@@ -101,6 +101,11 @@ def before(
         free_accelerator_seconds=allocation.free_accelerator_seconds if allocation else None,
         month=_month(machine, allocation, used_this_month, expected) if allocation else None,
     )
+
+
+def hours_of(unit: str) -> str:
+    """A site's billing unit, as it stands behind a number: 'core-hours'."""
+    return unit.replace("hour", "hours", 1)
 
 
 def _month(machine: Machine, allocation: Allocation, used: int, run: int) -> MonthlyShare | None:

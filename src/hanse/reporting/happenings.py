@@ -70,6 +70,8 @@ def _of_run(event: Event, action: str) -> str:
     if action == "result":
         steps = event.data.get("steps")
         return "The result was received" + (f", after {steps:,} steps" if isinstance(steps, int) else "")
+    if action == "moved":
+        return f"The run moved from {event.data.get('source')} to {event.data.get('target')}"
     return _RUN.get(action, f"Run {action.replace('-', ' ')}")
 
 

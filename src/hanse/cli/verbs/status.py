@@ -1,7 +1,8 @@
-"""`hanse status`: all runs, or one of them, once or live."""
+"""`hanse status`: all runs, or one of them, once or live; live without a run it is everything on every machine."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 def run(
     run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Stay and look on; the latest run if none is named.")
+        bool, typer.Option("--watch", "-w", help="Stay and look on; at all runs and machines if no run is named.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The run, or the list of runs, as JSON.")] = False,
 ) -> None:
@@ -28,6 +29,12 @@ def run(
             typer.echo("No runs yet. 'hanse launch train.yaml' starts one; 'hanse demo' shows the whole journey.")
         return
     client = connect.client()
+    if run_id is None and not as_json:
+        from hanse.cli.fleet import watch as watch_all
+
+        with suppress(KeyboardInterrupt):  # what was looked at goes on
+            watch_all(client, console(), connect.client)
+        return
     found = client.run(pick.run(client, run_id).id)
     if watch and not as_json:
         from hanse.cli.watch import follow, keeps_going
@@ -40,7 +47,7 @@ def run(
     if as_json:
         print_json(found)
     elif not watch:
-        from hanse.cli import views
+        from hanse.cli import views_run
 
-        tell(views.run(found))
+        tell(views_run.run(found))
     raise typer.Exit(1 if found.state == "failed" and watch else 0)

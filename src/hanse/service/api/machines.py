@@ -10,8 +10,9 @@ from ninja.throttling import AuthRateThrottle
 
 from hanse.client.answers import AgentStatus, CodeRequest, EnrolRequest, NewCode, NewToken, Page
 from hanse.contracts import machine as contract
+from hanse.contracts.site import MachineState
 from hanse.service.access.enrol import enrol_agent, make_code
-from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page_of, reply
+from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, reply
 from hanse.service.runs.models import Machine
 
 router = Router(tags=["machines"])
@@ -38,6 +39,14 @@ def machine(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
 @router.get("machines/{id}/agent", response={200: AgentStatus, **PROBLEMS}, summary="When its agent was last heard")
 def agent_status(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
     return reply(find(Machine.objects.select_related("site"), id).status())
+
+
+@router.get("machines/{id}/state", response={200: MachineState, **PROBLEMS}, summary="How full it is, as last told")
+def machine_state(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG001
+    told = find(_joined(), id).state
+    if told is None:
+        raise Missing("its agent has not told yet how full it is", where=id)
+    return reply(told)
 
 
 @router.post(

@@ -170,21 +170,23 @@ def events(
     happened: Sequence[Event],
     *,
     numbers: Mapping[str, int] | None = None,
+    places: Mapping[str, str] | None = None,
     expected: tuple[datetime | None, str] = (None, ""),
     limit: int = 40,
 ) -> Html:
-    """Oldest first, of very many the latest, and last what is expected. `numbers` are those of attempts, by id."""
+    """Oldest first, of very many the latest, and last what is expected. `numbers` and `places` are attempts', by id."""
     lines = []
     for event in happened[-limit:]:
         action = event.name.rpartition(":")[2]
         tone = _GONE_WRONG.get(action, "tone-ok" if action in _GONE_WELL else "")
         number = (numbers or {}).get(event.subject_id)
+        place = (places or {}).get(event.subject_id)
         reason = sentence(event.reason)
         lines.append(
             Happening(
                 event.at,
                 join(
-                    h("b", f"{told(event, number)}. "),
+                    h("b", f"{told(event, number)}{f', on {place}' if place else ''}. "),
                     reason + " " if reason else None,
                     h("span", f"By {event.actor}.", class_="muted"),
                 ),

@@ -12,8 +12,10 @@ from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from hanse.client.answers import NewCode
 from hanse.contracts.base import now
 from hanse.contracts.errors import HanseError
 from hanse.contracts.run import AttemptState
@@ -21,6 +23,7 @@ from hanse.reporting.markup import Child, Html
 from hanse.reporting.measured import hours
 from hanse.reporting.tables import Column, table
 from hanse.reporting.words import ATTEMPT_LOOKS, badge, when
+from hanse.service.access.enrol import EnrolCode
 from hanse.service.access.models import ApiToken
 from hanse.service.portal import blocks
 from hanse.service.portal import machines as looks
@@ -45,7 +48,20 @@ def _machine(request: HttpRequest, machine_id: str) -> Machine:
 
 @login_required
 def operator(request: HttpRequest, machine_id: str) -> HttpResponse:
-    machine, at = _machine(request, machine_id), now()
+    return _page(request, _machine(request, machine_id))
+
+
+@never_cache
+@login_required
+@require_POST
+def code(request: HttpRequest, machine_id: str) -> HttpResponse:
+    """A one-time code for the machine's agent, in the one page that ever shows it."""
+    machine = _machine(request, machine_id)
+    return _page(request, machine, EnrolCode.issue(machine, by=request.user.username))
+
+
+def _page(request: HttpRequest, machine: Machine, issued: NewCode | None = None) -> HttpResponse:
+    at = now()
     going = list(machine.open_attempts().select_related("leg__run__project", "leg__run__created_by").order_by("pk"))
     return render(request, "portal/operator.html", {
         "machine": machine,
@@ -54,7 +70,10 @@ def operator(request: HttpRequest, machine_id: str) -> HttpResponse:
         "standing": looks.standing(machine, at),
         "today": _today(machine),
         "jobs": _jobs(going) if going else None,
-        "unknown": [one for one in going if one.state == AttemptState.UNKNOWN and hasattr(one, "declare_gone")],
+        "unknown": [one for one in going if one.state == AttemptState.UNKNOWN],
+        "unanswered": [one for one in going if one.state != AttemptState.UNKNOWN and machine.away_since and one.job_id],
+        "issued": issued,
+        "address": request.build_absolute_uri("/").rstrip("/"),
         "bricks": looks.bricks(machine.state),
         "queues": looks.queues(machine.state),
         "bad_nodes": looks.bad_nodes(machine.state),

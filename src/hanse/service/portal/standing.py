@@ -14,6 +14,7 @@ from hanse.contracts.run import Attempt as AttemptContract
 from hanse.contracts.run import Run as RunContract
 from hanse.contracts.telemetry import StepSummary
 from hanse.contracts.units import format_count, format_gpu_hours, format_percent, format_seconds
+from hanse.machines.waiting import of_attempt
 from hanse.reporting.measured import duration_s, hours, middle
 from hanse.reporting.words import ZONE, full_date, plural, sentence, short_time
 
@@ -36,20 +37,6 @@ class Next(NamedTuple):
     link: str = ""
     url: str = ""
     command: str = ""
-
-
-_SCHEDULER_WORDS = {
-    "priority": "other jobs stand before it in the queue",
-    "resources": "its nodes are not free yet",
-    "dependency": "it follows an earlier job",
-    "begintime": "its start time has not come",
-    "reqnodenotavail": "nodes it may use are in maintenance or reserved",
-    "associationjoblimit": "the account has as many jobs as it may",
-    "assocgrpcpuminuteslimit": "the account's hours at the site are used up",
-    "assocgrpgresminutes": "the account's hours at the site are used up",
-    "qosmaxjobsperuserlimit": "as many of your jobs run as the site allows",
-    "partitiontimelimit": "it asks for more time than the partition allows",
-}
 
 
 def progress(run: RunContract, rows: Sequence[StepSummary]) -> str:
@@ -88,6 +75,8 @@ def callout(run: RunContract, *, error: str, machine: Any) -> Note | None:
     if run.state is RunState.FINISHED:
         return None
     attempts = [attempt for leg in run.legs for attempt in leg.attempts if attempt.state not in FINAL_ATTEMPT_STATES]
+    if any(attempt.state is AttemptState.RUNNING for attempt in attempts):
+        return _away(machine, attempts)  # what is queued ahead of it keeps nobody waiting
     return _away(machine, attempts) or next((note for a in attempts if (note := _waiting(a, machine))), None)
 
 
@@ -101,13 +90,17 @@ def _waiting(attempt: AttemptContract, machine: Any) -> Note | None:
         )  # fmt: skip
     since = f"Attempt {attempt.number} waits since {short_time(attempt.planned_at)}."
     if attempt.state is AttemptState.PLANNED:
-        text = f"{since} The agent takes it up with its next report."
+        text = f"{since} {sentence(attempt.reason) or 'The agent takes it up with its next report.'}"
         return Note("tone-wait", f"Waiting for the agent of {name}", text, "You need do nothing.")
-    if attempt.state is AttemptState.QUEUED:
-        word = attempt.reason.strip()
-        means = _SCHEDULER_WORDS.get(word.strip("()").replace("_", "").lower())
-        said = f" The scheduler says “{word}”" + (f": {means}." if means else ".") if word else ""
-        return Note("tone-wait", f"Waiting in the queue of {name}", since + said, "You need do nothing.")
+    told = of_attempt(attempt, now=now())
+    if attempt.state is AttemptState.QUEUED and told is not None:
+        said = f" The scheduler says “{told.quoted}”." if told.quoted else ""
+        expected = attempt.expected_start_at
+        start = (
+            f" It is expected to start about {short_time(expected)}, by the scheduler's estimate." if expected else ""
+        )
+        text = f"{since}{said} {told.words}{start}"
+        return Note("tone-wait", f"Waiting in the queue of {name}", text, told.what_you_can_do)
     return None
 
 

@@ -25,6 +25,7 @@ urlpatterns = [
     path("federation/", federation.federation, name="federation"),
     path("federation/live/", federation.live, name="federation-live"),
     path("operator/<str:machine_id>/", operate.operator, name="operator"),
+    path("operator/<str:machine_id>/code/", operate.code, name="operator-code"),
     path("operator/<str:machine_id>/act/", operate.act, name="operator-act"),
     path("operator/<str:machine_id>/gone/<str:attempt_id>/", operate.gone, name="operator-gone"),
     path("operator/<str:machine_id>/tokens/<int:token_id>/revoke/", operate.revoke, name="operator-revoke"),

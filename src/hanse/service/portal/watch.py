@@ -14,7 +14,7 @@ from hanse.reporting import run_report
 from hanse.reporting.run_charts import attempts_figure, loss_figure, throughput_figure
 from hanse.reporting.sections import attempts_table
 from hanse.reporting.sentences import opening
-from hanse.service.portal import blocks, standing
+from hanse.service.portal import blocks, moves, standing
 from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow
 from hanse.service.runs.record import events_of, record_of
 
@@ -33,10 +33,11 @@ def overview(run: Any) -> dict[str, Any]:
     """Everything of the overview; the live fragment is made of the same."""
     contract, rows, at = run.contract(), StepRow.thinned(run, CHART_ROWS), now()
     legs = list(run.legs.all())
-    names = {leg.machine.public_id: leg.machine.facts.name for leg in legs if leg.machine.facts}
+    names = _names(run, legs)
     final = run.state in FINAL_RUN_STATES
-    failed = Attempt.objects.filter(leg__run=run).exclude(error="").order_by("-number").first()
-    machine = legs[0].machine if legs else None
+    failed = _in_order(run).exclude(error="").last()
+    machine = legs[-1].machine if legs else None
+    places = {attempt.id: names.get(leg.machine, leg.machine) for leg in contract.legs for attempt in leg.attempts}
     numbers = {attempt.id: attempt.number for leg in contract.legs for attempt in leg.attempts}
     happened = [event.contract() for event in events_of(run)]
     ends = standing.expected_end(contract, rows)
@@ -51,10 +52,26 @@ def overview(run: Any) -> dict[str, Any]:
         "attempts_chart": attempts_figure(contract, names=names, made_at=at),
         "attempts": attempts_table(contract, names=names, at=at, newest_first=True),
         "allowance": blocks.allowance(contract, names),
-        "allocations": [leg.allocation for leg in legs],
-        "events": blocks.events(happened, numbers=numbers, expected=(ends, "About here it ends, at this pace.")),
+        "allocations": list({leg.allocation.pk: leg.allocation for leg in legs}.values()),
+        "events": blocks.events(
+            happened, numbers=numbers, places=places if len(legs) > 1 else None,
+            expected=(ends, "About here it ends, at this pace."),
+        ),
+        "cost": moves.cost(run, legs),
+        "why_here": moves.why_here(run.placement, names),
+        "tried": moves.tried(legs, names),
+        "parcels": moves.parcels(run, names),
         "tail": _tail(run),
     }  # fmt: skip
+
+
+def _names(run: Any, legs: list[Any]) -> dict[str, str]:
+    """Of the run's machines, and of those it could have gone to."""
+    known = {leg.machine.public_id: leg.machine for leg in legs}
+    if run.placement is not None:
+        asked = [one.machine for one in (*run.placement.options, *run.placement.unusable) if one.machine not in known]
+        known |= {machine.public_id: machine for machine in Machine.objects.filter(public_id__in=asked)}
+    return {name: machine.facts.name for name, machine in known.items() if machine.facts}
 
 
 def entity_tag(run: Any) -> str:
@@ -65,7 +82,8 @@ def entity_tag(run: Any) -> str:
     row_end = StepRow.objects.filter(attempt__in=attempts).aggregate(end=Max("pk"))["end"]
     away = [machine.status().away for machine in Machine.objects.filter(legs__run=run).distinct()]
     clock = 0 if run.state in FINAL_RUN_STATES else int(now().timestamp()) // _REDRAW_S
-    told = repr((run.state, run.reason, seen, log_end, row_end, away, clock))
+    carried = list(run.parcels.values_list("pk", "state", "sent_bytes", "fetched_bytes"))
+    told = repr((run.state, run.reason, seen, log_end, row_end, away, carried, clock))
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:24]}"'
 
 
@@ -76,21 +94,27 @@ def report(run: Any) -> dict[str, Any]:
 
 def log(run: Any, wanted: str | None) -> dict[str, Any]:
     """The end of one attempt's log: the one asked for, else the latest that wrote something."""
-    attempts = list(Attempt.objects.filter(leg__run=run).order_by("number"))
+    attempts = list(_in_order(run))
     written = set(LogChunk.objects.filter(attempt__in=attempts).values_list("attempt_id", flat=True))
-    shown = next((a for a in attempts if str(a.number) == wanted), None)
+    shown = next((a for a in attempts if wanted in (a.public_id, str(a.number))), None)
     shown = shown or next((a for a in reversed(attempts) if a.pk in written), attempts[-1] if attempts else None)
     text = _end_of_log(shown, PAGE_CHARACTERS) if shown else ""
-    return {"attempts": attempts, "shown": shown, "text": text, "cut": len(text) >= PAGE_CHARACTERS}
+    several = len({attempt.leg_id for attempt in attempts}) > 1
+    return {"attempts": attempts, "several": several, "shown": shown, "text": text, "cut": len(text) >= PAGE_CHARACTERS}
 
 
 def whole_log(run: Any) -> str:
     """Every attempt's log, one after another, each under its heading."""
     parts = []
-    for attempt in Attempt.objects.filter(leg__run=run).order_by("number"):
+    for attempt in _in_order(run):
         text = "".join(LogChunk.objects.filter(attempt=attempt).order_by("offset").values_list("text", flat=True))
-        parts.append(f"=== attempt {attempt.number} ===\n{text}")
+        parts.append(f"=== attempt {attempt.number} on {attempt.machine} ===\n{text}")
     return "\n".join(parts)
+
+
+def _in_order(run: Any) -> Any:
+    """Its attempts over all legs; each leg numbers its own from 1."""
+    return Attempt.objects.filter(leg__run=run).select_related("machine").order_by("leg__number", "number")
 
 
 def _standing(run: Any, rows: Any) -> dict[str, Any]:
@@ -99,7 +123,7 @@ def _standing(run: Any, rows: Any) -> dict[str, Any]:
 
 
 def _tail(run: Any) -> str:
-    last = Attempt.objects.filter(leg__run=run, log__isnull=False).order_by("-number").first()
+    last = _in_order(run).filter(log__isnull=False).last()
     return "\n".join(_end_of_log(last, TAIL_CHARACTERS).splitlines()[-TAIL_LINES:]) if last else ""
 
 

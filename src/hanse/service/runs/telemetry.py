@@ -18,7 +18,7 @@ LOG_LIMIT_BYTES = 20 * 1024 * 1024
 """Of one attempt; what comes beyond stays with the run's files."""
 LOG_PAGE_CHUNKS = 64
 ATTEMPT_SPAN = 2**40
-"""Offsets of the log API: (attempt's number - 1) times this, plus the byte in its log."""
+"""Offsets of the log API: the place of an attempt among its run's times this, plus the byte in its log."""
 
 logger = logging.getLogger(__name__)
 
@@ -90,19 +90,27 @@ class LogChunk(models.Model):
 
     @classmethod
     def read(cls, run: Any, offset: int) -> LogText:
-        """What stands from an API offset on: of one attempt, and of the next where that one has no more."""
-        number, byte = offset // ATTEMPT_SPAN + 1, offset % ATTEMPT_SPAN
-        chunks = cls.objects.filter(attempt__leg__run=run).select_related("attempt")
-        page = list(chunks.filter(attempt__number=number, offset__gte=byte).order_by("offset")[:LOG_PAGE_CHUNKS])
-        if not page:
-            later = chunks.filter(attempt__number__gt=number).order_by("attempt__number").first()
-            if later is None:
-                return LogText(offset=offset, next_offset=offset, text="", attempt=number if byte else 0)
-            return cls.read(run, (later.attempt.number - 1) * ATTEMPT_SPAN)
-        last = page[-1]
-        return LogText(
-            offset=(number - 1) * ATTEMPT_SPAN + page[0].offset,
-            next_offset=(number - 1) * ATTEMPT_SPAN + last.offset + last.size_bytes,
-            text="".join(chunk.text for chunk in page),
-            attempt=number,
-        )
+        """What stands from an API offset on: of one attempt, and of the next where that one has no more.
+
+        Attempts are counted over all legs, in the order in which they were planned: each leg numbers its own from 1.
+        """
+        place, byte = offset // ATTEMPT_SPAN, offset % ATTEMPT_SPAN
+        from hanse.service.runs.attempts import Attempt
+
+        in_order = Attempt.objects.filter(leg__run=run).order_by("leg__number", "number")
+        attempts = list(in_order.values_list("pk", "number", "leg__machine__public_id"))
+        for index in range(place, len(attempts)):
+            pk, number, machine = attempts[index]
+            start = byte if index == place else 0
+            page = list(cls.objects.filter(attempt=pk, offset__gte=start).order_by("offset")[:LOG_PAGE_CHUNKS])
+            if page:
+                last = page[-1]
+                return LogText(
+                    offset=index * ATTEMPT_SPAN + page[0].offset,
+                    next_offset=index * ATTEMPT_SPAN + last.offset + last.size_bytes,
+                    text="".join(chunk.text for chunk in page),
+                    attempt=number,
+                    machine=machine,
+                )
+        number = attempts[place][1] if byte and place < len(attempts) else 0
+        return LogText(offset=offset, next_offset=offset, text="", attempt=number)

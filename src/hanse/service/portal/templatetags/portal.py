@@ -37,6 +37,11 @@ def full_date(value: date | datetime) -> str:
 
 
 @register.filter
+def clock(value: datetime) -> str:
+    return words.short_time(value)
+
+
+@register.filter
 def hours(accelerator_seconds: int) -> str:
     return measured.hours(accelerator_seconds)
 
