@@ -89,6 +89,25 @@ class GoneRequest(Contract):
     """How it is known that the job is gone."""
 
 
+class DrainRequest(Contract):
+    """Take nothing new on a machine; with `move` what is there stops with a checkpoint and goes on elsewhere."""
+
+    reason: str = Field(min_length=1, max_length=500)
+    """Users and colleagues read it."""
+    move: bool = False
+
+
+class UndrainRequest(Contract):
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class Drained(Contract):
+    machine: Identifier
+    draining: bool
+    moving: Count = 0
+    """Runs that were asked to leave; those with nowhere to go stay."""
+
+
 class MachineOffer(Contract):
     """How a machine stands, for those who have to choose one."""
 

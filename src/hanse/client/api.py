@@ -15,6 +15,8 @@ from hanse.client.answers import (
     CancelRequest,
     CodeRequest,
     DecisionRequest,
+    Drained,
+    DrainRequest,
     EnrolRequest,
     LaunchRequest,
     LogText,
@@ -25,6 +27,7 @@ from hanse.client.answers import (
     NewToken,
     Page,
     RetryRequest,
+    UndrainRequest,
 )
 from hanse.client.http import NOT_MODIFIED, Connection, parsed
 from hanse.client.transport import Answer, Unreachable
@@ -147,6 +150,13 @@ class Client(Connection):
     def offers(self) -> tuple[MachineOffer, ...]:
         """How the machines stand on which this person has hours."""
         return parsed(Page[MachineOffer], self.exchange("GET", "/api/v1/offers")).items
+
+    def drain(self, machine: str, reason: str, *, move: bool = False) -> Drained:
+        """As its operator: nothing new there, and with `move` what is there goes on elsewhere where it may."""
+        return self._post(Drained, f"machines/{machine}/drain", DrainRequest(reason=reason, move=move))
+
+    def undrain(self, machine: str, reason: str) -> Drained:
+        return self._post(Drained, f"machines/{machine}/undrain", UndrainRequest(reason=reason))
 
     def telemetry(self, run: str, after_step: int = 0) -> tuple[StepSummary, ...]:
         """Steps after `after_step` in order, at most a thousand: go on from the last one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
@@ -41,8 +41,6 @@ class Offer:
     away: bool = False
     draining: bool = False
     stopped: bool = False
-    move_s: float = field(default=0.0)
-    """Bringing there what the run needs of another machine."""
 
 
 def place(spec: TrainSpec, offers: Sequence[Offer], *, at: datetime, pinned: bool = False) -> Placement | None:
@@ -109,10 +107,6 @@ def option(spec: TrainSpec, offer: Offer, *, at: datetime) -> PlacementOption:
     assert offer.allocation is not None
     shape = jobs.shape_of(spec, offer.plan, offer.machine, granted_partition=offer.allocation.partition or "")
     wait, because, known = wait_of(offer, shape, at=at)
-    if offer.move_s:
-        wait = Interval(
-            low=wait.low + offer.move_s, expected=wait.expected + offer.move_s, high=wait.high + offer.move_s
-        )
     count, finish, reasons = 1, None, [because]
     if offer.plan is not None:
         wall = offer.plan.wall_time_s

@@ -12,7 +12,7 @@ from django.db import transaction
 from hanse.contracts.base import now
 from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
-from hanse.service.runs import forecast, metering, placing
+from hanse.service.runs import arrivals, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
 KEEP_DEAD_TOKENS = timedelta(days=30)
@@ -27,6 +27,7 @@ class Ticked:
     allocations_ended: int
     parcels_pruned: int
     recalled: int
+    unarrived: int
     purged: int
     warnings: int = 0
     stops_asked: int = 0
@@ -40,6 +41,7 @@ def tick(at: datetime | None = None) -> Ticked:
         allocations_ended=_note_ended_allocations(moment),
         parcels_pruned=Parcel.prune(moment),
         recalled=placing.look_after(moment),
+        unarrived=arrivals.look_after(moment),
         purged=_purge(moment),
         warnings=forecast.warn(moment),
         stops_asked=forecast.stop_in_time(moment),

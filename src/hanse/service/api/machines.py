@@ -8,11 +8,22 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.throttling import AuthRateThrottle
 
-from hanse.client.answers import AgentStatus, CodeRequest, EnrolRequest, NewCode, NewToken, Page
+from hanse.client.answers import (
+    AgentStatus,
+    CodeRequest,
+    Drained,
+    DrainRequest,
+    EnrolRequest,
+    NewCode,
+    NewToken,
+    Page,
+    UndrainRequest,
+)
 from hanse.contracts import machine as contract
 from hanse.contracts.site import MachineState
 from hanse.service.access.enrol import enrol_agent, make_code
 from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, reply
+from hanse.service.runs import operating
 from hanse.service.runs.models import Machine
 
 router = Router(tags=["machines"])
@@ -47,6 +58,20 @@ def machine_state(request: HttpRequest, id: str) -> HttpResponse:  # noqa: ARG00
     if told is None:
         raise Missing("its agent has not told yet how full it is", where=id)
     return reply(told)
+
+
+@router.post("machines/{id}/drain", response={200: Drained, **PROBLEMS}, summary="Take nothing new there, as operator")
+def drain(request: HttpRequest, id: str, body: DrainRequest) -> HttpResponse:
+    row = find(Machine.objects.select_related("site__organisation"), id)
+    moving = operating.drain(row, by=request.auth, because=body.reason, move=body.move)
+    return reply(Drained(machine=row.public_id, draining=True, moving=moving))
+
+
+@router.post("machines/{id}/undrain", response={200: Drained, **PROBLEMS}, summary="Take jobs again there, as operator")
+def undrain(request: HttpRequest, id: str, body: UndrainRequest) -> HttpResponse:
+    row = find(Machine.objects.select_related("site__organisation"), id)
+    operating.operate(row, "undrain", by=request.auth, because=body.reason)
+    return reply(Drained(machine=row.public_id, draining=False))
 
 
 @router.post(

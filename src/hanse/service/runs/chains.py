@@ -16,6 +16,8 @@ from hanse.service.runs.attempts import Attempt
 MARGIN: Final = 1.1
 """On the plan's own upper estimate: a chain that is one job too long costs nothing."""
 
+LOST_ITS_PLACE: Final = "the attempt it waited for ended before its turn"
+
 
 def attempts_of(leg: Any) -> list[Attempt]:
     return list(Attempt.objects.filter(leg=leg).order_by("number"))
@@ -54,8 +56,32 @@ def extend(leg: Any, allocation: Any, *, by: str) -> tuple[Attempt, ...]:
     return tuple(planned)
 
 
-def ahead_of(attempt: Attempt) -> list[Attempt]:
-    """Those of its leg that are open, whatever their number."""
-    return [
-        each for each in attempts_of(attempt.leg) if each.state not in FINAL_ATTEMPT_STATES and each.pk != attempt.pk
-    ]
+def break_off(lost: Attempt, *, by: str) -> None:
+    """One queued ahead ended before its turn: what waits for its end would start beside the one that trains."""
+    for each in attempts_of(lost.leg):
+        if each.number > lost.number and each.state not in FINAL_ATTEMPT_STATES:
+            each.recall(LOST_ITS_PLACE, by=by)
+
+
+def still_open(ahead: list[Attempt], why: str, *, by: str) -> list[Attempt]:
+    """Have what is queued ahead end, for the run leaves; those an agent has to end first."""
+    for each in sorted(ahead, key=lambda one: -one.number):
+        each.recall(why, by=by)
+    return [each for each in ahead if each.state not in FINAL_ATTEMPT_STATES]
+
+
+def why_left(leg: Any) -> str:
+    """Why its attempts were recalled so that the run goes on elsewhere; '' where only its chain was broken."""
+    recalled = leg.attempts.exclude(recalled__in=["", LOST_ITS_PLACE]).order_by("-number").first()
+    return recalled.recalled if recalled else ""
+
+
+def ended_of(leg: Any) -> Any:
+    """Its attempts that had their turn and have ended."""
+    ended = Attempt.objects.filter(leg=leg, state__in=FINAL_ATTEMPT_STATES)
+    return ended.exclude(state=AttemptState.CANCELLED, started_at=None).select_related("leg__machine")
+
+
+def last_of(leg: Any) -> Attempt | None:
+    last: Attempt | None = ended_of(leg).order_by("-number").first()
+    return last

@@ -15,7 +15,8 @@ from hanse.service.runs import admission, chains
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
-from hanse.service.runs.lifecycle import Leg, Run
+from hanse.service.runs.legs import Leg
+from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.machines import Machine
 
 

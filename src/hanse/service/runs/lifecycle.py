@@ -45,7 +45,7 @@ class RunQuerySet(models.QuerySet):
         machines = models.Prefetch("legs__machine", Machine.objects.defer("facts"))
         attempts = models.Prefetch("legs__attempts", Attempt.objects.defer("job", "ticket"))
         return (
-            self.defer("spec", "plan", "admission", "result")
+            self.defer("spec", "plan", "admission", "result", "placement")
             .annotate(planned_steps=Cast(KeyTextTransform("steps", "plan"), models.IntegerField()))
             .prefetch_related("legs", machines, attempts, "legs__attempts__usage")
         )
@@ -136,9 +136,9 @@ class Run(models.Model):
                 self._end(RunState.CANCELLED, self.reason, by=by)
         elif state in FINAL_ATTEMPT_STATES and attempt.recalled:
             if not others:
-                self.go_elsewhere(attempt.leg, attempt.recalled, by=by)
+                self._leave(attempt, by=by)
         elif state in FINAL_ATTEMPT_STATES and any(_before(each, attempt) for each in others):
-            pass  # one queued ahead is lost before its turn; the next is planned when that comes
+            chains.break_off(attempt, by=by)  # lost before its turn; the next is planned when that comes
         elif state is AttemptState.CANCELLED:
             self._end(RunState.CANCELLED, _cancelled_elsewhere(attempt), by=by)
         elif state in FINAL_ATTEMPT_STATES:
@@ -151,6 +151,14 @@ class Run(models.Model):
     def open_attempts(self) -> list[Attempt]:
         return list(Attempt.objects.filter(leg__run=self).exclude(state__in=FINAL_ATTEMPT_STATES).select_related("leg"))
 
+    def _leave(self, recalled: Attempt, *, by: str) -> None:
+        """The last of those asked to end has: on to another machine, or on here where only a chain was broken."""
+        leg = recalled.leg
+        if because := chains.why_left(leg):
+            self.go_elsewhere(leg, because, by=by)
+        else:
+            self._go_on(chains.last_of(leg) or recalled, [], by=by)
+
     def go_elsewhere(self, leg: Any, because: str, *, by: str) -> None:
         """Every attempt has ended so that the run leaves a machine. With nowhere to go it stays. Needs it locked."""
         if placing.move(self, leg, because, by=by):
@@ -158,13 +166,17 @@ class Run(models.Model):
             self._tell(placing.history(self))
             return
         allocation = Allocation.locked(leg.allocation.public_id)
-        ended = leg.attempts.order_by("-number").first()
+        ended = chains.last_of(leg) or leg.attempts.order_by("-number").first()
         ended.leg.run = self
         if why_not := self._why_no_further_attempt(ended, allocation):
             self._end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
             return
         self._plan_next(leg, allocation, by=by)
         self._become(RunState.QUEUED, by=by, reason=f"It stays, as no other machine can take it: {because}.")
+
+    def give_up(self, reason: str, *, by: str) -> None:
+        """A person has to decide how it goes on. Needs the run locked."""
+        self._end(RunState.FAILED, reason, by=by)
 
     def retry(self, *, by: str, machine: str | None = None, key: str | None = None) -> None:
         """Begin a failed or cancelled run anew from its last checkpoint, on the same machine or another it allows.
@@ -204,12 +216,15 @@ class Run(models.Model):
 
     def _go_on(self, ended: Attempt, ahead: list[Attempt], *, by: str) -> None:
         ended.leg.run = self
-        if self._refused(ended) and not ahead and placing.others(self, ended.leg):
-            self.go_elsewhere(ended.leg, ended.reason, by=by)
+        if self._refused(ended) and placing.others(self, ended.leg):
+            if not chains.still_open(ahead, ended.reason, by=by):
+                self.go_elsewhere(ended.leg, ended.reason, by=by)
             return
         allocation = None if ahead else Allocation.locked(ended.leg.allocation.public_id)
         why_not = self._why_no_further_attempt(ended, allocation)
-        if why_not and ended.state == AttemptState.FAILED and not ahead and self._failed_without_progress(ended.leg):
+        if why_not and ended.state == AttemptState.FAILED and self._failed_without_progress(ended.leg):
+            if ahead and placing.has_elsewhere(self, ended.leg) and chains.still_open(ahead, why_not, by=by):
+                return
             onward = placing.move(self, ended.leg, why_not, by=by)
             if onward is not None:
                 self._become(RunState.QUEUED, by=by, reason=why_not)
@@ -259,7 +274,7 @@ class Run(models.Model):
         return ""
 
     def _failed_without_progress(self, leg: Any) -> bool:
-        attempts = list(leg.attempts.filter(state__in=FINAL_ATTEMPT_STATES).order_by("number"))
+        attempts = list(chains.ended_of(leg).order_by("number"))
         latest, before = attempts[-RAPID_FAILURES:], attempts[:-RAPID_FAILURES]
         reached = max((a.last_step or 0 for a in before), default=0)
         return (
@@ -355,39 +370,6 @@ class Run(models.Model):
         if whole.plan is None:
             return whole
         return whole.model_copy(update={"plan": whole.plan.model_copy(update={"considered": ()})})
-
-
-class Leg(models.Model):
-    """A run's part on one machine, charged to one allocation."""
-
-    public_id = PublicIdField(prefix="leg")
-    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="legs")
-    number = models.PositiveIntegerField(default=1)
-    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="legs")
-    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, related_name="legs")
-    plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
-    """For this machine, where it is not the one the run was launched with a plan for."""
-    left_because = models.TextField(blank=True)
-    """Why the run went on elsewhere."""
-    asked = models.BooleanField(default=False)
-    """Begun at a person's word, after the run had ended: attempts are counted anew."""
-
-    class Meta:
-        app_label = "runs"
-        ordering = ["number"]
-        constraints = [models.UniqueConstraint(fields=["run", "number"], name="leg_number_once_a_run")]
-
-    def __str__(self) -> str:
-        return self.public_id
-
-    def contract(self) -> contract.Leg:
-        return contract.Leg(
-            id=self.public_id,
-            run_id=self.run.public_id,
-            machine=self.machine.public_id,
-            allocation_id=self.allocation.public_id,
-            attempts=tuple(attempt.contract() for attempt in self.attempts.all()),
-        )
 
 
 _RETRIED = {RunState.FAILED: frozenset({RunState.QUEUED}), RunState.CANCELLED: frozenset({RunState.QUEUED})}

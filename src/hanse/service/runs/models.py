@@ -4,7 +4,8 @@ from hanse.service.runs.attempts import Attempt, Revision
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
 from hanse.service.runs.forecast import StopAsked
-from hanse.service.runs.lifecycle import Leg, Run
+from hanse.service.runs.legs import Leg
+from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.machines import Machine, Site
 from hanse.service.runs.metering import SiteCounter, SiteJobRow
 from hanse.service.runs.parcels import Parcel

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from django.db import transaction
 
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.service.runs import placing
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
 
@@ -41,6 +42,20 @@ def operated_by(person: Any) -> tuple[Machine, ...]:
     """The machines whose page the person may open."""
     machines = Machine.objects.select_related("site__organisation")
     return tuple(machine for machine in machines if may_operate(person, machine))
+
+
+def drain(machine: Machine, *, by: Any, because: str, move: bool = False) -> int:
+    """Take nothing new there; with `move` what is there leaves for where it may go on. How many runs were asked to.
+
+    Draining what is drained already is a conflict, unless it is to be cleared now.
+    """
+    require_operator(by, machine)
+    if not (move and machine.draining):
+        operate(machine, "drain", by=by, because=because)
+    if not move:
+        return 0
+    Event.record("user:machine:cleared", machine.public_id, by=by.username, reason=because.strip())
+    return placing.clear_out(machine, f"{machine.public_id} is drained: {because.strip()}", by=by.username)
 
 
 def operate(machine: Machine, act: str, *, by: Any, because: str) -> None:

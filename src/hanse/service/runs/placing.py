@@ -20,10 +20,10 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.contracts.site import QueueWait
 from hanse.contracts.units import SECONDS_PER_HOUR
-from hanse.planning import sites
+from hanse.planning import jobs, sites
 from hanse.service.access.awards import Allocation
 from hanse.service.records import new_id
-from hanse.service.runs import admission
+from hanse.service.runs import admission, arrivals
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
@@ -85,7 +85,8 @@ def history(run: Any) -> str:
     """'Tried lumi: …; tried leonardo: …', of the machines it has left."""
     left = run.legs.exclude(left_because="").select_related("machine").order_by("number")
     told = [f"tried {leg.machine.public_id}: {leg.left_because.rstrip('.')}" for leg in left]
-    return f"T{'; '.join(told)[1:]}." if told else ""
+    moves = f"T{'; '.join(told)[1:]}." if told else ""
+    return " ".join(each for each in (moves, arrivals.restart_of(run)) if each)
 
 
 def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
@@ -121,39 +122,53 @@ def others(run: Any, leg: Any) -> list[str]:
 def move(run: Any, leg: Any, because: str, *, by: str, names: list[str] | None = None, asked: bool = False) -> Any:
     """Go on with the run on the best other machine; the new leg, or None. Needs the run locked, its attempts ended."""
     from hanse.service.runs import chains
-    from hanse.service.runs.lifecycle import Leg
+    from hanse.service.runs.legs import Leg
 
     names = others(run, leg) if names is None else names
     if not names:
         return None
-    reached = Attempt.objects.filter(leg__run=run).aggregate(most=models.Max("last_step"))["most"] or 0
     found = {offer.allocation.id: offer for offer in offers(run, names) if offer.allocation}
     placed = sites.place(run.spec, list(found.values()), at=now(), pinned=asked)
+    holder, reached = _holder(run)
     for option in placed.options if placed else ():
         offer, allocation = found[option.allocation_id], Allocation.locked(option.allocation_id)
-        if not _admitted(run, offer, allocation) or not _reachable(run, leg, allocation.machine, reached):
+        target = allocation.machine
+        brought = holder is None or holder.pk == target.pk or holder.away_since is None
+        if not _admitted(run, offer, allocation) or not (brought or run.spec.where.restart_elsewhere):
+            continue
+        number = run.legs.aggregate(most=models.Max("number"))["most"] + 1
+        onward = Leg(run=run, number=number, machine=target, allocation=allocation, plan=offer.plan, asked=asked)
+        if run.affordable_wall_time_s(run.shape(onward), allocation) < jobs.MIN_WALL_TIME_S:
             continue
         if because:
             type(leg).objects.filter(pk=leg.pk).update(left_because=because)
-        number = run.legs.aggregate(most=models.Max("number"))["most"] + 1
-        onward = Leg.objects.create(
-            run=run, number=number, machine=allocation.machine, allocation=allocation, plan=offer.plan, asked=asked
-        )
-        if reached and leg.machine_id != onward.machine_id and not leg.machine.away_since:
-            from hanse.service.runs.parcels import Parcel
-
-            Parcel.order(run, "checkpoint", leg.machine, onward.machine, by=by)
+        onward.save()
         Event.record(
             "service:run:moved", run.public_id, by=by, reason=because, source=leg.machine.public_id,
-            target=onward.machine.public_id, step=reached,
+            target=target.public_id, step=reached,
         )  # fmt: skip
-        if run.affordable_wall_time_s(run.shape(onward), allocation) <= 0:
-            onward.delete()
-            continue
+        if holder is not None and holder.pk != target.pk:
+            if brought:
+                _parcels().order(run, "checkpoint", holder, target, by=by)
+            else:
+                arrivals.note_restart(run, onward, f"the agent of {holder.public_id}, which has it, is away", by=by)
         Attempt.plan(onward, 1, allocation, by=by)
         chains.extend(onward, allocation, by=by)
         return onward
     return None
+
+
+def _parcels() -> Any:
+    from hanse.service.runs.parcels import Parcel
+
+    return Parcel
+
+
+def _holder(run: Any) -> tuple[Machine | None, int]:
+    """The machine that has the run's furthest checkpoint, and its step."""
+    reached = Attempt.objects.filter(leg__run=run, last_step__gt=0).select_related("machine")
+    furthest = reached.order_by("-last_step", "-leg__number").first()
+    return (furthest.machine, furthest.last_step or 0) if furthest else (None, 0)
 
 
 def why_not(run: Any, names: list[str]) -> tuple[str, ...]:
@@ -174,13 +189,6 @@ def _admitted(run: Any, offer: sites.Offer, allocation: Allocation) -> bool:
         )
     )  # fmt: skip
     return decision.verdict in {"allow", "condition"}
-
-
-def _reachable(run: Any, leg: Any, target: Machine, reached: int) -> bool:
-    """Whether what was trained can be brought there, or may be given up."""
-    if not reached or leg.machine_id == target.pk or run.spec.where.restart_elsewhere:
-        return True
-    return leg.machine.away_since is None
 
 
 def look_after(at: datetime) -> int:
@@ -225,7 +233,7 @@ def recall(run: Any, because: str, *, by: str, unless_alone: bool = False) -> bo
         leg = run.legs.order_by("-number").select_related("machine").first()
         if run.state not in {RunState.QUEUED, RunState.RUNNING} or leg is None:
             return False
-        if unless_alone and not _has_elsewhere(run, leg):
+        if unless_alone and not has_elsewhere(run, leg):
             return False
         mine = Attempt.objects.filter(leg=leg).exclude(state__in=FINAL_ATTEMPT_STATES).order_by("-number")
         for attempt in mine:
@@ -235,17 +243,14 @@ def recall(run: Any, because: str, *, by: str, unless_alone: bool = False) -> bo
     return True
 
 
-def _has_elsewhere(run: Any, leg: Any) -> bool:
+def has_elsewhere(run: Any, leg: Any) -> bool:
+    """Another machine the user allows could take it now."""
     names = others(run, leg)
     return bool(names) and sites.place(run.spec, offers(run, names), at=now()) is not None
 
 
-def drain(machine: Machine, *, by: str, move: bool = False) -> int:
-    """Submit nothing new there; with `move`, what is there leaves with a checkpoint for where it may go on."""
-    Machine.objects.filter(pk=machine.pk).update(draining=True)
-    Event.record("user:machine:drained", machine.public_id, by=by, move=move)
-    if not move:
-        return 0
+def clear_out(machine: Machine, because: str, *, by: str) -> int:
+    """Have what is there leave, with a checkpoint, for where it may go on; how many runs do."""
     runs = {each.leg.run for each in machine.open_attempts().select_related("leg__run")}
     ordered = sorted(runs, key=lambda run: run.pk)
-    return sum(recall(run, f"{machine.public_id} is drained", by=by, unless_alone=True) for run in ordered)
+    return sum(recall(run, because, by=by, unless_alone=True) for run in ordered)
