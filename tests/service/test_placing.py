@@ -12,8 +12,8 @@ from hanse.service.access.models import Allocation
 from hanse.service.runs import arrivals, operating, placing
 from hanse.service.runs.models import Attempt, Machine, Parcel, Run
 from tests.planning.worlds import calibrated
-from tests.service.test_api import Http
 from tests.service.fixtures import HOUR, Agent, World, a_plan, a_spec
+from tests.service.test_api import Http
 
 pytestmark = pytest.mark.django_db
 
