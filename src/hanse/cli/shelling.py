@@ -37,7 +37,8 @@ class Way:
     def go(self) -> None:
         """Become the shell."""
         os.chdir(self.cwd)
-        os.execvpe(self.argv[0], list(self.argv), dict(self.environment))  # noqa: S606 - a shell is what was asked for
+        # A shell is what was asked for.
+        os.execvpe(self.argv[0], list(self.argv), dict(self.environment))  # noqa: S606  # nosec
 
 
 def into_run(run: Run, machines: Mapping[str, Machine], here: Home) -> Way:
