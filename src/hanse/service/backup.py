@@ -96,7 +96,7 @@ def _load_database(source: Path) -> None:
 def _postgres(tool: str, *arguments: str) -> None:
     """PostgreSQL's own tool on the database of the settings, all of which goes by libpq's environment."""
     given = connection.get_connection_params()
-    names = {"dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST", "port": "PGPORT",  # nosec - names
+    names = {"dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST", "port": "PGPORT",  # nosec
              "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}  # fmt: skip
     environment = os.environ | {name: str(given[key]) for key, name in names.items() if given.get(key)}
     done = subprocess.run([tool, *arguments], env=environment, capture_output=True, text=True, check=False)
