@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from hanse.contracts.machine import Accelerator, Machine, Partition, SchedulerFacts
+from hanse.contracts.machine import Accelerator, Link, Machine, Partition, SchedulerFacts
 from tests import daemons, slurm_services
 from tests.slurm_conf import text_of
 from tests.slurm_services import Services
@@ -104,6 +104,8 @@ class SlurmSite:
                 name="share of a CPU", kind="cpu", memory_bytes=4 * 10**9, memory_bytes_per_s=1e10,
                 peak_flops={"fp32": 5e10},
             ),
+            in_node=Link(name="memory", bytes_per_s=2e9, latency_s=5e-5),
+            between_nodes=Link(name="loopback", bytes_per_s=1e9, latency_s=1e-4),
             partitions=self.cluster.partitions,
             scheduler=SchedulerFacts(
                 kind="slurm",

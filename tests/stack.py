@@ -148,7 +148,7 @@ class Stack:
     def client(self) -> Client:
         return Client(self.url, (self.home / "service" / "user.token").read_text().strip())
 
-    def grant(self, gpu_hours: int) -> Allocation:
+    def grant(self, gpu_hours: int, *, account: str | None = None) -> Allocation:
         """Apply, be screened, be granted: over the API, as an applicant and an officer."""
         answers = {q.id: q.id in ("civilian-purpose", "data-rights") for q in questions(now().date())}
         form = ApplicationForm(
@@ -158,7 +158,9 @@ class Stack:
         )  # fmt: skip
         with self.client() as client:
             application = client.apply(form)
-            decision = DecisionRequest(decision="grant", reason="A test.", override_reason="A test.")
+            decision = DecisionRequest(
+                decision="grant", reason="A test.", override_reason="A test.", account=account
+            )  # fmt: skip
             granted = client.decide(application.id, decision)
             assert granted.allocation_id is not None
             return client.allocation(granted.allocation_id)

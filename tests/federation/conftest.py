@@ -65,7 +65,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory, federation: Federation) -> 
             for post in posts:
                 until(lambda post=post: client.agent_status(post.machine.id).epoch, what="a hello", every_s=0.2)
         a, b = (
-            Place(site=site, post=post, award=post.grant(gpu_hours=200))
+            Place(site=site, post=post, award=post.grant(gpu_hours=200, account=site.account))
             for site, post in zip(federation.sites, posts, strict=True)
         )
         yield Joined(hub=hub, a=a, b=b)

@@ -90,9 +90,15 @@ def history(run: Any) -> str:
 
 
 def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
-    """What the named machines offer the run's project now. Holds their allocations, in order of their age."""
+    """What the named machines offer the run's organisation now. Holds their allocations, in order of their age.
+
+    Each application brings a project of its own, so that hours on two machines belong to two of them: as at a launch,
+    what the team has on a machine that its train.yaml names may be used.
+    """
     found = []
-    mine = Allocation.objects.filter(project=run.project, machine__public_id__in=list(names))
+    mine = Allocation.objects.filter(
+        project__organisation=run.project.organisation, machine__public_id__in=list(names)
+    )  # fmt: skip
     for public_id in mine.order_by("pk").values_list("public_id", flat=True):
         allocation = Allocation.locked(public_id)
         machine = allocation.machine
