@@ -181,7 +181,28 @@ def test_a_program_that_knows_no_stop_file_is_ended_once(tmp_path: Path) -> None
         service.assignments = (one.model_copy(update={"desired": "stop"}),)
         agent.cycle()
         agent.cycle()
-    assert cluster.ended == ["7"]
+        assert cluster.ended == ["7"]
+        cluster.become("hanse-att-one", "cancelled")
+        agent.cycle()
+        agent.sync()
+    assert states(service)[-1] == ("att-one", AttemptState.STOPPED), "not cancelled by somebody at the machine"
+
+
+def test_a_folder_that_takes_no_stop_file_holds_up_nobody_else(tmp_path: Path) -> None:
+    service, cluster = Service(wanted("one"), wanted("two")), Cluster()
+    with agent_of(tmp_path, service, cluster) as agent:
+        agent.cycle()
+        cluster.become("hanse-att-one", "running")
+        agent.cycle()
+        folder = agent.run_dir(agent._store.open()[0]).attempt(ASSIGNMENT.number).root
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+        service.assignments = (wanted("one").model_copy(update={"desired": "stop"}), wanted("two"))
+        cluster.become("hanse-att-two", "running")
+        agent.cycle()
+        agent.sync()
+    assert ("att-two", AttemptState.RUNNING) in states(service)
 
 
 def test_a_job_the_scheduler_refuses_fails_with_its_words_and_costs_nothing(tmp_path: Path) -> None:

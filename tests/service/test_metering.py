@@ -281,7 +281,8 @@ def test_when_strangers_eat_the_hours_a_running_attempt_is_asked_to_stop_while_a
     assert Attempt.objects.get(pk=attempt.pk).revision > revision
     metered.agent.report(attempt, "stopped", step=40, accelerator_seconds=1950, reason="asked to stop")
     run.refresh_from_db()
-    assert run.state == "failed" and "hours are used up" in run.reason
+    assert run.state == "failed" and run.reason.startswith(f"The hours of {metered.allocation.public_id} are nearly")
+    assert "asked to stop; its last checkpoint is kept" in run.reason
 
 
 def test_the_forecast_says_when_hours_run_out_or_how_many_are_left_over() -> None:

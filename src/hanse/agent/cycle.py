@@ -229,9 +229,10 @@ class Agent:
                 reason = "The scheduler forgot the job; its last measure stands."
                 self._saw(record, AttemptState.FINISHED, reason=reason, job_id=record.job_id)
             case Follow() as follow:
+                if not halted:
+                    follow = stopping.as_asked(record, follow)
                 self._follow(record, follow, traces.last_step)
-                end = follow.end or self._stop(record, follow.job)
-                if end:
+                if end := follow.end or self._stop(record, follow.job):
                     ends.append((record, end))
                     if halted and record.assignment.desired == "run":
                         self._halted[record.attempt_id] = halted
@@ -239,11 +240,14 @@ class Agent:
 
     def _stop(self, record: Record, job: JobReport) -> tuple[str, ...]:
         """Ask it to stop with a checkpoint, if that is wanted; the job to end where there is nothing to ask."""
+        if self._setting.observe:
+            return ()
         if stopping.by_ending(record, job):
             asked = record.cancel_at is not None and now() - record.cancel_at < CANCEL_AGAIN_AFTER
             return () if asked else (job.job_id,)
-        if job.state == "running" and stopping.ask(record, self.run_dir(record).attempt(record.assignment.number)):
-            self._say(record.attempt_id, stopping.reason_of(record))
+        attempt = self.run_dir(record).attempt(record.assignment.number)
+        if job.state == "running" and (said := stopping.ask(record, attempt)):
+            self._say(record.attempt_id, said)
         return ()
 
     def _sure(self, record: Record) -> bool:

@@ -255,6 +255,10 @@ class Run(models.Model):
         return ended.state == AttemptState.FAILED and ended.job_id is None and ended.reason.startswith("Not submitted")
 
     def _why_no_further_attempt(self, ended: Attempt, allocation: Any) -> str:
+        from hanse.service.runs.forecast import StopAsked
+
+        if because := StopAsked.because_of(ended):
+            return f"{because} It was asked to stop; its last checkpoint is kept."
         where = self.spec.where
         last = ended.error.strip().splitlines()[-1] if ended.error.strip() else ended.reason
         told = f" It said: {last}" if last else ""
