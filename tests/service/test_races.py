@@ -98,6 +98,7 @@ def test_a_cancel_racing_the_first_offer_never_cancels_what_an_agent_was_told_to
     for _ in range(4):
         run = world.launch()
         _, offer = at_once([lambda run=run: Run.objects.get(pk=run.pk).cancel(by="founder"), world.agent.sync])
+        assert not isinstance(offer, Exception), repr(offer)
         told = [a for a in offer.assignments if a.run_id == run.public_id]
         run.refresh_from_db()
         assert run.state == ("cancelling" if told else "cancelled")

@@ -153,7 +153,7 @@ def take_jobs(machine: Machine, jobs: Iterable[SiteJob]) -> None:
     """Take in what the site's accounting says. Repeating it, in whatever order, changes nothing."""
     wanted = set(machine.allocations.exclude(account="").values_list("account", flat=True))
     with transaction.atomic():
-        Machine.objects.select_for_update().get(pk=machine.pk)
+        Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)
         for seen in jobs:
             if seen.account in wanted:
                 SiteJobRow.take(machine, seen)
@@ -162,7 +162,7 @@ def take_jobs(machine: Machine, jobs: Iterable[SiteJob]) -> None:
 def take_budgets(machine: Machine, budgets: Iterable[SiteBudget]) -> None:
     """Keep the newest word of each counter."""
     with transaction.atomic():
-        Machine.objects.select_for_update().get(pk=machine.pk)
+        Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)
         for budget in budgets:
             row, made = SiteCounter.objects.get_or_create(
                 machine=machine, account=budget.account, defaults={"at": budget.at, "budget": budget}
@@ -202,7 +202,7 @@ def settle_attempts() -> int:
     settled = 0
     for pk, machine in open_rows.values_list("pk", "machine"):
         with transaction.atomic():
-            Machine.objects.select_for_update().get(pk=machine)
+            Machine.objects.select_for_update(no_key=True).get(pk=machine)
             SiteJobRow.objects.select_related("machine", "allocation", "attempt").get(pk=pk).settle()
             settled += 1
     return settled

@@ -38,7 +38,8 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         raise UnknownProtocol(request.protocol).note(machine)
     previous = request.protocol == 1
     with transaction.atomic():
-        machine = Machine.objects.select_for_update().get(pk=machine.pk)
+        # Not FOR UPDATE: what others write meanwhile refers to this row, and would wait for it with locks of their own.
+        machine = Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)
         machine.require_epoch(request.epoch)
         attempts = _attempts(machine, request)
         _take_rows(attempts, request)
