@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from hanse.contracts.errors import SiteError
 from hanse.contracts.parcel import MAX_PIECE_BYTES
-from hanse.files.durable import sync_folder
+from hanse.files.durable import sync_folder, write_atomically
 from hanse.files.pieces import Hashes, hash_file, join
+from hanse.schedulers.host import Host
 
 
 class Found(NamedTuple):
@@ -77,15 +77,7 @@ class LocalGround:
 
     def write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".incoming-", delete=False) as file:
-            draft = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+        write_atomically(path, data)
 
     def join(self, parts: Sequence[Path], target: Path) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,32 +101,6 @@ class LocalGround:
         while not path.exists():
             path = path.parent
         return shutil.disk_usage(path).free
-
-
-class Completed(Protocol):
-    @property
-    def returncode(self) -> int: ...
-
-    @property
-    def out(self) -> bytes: ...
-
-    @property
-    def err(self) -> bytes: ...
-
-
-class Host(Protocol):
-    """What is needed of `hanse.schedulers.host`."""
-
-    def run(
-        self, argv: Sequence[str], *, input: bytes = b"", environment: Mapping[str, str] | None = None,
-        cwd: PurePath | None = None, timeout_s: float = 60.0,
-    ) -> Completed: ...  # fmt: skip
-
-    def read(self, path: PurePath, offset: int = 0, limit: int | None = None) -> bytes: ...
-
-    def write_atomically(self, path: PurePath, content: bytes) -> None: ...
-
-    def make_dirs(self, path: PurePath) -> None: ...
 
 
 COMMAND_TIMEOUT_S = 60.0

@@ -6,7 +6,6 @@ only asks again.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from hanse.client.agent import redeem
 from hanse.client.transport import LOOPBACK
 from hanse.contracts.base import Contract, Identifier, Timestamp, now
 from hanse.contracts.errors import UsageError
-from hanse.files.durable import sync_folder
+from hanse.files.durable import write_atomically
 
 NAME = "credentials"
 
@@ -50,14 +49,7 @@ def enrol(url: str, code: str, machine: str, folder: Path) -> Credentials:
 def keep(credentials: Credentials, folder: Path) -> None:
     """Write the file whole or not at all, readable by nobody else at any moment."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{NAME}.{os.getpid()}.tmp"
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(credentials.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / NAME)
-    sync_folder(folder)
+    write_atomically(folder / NAME, credentials.to_json(), private=True)
 
 
 def read(folder: Path) -> Credentials | None:

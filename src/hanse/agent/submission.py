@@ -144,7 +144,7 @@ class Submission:
             self.store.intend(record.attempt_id, now())
             job_id = scheduler.submit(
                 assignment.job, self._run_dir(assignment), ticket_key=self.ticket_key,
-                data_dir=str(self.work / "data"), **({} if after is None else {"after": after}),
+                data_dir=str(self.work / "data"), after=after,
             )  # fmt: skip
         except SchedulerUnknown as error:
             return Delay(record=record, reason=f"submitted or not, the scheduler does not say: {error.what}")

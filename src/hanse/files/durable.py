@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`; a reader sees the old text or the new, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def write_atomically(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Replace `path` by `content`; a reader sees the old or the new, never a part. `private`: for its owner alone."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+        with os.fdopen(handle, "wb") as file:
+            if private:  # a draft that somebody left behind keeps the mode it was made with
+                os.fchmod(handle, 0o600)
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:  # on a full disk a draft would only be in the way
+        with suppress(OSError):
+            beside.unlink()
+        raise
     sync_folder(path.parent)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.site import SiteBudget, SiteJob
-from hanse.schedulers.slurm_text import exit_code, expand_nodes, job_state, timestamp, tres
+from hanse.schedulers.slurm_text import exit_code, expand_nodes, job_state, joules, nodes_and_gpus, timestamp, tres
 
 FIELDS: Final = (
     "JobIDRaw", "Account", "User", "Partition", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "NNodes",
@@ -28,7 +28,6 @@ BUDGET_FIELDS: Final = ("Account", "User", "RawUsage", "GrpTRESMins", "GrpTRESRa
 _HEADER = "|".join(FIELDS)
 _ROW = re.compile(r"\d+(?:[_+][^|.]*)?(?:\.[^|]*)?\|")
 """How a row begins; any other line goes on with the name of the job before it."""
-_NO_ENERGY = frozenset({"", "0", "18446744073709551614", "4294967294"})
 _UNIT: Final[Mapping[str, int]] = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -38,9 +37,6 @@ def sacct_arguments(accounts: Sequence[str], since: datetime) -> tuple[str, ...]
         "sacct", "--allusers", "--duplicates", "--parsable2", "--accounts", ",".join(accounts), "--starttime",
         f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}", "--endtime", "now", "--format", ",".join(FIELDS),
     )  # fmt: skip
-
-
-SACCT_ARGUMENTS = sacct_arguments
 
 
 def read_jobs(stdout: str, accelerators_per_node: int, *, tracked: bool = False) -> tuple[SiteJob, ...]:
@@ -66,15 +62,15 @@ def read_jobs(stdout: str, accelerators_per_node: int, *, tracked: bool = False)
         if dot:
             # A step stands below the run of the job it belongs to, and says its own time of submission.
             key = latest.get(job_id, (job_id, None))
-            step_energy[key] = max(step_energy.get(key, 0), _joules(cell["ConsumedEnergyRaw"]) or 0)
+            step_energy[key] = max(step_energy.get(key, 0), joules(cell["ConsumedEnergyRaw"]) or 0)
             continue
         job = _job(cell, accelerators_per_node, tracked=tracked)
         key = latest[job_id] = (job_id, job.report.submitted_at)
         jobs[key] = job
-    for key, joules in step_energy.items():
+    for key, energy in step_energy.items():
         # Steps of one job measure the same nodes at the same time: the largest figure, never the sum.
-        if joules and key in jobs and jobs[key].report.energy_joules is None:
-            report = jobs[key].report.model_copy(update={"energy_joules": joules})
+        if energy and key in jobs and jobs[key].report.energy_joules is None:
+            report = jobs[key].report.model_copy(update={"energy_joules": energy})
             jobs[key] = jobs[key].model_copy(update={"report": report})
     return tuple(jobs.values())
 
@@ -206,8 +202,7 @@ def _job(cell: Mapping[str, str], accelerators_per_node: int, *, tracked: bool) 
         # A run that was ended by a requeue says REQUEUED; it is over all the same.
         state = "cancelled" if state == "queued" else state
     held = tres(cell["AllocTRES"])
-    nodes = held.get("node", int(cell["NNodes"]) if cell["NNodes"].isdigit() else 0)
-    cards = held.get("gres/gpu", sum(count for name, count in held.items() if name.startswith("gres/gpu:")))
+    nodes, cards = nodes_and_gpus(cell["AllocTRES"], cell["NNodes"])
     elapsed_s = int(cell["ElapsedRaw"]) if cell["ElapsedRaw"].isdigit() else 0
     final = state in FINAL_JOB_STATES
     report = JobReport(
@@ -222,18 +217,13 @@ def _job(cell: Mapping[str, str], accelerators_per_node: int, *, tracked: bool) 
         exit_code=exit_code(cell["ExitCode"]) if final else None,
         nodes=expand_nodes(cell["NodeList"]),
         accelerators=(cards or (0 if tracked else nodes * accelerators_per_node)) if started and held else 0,
-        energy_joules=_joules(cell["ConsumedEnergyRaw"]),
+        energy_joules=joules(cell["ConsumedEnergyRaw"]),
     )
     weight = held.get("billing")
     charged = f"{weight * elapsed_s} billing-seconds" if weight is not None and elapsed_s else None
     return SiteJob(
         report=report, account=cell["Account"], user=cell["User"], partition=cell["Partition"], site_amount=charged
     )
-
-
-def _joules(text: str) -> int | None:
-    """Slurm prints 0 or NO_VAL where no counter was read."""
-    return int(text) if text.isdigit() and text not in _NO_ENERGY else None
 
 
 def _limits_and_usage(text: str) -> tuple[dict[str, int], dict[str, int]]:

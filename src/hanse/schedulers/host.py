@@ -6,7 +6,6 @@ Files raise OSError (FileNotFoundError and its like) on every host; one that can
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Final, NamedTuple, Protocol
 
 from hanse.contracts.errors import SchedulerUnknown
-from hanse.files.durable import sync_folder
+from hanse.files.durable import write_atomically
 from hanse.schedulers.environment import inherited
 
 SLURM_SETTINGS: Final = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
@@ -152,14 +151,7 @@ class LocalHost:
         return Path(path).exists()
 
     def write_atomically(self, path: PurePath, content: bytes) -> None:
-        target = Path(path)
-        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-        sync_folder(target.parent)
+        write_atomically(Path(path), content)
 
     def make_dirs(self, path: PurePath) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,8 @@ from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
-from hanse.contracts.site import MachineState, SiteJob
-from hanse.schedulers import slurm_state
+from hanse.contracts.site import MachineState, SiteBudget, SiteJob
+from hanse.schedulers import accounting, slurm_state
 from hanse.schedulers.host import Completed, Host, LocalHost
 from hanse.schedulers.script import render
 from hanse.schedulers.slurm_text import (
@@ -88,7 +89,9 @@ class SlurmScheduler:
         self._timeout_s = timeout_s
         self._clock = clock
         self._pauses: dict[str, _Pause] = {}
-        """By command: accounting may be away while the queue answers."""
+        """By what is asked: accounting may be away while the queue answers, and some questions are not everybody's."""
+        self._counts_gpus: bool | None = None
+        """Whether accounting keeps gres/gpu; None before it was asked."""
 
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         if after is not None and not after.isdigit():
@@ -204,14 +207,23 @@ class SlurmScheduler:
     def accounting(self, accounts: Sequence[str], since: datetime) -> tuple[SiteJob, ...]:
         if not accounts:
             return ()
-        from hanse.schedulers.accounting import read_jobs, sacct_arguments
+        if self._counts_gpus is None:
+            kinds = self._ask(["sacctmgr", "--noheader", "--parsable2", "show", "tres", "format=Type,Name"])
+            self._counts_gpus = accounting.counts_accelerators(kinds or "")
+        said = self._ask([*accounting.sacct_arguments(accounts, since)])
+        return accounting.read_jobs(said or "", self._machine.accelerators_per_node, tracked=self._counts_gpus)
 
-        said = self._ask([*sacct_arguments(accounts, since)])
-        return tuple(read_jobs(said or "", self._machine.accelerators_per_node))
+    def budgets(self, accounts: Sequence[str], at: datetime) -> tuple[SiteBudget, ...]:
+        """What the site's own counter says of these accounts, for the ledger to be held against. SchedulerUnknown."""
+        return accounting.ask_budgets(
+            lambda command: self._ask([*command]) or "", accounts, self._machine.accelerators_per_node, at=at,
+            cpus_per_node=self._machine.scheduler.cpus_per_node,
+        )  # fmt: skip
 
     def _ask(self, command: list[str], *, unless: re.Pattern[str] | None = None) -> str | None:
         """What a query printed; None if it failed with a message that matches `unless`."""
-        pause = self._pauses.setdefault(command[0], _Pause())
+        asked = " ".join(takewhile(lambda word: not word.startswith("-"), command))
+        pause = self._pauses.setdefault(asked, _Pause())
         if (rest_s := pause.until - self._clock()) > 0:
             raise SchedulerUnknown(
                 f"{pause.words} (failed {pause.failures} times; asked again in {rest_s:.0f} s)", where=self._machine.id
@@ -224,7 +236,7 @@ class SlurmScheduler:
             pause.failed(error.what, at=self._clock())
             raise
         if done.returncode == 0 or (unless is not None and unless.search(done.stderr)):
-            self._pauses.pop(command[0])
+            self._pauses.pop(asked)
             return done.stdout if done.returncode == 0 else None
         pause.failed(f"{command[0]} failed: {_said(done) or 'silence'}", at=self._clock())
         raise SchedulerUnknown(pause.words, where=self._machine.id)

@@ -39,8 +39,7 @@ _STATES: Mapping[str, JobState] = {
     "OUT_OF_MEMORY": "out-of-memory",
 }  # fmt: skip
 
-_NO_ENERGY = frozenset({"", "0", "18446744073709551614", "4294967294"})
-"""Slurm prints NO_VAL where no counter was read."""
+_NO_ENERGY = frozenset({"0", "18446744073709551614", "4294967294"})
 
 
 def job_state(word: str) -> JobState:
@@ -68,6 +67,18 @@ def tres(text: str) -> dict[str, int]:
     """'cpu=64,gres/gpu=8,mem=480G,node=2' without what is no whole number (memory)."""
     pairs = (part.partition("=") for part in text.split(","))
     return {name: int(value) for name, _, value in pairs if value.isdigit()}
+
+
+def joules(text: str) -> int | None:
+    """Of ConsumedEnergyRaw; Slurm prints 0 or NO_VAL where no counter was read."""
+    return int(text) if text.isdigit() and text not in _NO_ENERGY else None
+
+
+def nodes_and_gpus(alloc_tres: str, node_count: str) -> tuple[int, int]:
+    """What an AllocTRES holds; sites that count cards by kind only name gres/gpu:a100 and the like."""
+    held = tres(alloc_tres)
+    nodes = held.get("node", int(node_count) if node_count.isdigit() else 0)
+    return nodes, held.get("gres/gpu", sum(n for name, n in held.items() if name.startswith("gres/gpu:")))
 
 
 def expand_nodes(text: str) -> tuple[str, ...]:
@@ -156,10 +167,10 @@ def read_sacct(stdout: str, accelerators_per_node: int) -> tuple[JobReport, ...]
             jobs[row.parent] = _run_again(jobs[row.parent], row.report)
         else:
             jobs[row.parent] = row.report
-    for job_id, joules in step_energy.items():
+    for job_id, energy in step_energy.items():
         # Steps of one job measure the same nodes at the same time: the largest figure, never the sum.
-        if joules and job_id in jobs and jobs[job_id].energy_joules is None:
-            jobs[job_id] = jobs[job_id].model_copy(update={"energy_joules": joules})
+        if energy and job_id in jobs and jobs[job_id].energy_joules is None:
+            jobs[job_id] = jobs[job_id].model_copy(update={"energy_joules": energy})
     return tuple(jobs.values())
 
 
@@ -169,12 +180,9 @@ def _sacct_row(line: str, accelerators_per_node: int) -> _Row:
         raise SchedulerUnknown("sacct printed a row that cannot be read", where=repr(line))
     cell = dict(zip(SACCT_FIELDS, cells, strict=False))
     state = job_state(cell["State"])
-    held = tres(cell["AllocTRES"])
-    nodes = held.get("node", int(cell["NNodes"]) if cell["NNodes"].isdigit() else 0)
-    gpus = held.get("gres/gpu", sum(count for name, count in held.items() if name.startswith("gres/gpu:")))
+    nodes, gpus = nodes_and_gpus(cell["AllocTRES"], cell["NNodes"])
     started = timestamp(cell["Start"])
     elapsed = cell["ElapsedRaw"]
-    energy = cell["ConsumedEnergyRaw"]
     report = JobReport(
         job_id=cell["JobIDRaw"],
         name=cell["JobName"],
@@ -187,8 +195,8 @@ def _sacct_row(line: str, accelerators_per_node: int) -> _Row:
         elapsed_s=float(elapsed) if elapsed.isdigit() else 0.0,
         exit_code=exit_code(cell["ExitCode"]) if state in FINAL_JOB_STATES else None,
         nodes=expand_nodes(cell["NodeList"]),
-        accelerators=(gpus or nodes * accelerators_per_node) if started and held else 0,
-        energy_joules=int(energy) if energy.isdigit() and energy not in _NO_ENERGY else None,
+        accelerators=(gpus or nodes * accelerators_per_node) if started and tres(cell["AllocTRES"]) else 0,
+        energy_joules=joules(cell["ConsumedEnergyRaw"]),
     )
     parent, dot, _ = report.job_id.partition(".")
     return _Row(report, parent, bool(dot))

@@ -189,8 +189,7 @@ class Parcel(models.Model):
     def _tell_who_waits(self) -> None:
         """The attempts that wait for it may be offered now."""
         for attempt in self.to_machine.open_attempts().filter(leg__run=self.run):
-            if changed := getattr(attempt, "wish_changed", None):
-                changed()
+            attempt.wish_changed()
 
     def give_up(self, *, by: str, reason: str) -> None:
         """It will not come: the machine that has it does not answer. What waits goes on without it."""

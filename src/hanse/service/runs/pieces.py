@@ -6,19 +6,17 @@ Kept apart by project, so that nobody learns by asking whether another project h
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from django.conf import settings
 
 from hanse.contracts.errors import ServiceError, UsageError
 from hanse.contracts.parcel import MAX_PIECE_BYTES
 from hanse.contracts.units import format_bytes
-from hanse.files.durable import sync_folder
+from hanse.files.durable import write_atomically
 
 KEEP_FREE_BYTES: Final = 256 * 1024 * 1024
 """Of the disk of the store's folder: the service's own records must never find it full."""
@@ -48,27 +46,27 @@ def read_piece(stream: IO[bytes], sha256: str) -> bytes:
     return data
 
 
-class PieceStore:
+class PieceStore(Protocol):
     """`scope` is the project's id."""
 
-    def has(self, scope: str, sha256: str) -> bool:
-        raise NotImplementedError
+    def has(self, scope: str, sha256: str) -> bool: ...
 
     def put(self, scope: str, sha256: str, data: bytes) -> None:
         """Keep a piece; the same again is harmless. Raises ServiceError where there is no room."""
-        raise NotImplementedError
+        ...
 
-    def get(self, scope: str, sha256: str) -> bytes | None:
-        raise NotImplementedError
+    def get(self, scope: str, sha256: str) -> bytes | None: ...
 
-    def delete(self, scope: str, pieces: Iterable[str]) -> None:
-        raise NotImplementedError
+    def delete(self, scope: str, pieces: Iterable[str]) -> None: ...
 
     def require_room(self, size_bytes: int) -> None:
         """Raises ServiceError if so much does not fit."""
+        ...
 
 
-class FolderStore(PieceStore):
+class FolderStore:
+    """A folder of this machine."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -83,21 +81,11 @@ class FolderStore(PieceStore):
         if path.is_file():
             return
         self.require_room(len(data))
-        draft: Path | None = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".incoming-", delete=False) as file:
-                draft = Path(file.name)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
+            write_atomically(path, data, private=True)
         except OSError as error:
             raise _no_room(str(error.strerror or error)) from error
-        finally:
-            if draft is not None:
-                draft.unlink(missing_ok=True)
 
     def get(self, scope: str, sha256: str) -> bytes | None:
         try:
@@ -116,7 +104,7 @@ class FolderStore(PieceStore):
             raise _no_room(f"{format_bytes(size_bytes)} are to come and {format_bytes(max(0, free))} are free")
 
 
-class UrlStore(PieceStore):
+class UrlStore:
     """Object stores write an object whole or not at all; so does what fsspec keeps in memory."""
 
     def __init__(self, url: str) -> None:
@@ -152,6 +140,9 @@ class UrlStore(PieceStore):
         for piece in pieces:
             if self.has(scope, piece):
                 self.files.rm_file(self._path(scope, piece))
+
+    def require_room(self, size_bytes: int) -> None:
+        """Object stores tell no free space: what does not fit is refused when it is written."""
 
 
 def _no_room(why: str) -> ServiceError:
