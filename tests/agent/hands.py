@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from hanse.contracts.errors import SchedulerUnknown, ServiceError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
+from hanse.contracts.site import MachineState, SiteJob
+from hanse.contracts.spec import TrainSpec
 from hanse.tickets.keys import new_private_key, public_key_b64
 from hanse.tickets.signing import sign
 from tests.contracts.examples import ASSIGNMENT, MACHINE, SPEC, TICKET
@@ -23,17 +25,20 @@ from tests.contracts.examples import ASSIGNMENT, MACHINE, SPEC, TICKET
 KEY = new_private_key()
 
 
-def wanted(name: str, *, code: str | None = None, job: Mapping[str, Any] | None = None, **more: Any) -> Assignment:
+def wanted(
+    name: str, *, code: str | None = None, job: Mapping[str, Any] | None = None, spec: TrainSpec = SPEC, **more: Any
+) -> Assignment:
     """An attempt of a run of its own, with a ticket that covers it."""
     ids = {"attempt_id": f"att-{name}", "run_id": f"run-{name}"}
     asked = {**ids, "name": f"hanse-att-{name}", "wall_time_s": 600, **(job or {})}
     ticket = TICKET.model_copy(
         update={
-            **ids, "spec_hash": SPEC.digest(), "code_sha256": code, "issued_at": now() - timedelta(minutes=1),
+            **ids, "spec_hash": spec.digest(), "code_sha256": code, "issued_at": now() - timedelta(minutes=1),
             "expires_at": now() + timedelta(days=1),
         }
     )  # fmt: skip
-    given = {"job": ASSIGNMENT.job.model_copy(update=asked), "ticket": sign(ticket, KEY), "code_sha256": code}
+    given = {"job": ASSIGNMENT.job.model_copy(update=asked), "spec": spec}
+    given |= {"ticket": sign(ticket, KEY), "code_sha256": code}
     return ASSIGNMENT.model_copy(update={**ids, **given, **more})
 
 
@@ -118,6 +123,12 @@ class Cluster:
         for name, reports in self.jobs.items():
             if reports[0].job_id in job_ids:
                 self.become(name, "cancelled")
+
+    def state(self) -> MachineState:
+        raise SchedulerUnknown("it tells nothing of itself")
+
+    def accounting(self, accounts: Sequence[str], since: datetime) -> tuple[SiteJob, ...]:
+        raise SchedulerUnknown("it keeps no accounting")
 
     def become(self, name: str, state: str, **more: object) -> None:
         (job,) = self.jobs[name]

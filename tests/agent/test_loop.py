@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,105 +15,19 @@ from pathlib import Path
 import pytest
 
 from hanse.agent import cycle, tails
-from hanse.agent.cycle import Agent
 from hanse.agent.main import run
-from hanse.agent.store import Store
-from hanse.contracts.agentapi import Assignment, Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import SyncResponse, Welcome
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, SchedulerUnknown, ServiceError, SiteError, UsageError
-from hanse.contracts.job import JobReport, JobSpec
+from hanse.contracts.job import JobReport
 from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.spec import CommandSpec, TrainSpec
-from hanse.tickets.keys import new_private_key, public_key_b64
-from hanse.tickets.signing import sign
-from tests.contracts.examples import ASSIGNMENT, AT, MACHINE, SPEC, STEP, TICKET
+from hanse.tickets.keys import public_key_b64
+from tests.agent.hands import KEY, Cluster, Service, agent_of, states, wanted
+from tests.contracts.examples import ASSIGNMENT, AT, MACHINE, SPEC, STEP
 
-KEY = new_private_key()
 CODE = "1" * 64
-
-
-def wanted(name: str, *, code: str | None = None, spec: TrainSpec = SPEC) -> Assignment:
-    """An attempt of a run of its own, with a ticket that covers it."""
-    ids = {"attempt_id": f"att-{name}", "run_id": f"run-{name}"}
-    job = ASSIGNMENT.job.model_copy(update={**ids, "name": f"hanse-att-{name}", "wall_time_s": 600})
-    ticket = TICKET.model_copy(
-        update={
-            **ids, "spec_hash": spec.digest(), "code_sha256": code, "issued_at": now() - timedelta(minutes=1),
-            "expires_at": now() + timedelta(days=1),
-        }
-    )  # fmt: skip
-    return ASSIGNMENT.model_copy(
-        update={**ids, "job": job, "ticket": sign(ticket, KEY), "code_sha256": code, "spec": spec}
-    )
-
-
-class Service:
-    """What the agent may ask of the service; `away` makes every exchange fail as a closed port does."""
-
-    def __init__(self, *assignments: Assignment) -> None:
-        self.assignments = assignments
-        self.away = False
-        self.drain = False
-        self.requests: list[SyncRequest] = []
-
-    def hello(self, hello: Hello) -> Welcome:
-        return Welcome(epoch=1, ticket_key=public_key_b64(KEY))
-
-    def sync(self, request: SyncRequest) -> SyncResponse:
-        self._require_presence()
-        self.requests.append(request)
-        return SyncResponse(acknowledged=0, assignments=self.assignments, drain=self.drain)
-
-    def code(self, sha256: str) -> bytes:
-        self._require_presence()
-        raise ServiceError("the code bundle arrived cut")
-
-    def _require_presence(self) -> None:
-        if self.away:
-            raise ServiceError("the service does not answer")
-
-
-class Cluster:
-    """A scheduler whose jobs are what a test says they are."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, tuple[JobReport, ...]] = {}
-        self.submissions: list[str] = []
-        self.refusal: Exception | None = None
-        self.answers = True
-        self.ended: list[str] = []
-
-    def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> str:
-        self.submissions.append(job.name)
-        if self.refusal is not None:
-            raise self.refusal
-        job_id = str(len(self.submissions))
-        self.jobs[job.name] = (JobReport(job_id=job_id, name=job.name, state="queued", raw_state="PENDING"),)
-        return job_id
-
-    def observe(self, jobs: Mapping[str, str | None]) -> dict[str, tuple[JobReport, ...]]:
-        if not self.answers:
-            raise SchedulerUnknown("no answer")
-        return {name: self.jobs.get(name, ()) for name in jobs}
-
-    def cancel(self, job_ids: Sequence[str]) -> None:
-        self.ended += job_ids
-
-    def become(self, name: str, state: str, **more: object) -> None:
-        (job,) = self.jobs[name]
-        changed = {"state": state, "raw_state": state.upper(), **more}
-        self.jobs[name] = (JobReport.model_validate({**job.model_dump(), **changed}),)
-
-
-@contextmanager
-def agent_of(tmp_path: Path, service: Service, cluster: Cluster) -> Iterator[Agent]:
-    with closing(Store(tmp_path / "agent.sqlite3")) as store:
-        yield Agent(service, MACHINE, cluster, store, tmp_path / "work")
-
-
-def states(service: Service) -> list[tuple[str, AttemptState]]:
-    return [(seen.attempt_id, seen.state) for request in service.requests for seen in request.observations]
 
 
 def test_while_the_service_is_away_an_attempt_whose_code_is_missing_waits_and_the_others_go_on(tmp_path: Path) -> None:
@@ -161,9 +75,9 @@ def test_a_training_asked_to_stop_finds_its_stop_file_and_is_not_killed(tmp_path
         (record,) = agent._store.open()
         stop = agent.run_dir(record).attempt(record.assignment.number).stop
         assert not stop.exists()
-        service.assignments = (wanted("one").model_copy(update=wish),)
+        service.wish(wanted("one").model_copy(update=wish))
         agent.cycle()
-        assert stop.exists() and cluster.ended == []
+        assert stop.exists() and cluster.cancelled == []
         cluster.become("hanse-att-one", "completed", exit_code=0)
         agent.cycle()
         agent.sync()
@@ -178,10 +92,10 @@ def test_a_program_that_knows_no_stop_file_is_ended_once(tmp_path: Path) -> None
         agent.cycle()
         cluster.jobs["hanse-att-one"] = (JobReport(job_id="7", name="hanse-att-one", state="running", raw_state="R"),)
         agent.cycle()
-        service.assignments = (one.model_copy(update={"desired": "stop"}),)
+        service.wish(one.model_copy(update={"desired": "stop"}))
         agent.cycle()
         agent.cycle()
-        assert cluster.ended == ["7"]
+        assert cluster.cancelled == ["7"]
         cluster.become("hanse-att-one", "cancelled")
         agent.cycle()
         agent.sync()
@@ -198,7 +112,7 @@ def test_a_folder_that_takes_no_stop_file_holds_up_nobody_else(tmp_path: Path) -
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
-        service.assignments = (wanted("one").model_copy(update={"desired": "stop"}), wanted("two"))
+        service.wish(wanted("one").model_copy(update={"desired": "stop"}))
         cluster.become("hanse-att-two", "running")
         agent.cycle()
         agent.sync()

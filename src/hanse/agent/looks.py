@@ -1,6 +1,6 @@
 """What the agent tells of its machine beyond its own jobs: load, waits, and all jobs of the accounts it is asked after.
 
-A scheduler that has nothing to say of its machine, or does not answer, holds nothing up.
+A scheduler that does not answer holds nothing up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from hanse.agent.budget import Budget
 from hanse.contracts.errors import SiteError
 from hanse.contracts.site import MachineState, SiteBudget, SiteJob
+from hanse.schedulers.base import Scheduler
 
 logger = logging.getLogger("hanse.agent")
 
@@ -32,8 +33,8 @@ class Meter(Protocol):
 
 
 class Looks:
-    def __init__(self, scheduler: object, budget: Budget, meter: Meter | None, *, state_every: timedelta) -> None:
-        self._state: Callable[[], MachineState] | None = getattr(scheduler, "state", None)
+    def __init__(self, scheduler: Scheduler, budget: Budget, meter: Meter | None, *, state_every: timedelta) -> None:
+        self._scheduler = scheduler
         self._budget = budget
         self._meter = meter
         self._state_every = state_every
@@ -46,10 +47,10 @@ class Looks:
         self.untold_budgets: tuple[SiteBudget, ...] = ()
 
     def look(self, at: datetime) -> None:
-        if self._state is not None and _due(self._state_at, self._state_every, at):
+        if _due(self._state_at, self._state_every, at):
             self._state_at = at
             if self._budget.allows(STATE_CALLS):
-                self.untold_state = self._safely("its state", self._state) or self.untold_state
+                self.untold_state = self._safely("its state", self._scheduler.state) or self.untold_state
         if self._meter is not None and self.accounts and _due(self._meter_at, METER_EVERY, at):
             self._meter_at = at
             if self._budget.allows(METER_CALLS):

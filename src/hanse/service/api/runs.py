@@ -28,7 +28,8 @@ from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of
 from hanse.service.runs import launch as launching
 from hanse.service.runs import placing, trouble
 from hanse.service.runs import record as recording
-from hanse.service.runs.models import Attempt, CodeBundle, LogChunk, Run, StepRow
+from hanse.service.runs.models import Attempt, CodeBundle, LogChunk, Machine, Run, StepRow
+from hanse.service.runs.operators import require_operator
 
 router = Router(tags=["runs"])
 TELEMETRY_PAGE = 1000
@@ -110,14 +111,23 @@ def offers(request: HttpRequest) -> HttpResponse:
 
 @router.get("machines/{id}/trouble", response={200: Page[Trouble], **PROBLEMS}, summary="Nodes that gave trouble")
 def troubled(request: HttpRequest, id: str) -> HttpResponse:
-    rows = [row.contract() for row in trouble.open_on(trouble.operated(request.auth, id))]
-    return page_of(rows, count=len(rows))
+    return _trouble(_operated(request, id))
 
 
 @router.delete("machines/{id}/trouble/{node}", response={200: Page[Trouble], **PROBLEMS}, summary="A node is mended")
 def mended(request: HttpRequest, id: str, node: str) -> HttpResponse:
-    machine = trouble.operated(request.auth, id)
+    machine = _operated(request, id)
     trouble.clear(machine, node, by=request.auth.username)
+    return _trouble(machine)
+
+
+def _operated(request: HttpRequest, id: str) -> Machine:
+    machine: Machine = find(Machine.objects.select_related("site__organisation"), id)
+    require_operator(request.auth, machine)
+    return machine
+
+
+def _trouble(machine: Machine) -> HttpResponse:
     rows = [row.contract() for row in trouble.open_on(machine)]
     return page_of(rows, count=len(rows))
 

@@ -11,11 +11,11 @@ from ninja import Header, Router
 from hanse.client.usage import AccountRequest, CorrectionRequest, UsageReport
 from hanse.contracts import programme
 from hanse.contracts import usage as contract
-from hanse.contracts.errors import PolicyError
 from hanse.service.access.models import Allocation
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, reply
 from hanse.service.runs import metering, reckoning
 from hanse.service.runs.models import UsageEntry
+from hanse.service.runs.operators import require_operator
 
 router = Router(tags=["usage"])
 
@@ -75,8 +75,5 @@ def _in_charge(request: HttpRequest, id: str) -> tuple[Any, str]:
     """The allocation, and who asks, if they may change what is booked on it."""
     person: Any = request.auth  # type: ignore[attr-defined]
     found = find(_allocations(request), id)
-    if not (person.is_officer or person.operates(found.machine.site.organisation)):
-        raise PolicyError(
-            "only an officer or an operator of the machine may do that", where=id, fix="tell them what is wrong with it"
-        )
+    require_operator(person, found.machine)
     return found, person.username

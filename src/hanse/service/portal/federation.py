@@ -19,7 +19,7 @@ from hanse.reporting.words import ATTEMPT_LOOKS, badge, plural
 from hanse.service.access.models import Allocation
 from hanse.service.portal import machines as looks
 from hanse.service.runs.models import Attempt, Machine, Run
-from hanse.service.runs.operating import may_operate
+from hanse.service.runs.operators import may_operate
 
 
 @login_required

@@ -28,7 +28,8 @@ from hanse.service.access.models import ApiToken
 from hanse.service.portal import blocks
 from hanse.service.portal import machines as looks
 from hanse.service.runs.models import Attempt, Event, Machine, UsageEntry
-from hanse.service.runs.operating import may_operate, operate
+from hanse.service.runs.operating import operate
+from hanse.service.runs.operators import may_operate
 
 EVENTS = 30
 SAID = {

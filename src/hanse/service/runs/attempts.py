@@ -13,12 +13,13 @@ from django.db import models, transaction
 from hanse.contracts import run as contract
 from hanse.contracts.agentapi import Assignment, Observation
 from hanse.contracts.base import now
-from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
 from hanse.service.runs import issue, trouble
 from hanse.service.runs.events import Event
+from hanse.service.runs.operators import require_operator
 from hanse.service.runs.usage import UsageEntry
 
 
@@ -219,11 +220,7 @@ class Attempt(models.Model):
             PolicyError: the person neither operates the site nor is an officer.
             Conflict: it has ended, or its agent still answers for it.
         """
-        if not (by.is_officer or by.operates(self.machine.site.organisation)):
-            raise PolicyError(
-                "only who operates the machine's site, or an officer, can say that a job is gone",
-                where=self.public_id, fix=f"ask an operator of {self.machine.site}",
-            )  # fmt: skip
+        require_operator(by, self.machine)
         if not because.strip():
             raise UsageError("say how it is known that the job is gone", where="because")
         with transaction.atomic():

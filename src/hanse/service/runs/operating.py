@@ -1,6 +1,6 @@
 """What who operates a machine does to it: drain it, stop all of Hanse there, and take either back.
 
-Whether a person may is answered here and nowhere else; every act is one event with its actor and reason.
+Every act is one event with its actor and reason.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from django.db import transaction
 
-from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.contracts.errors import Conflict, UsageError
 from hanse.service.runs import placing
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
+from hanse.service.runs.operators import require_operator
 
 Act = Literal["drain", "undrain", "stop", "go-on"]
 ACTS: dict[str, tuple[str, bool, str]] = {
@@ -22,26 +23,6 @@ ACTS: dict[str, tuple[str, bool, str]] = {
     "go-on": ("stopped", False, "released"),
 }
 """The field an act sets, to what, and the last word of its event."""
-
-
-def may_operate(person: Any, machine: Machine) -> bool:
-    """Operators of the organisation that hosts it, and officers."""
-    return bool(person.is_active and (person.is_officer or person.operates(machine.site.organisation)))
-
-
-def require_operator(person: Any, machine: Machine) -> None:
-    if not may_operate(person, machine):
-        raise PolicyError(
-            f"only an operator of {machine.site} or an officer operates {machine.public_id}",
-            where=machine.public_id,
-            fix=f"ask an operator of {machine.site}",
-        )
-
-
-def operated_by(person: Any) -> tuple[Machine, ...]:
-    """The machines whose page the person may open."""
-    machines = Machine.objects.select_related("site__organisation")
-    return tuple(machine for machine in machines if may_operate(person, machine))
 
 
 def drain(machine: Machine, *, by: Any, because: str, move: bool = False) -> int:

@@ -14,7 +14,6 @@ from django.db import models
 from hanse.client.answers import Trouble
 from hanse.contracts.agentapi import Observation
 from hanse.contracts.base import now
-from hanse.contracts.errors import PolicyError
 from hanse.service.records import PublicIdField
 from hanse.service.runs.events import Event
 
@@ -81,20 +80,6 @@ def open_on(machine: Any) -> Any:
     """What counts still."""
     rows = NodeTrouble.objects.select_related("machine", "run", "attempt")
     return rows.filter(machine=machine, cleared_at=None, at__gte=now() - EXPIRES_AFTER)
-
-
-def operated(person: Any, machine_id: str) -> Any:
-    """The machine, to who operates its site or is an officer.
-
-    Raises:
-        PolicyError: neither.
-    """
-    from hanse.service.runs.machines import Machine
-
-    machine = Machine.objects.select_related("site__organisation").filter(public_id=machine_id).first()
-    if machine is None or not (person.is_officer or person.operates(machine.site.organisation)):
-        raise PolicyError(f"you do not operate a machine {machine_id}", where=machine_id, fix="ask its operator")
-    return machine
 
 
 def excluded(run: Any, machine: Any, *, needed: int) -> tuple[str, ...]:
