@@ -32,8 +32,13 @@ def start(
             command, env=surroundings(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
             start_new_session=True, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
         )  # fmt: skip
-    (root / "pids.json").write_text(json.dumps(pids(root) | {name: process.pid}))
+    remember(root, name, process.pid)
     return psutil.Process(process.pid)
+
+
+def remember(root: Path, name: str, pid: int) -> None:
+    """So that `end` ends it too; `name` begins with the program's."""
+    (root / "pids.json").write_text(json.dumps(pids(root) | {name: pid}))
 
 
 def kill(root: Path, name: str) -> None:

@@ -2,13 +2,12 @@
 
 Hansa: four nodes, partitions `boost` and `debug`. Lübeck: two nodes, partition `gpu`, a QoS that jobs must name, and no
 comments in accounting. For people: `python -m tests.federation_site up DIR`, then `SLURM_CONF=DIR/a/slurm.conf sinfo`
-or `DIR/b/slurm.conf`, `ssh -F DIR/a/ssh/config site`, and `python -m tests.federation_site down DIR`.
+or `DIR/b/slurm.conf`, and `python -m tests.federation_site down DIR`.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,32 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import daemons, slurm_site
+from tests import daemons, slurm_site, sshd
 from tests.slurm_services import Services
 from tests.slurm_site import HANSA, LUEBECK, SlurmSite
-from tests.waiting import until
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """An sshd of a site: whoever comes in has the site's Slurm around. Root enters with `key`."""
-
-    folder: Path
-    port: int
-    user: str = "root"
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "id"
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.folder / "known_hosts"
-
-    @property
-    def client_config(self) -> Path:
-        """For `ssh -F`; the host's name in it is `site`."""
-        return self.folder / "config"
+from tests.sshd import Sshd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +27,8 @@ class Federation:
     root: Path
     a: SlurmSite
     b: SlurmSite
-    door_a: Door
-    door_b: Door
+    sshd_a: Sshd
+    sshd_b: Sshd
 
     @property
     def sites(self) -> tuple[SlurmSite, SlurmSite]:
@@ -63,18 +40,17 @@ class Federation:
 
 
 def missing() -> list[str]:
-    return slurm_site.missing() + daemons.missing(("sshd", "ssh-keygen"), ())
+    return slurm_site.missing() + sshd.missing()
 
 
 def up(root: Path) -> Federation:
     a, b = slurm_site.up(root, (("a", HANSA), ("b", LUEBECK)))
     try:
-        ports = daemons.free_ports(2)
-        doors = [_open(site, port) for site, port in zip((a, b), ports, strict=True)]
+        doors = [_open(site) for site in (a, b)]
     except BaseException:
         down(root)
         raise
-    return Federation(root=root, a=a, b=b, door_a=doors[0], door_b=doors[1])
+    return Federation(root=root, a=a, b=b, sshd_a=doors[0], sshd_b=doors[1])
 
 
 def down(root: Path) -> None:
@@ -103,34 +79,12 @@ def first_site(federation: Federation) -> SlurmSite:
     return federation.a
 
 
-def _open(site: SlurmSite, port: int) -> Door:
-    """Start the site's sshd."""
-    folder = daemons.folder(site.root / "ssh", owner="root", mode=0o700)
-    door = Door(folder=folder, port=port)
-    for name in ("host_key", "id"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=30)
-    (folder / "authorized_keys").write_text((folder / "id.pub").read_text())
-    kind, key, *_ = (folder / "host_key.pub").read_text().split()
-    door.known_hosts.write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
-    door.client_config.write_text(
-        f"Host site\n  HostName 127.0.0.1\n  Port {port}\n  User {door.user}\n  IdentityFile {door.key}\n"
-        f"  IdentitiesOnly yes\n  UserKnownHostsFile {door.known_hosts}\n  BatchMode yes\n"
-    )
-    configuration = folder / "sshd_config"
-    configuration.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile {folder}/pid\nUsePAM no\n"
-        f"PasswordAuthentication no\nPermitRootLogin prohibit-password\nStrictModes no\nMaxStartups 100\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nSubsystem sftp internal-sftp\n"
-        f"SetEnv SLURM_CONF={site.configuration}\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True)
-    program = next(path for place in daemons.SBIN.split(":") if (path := Path(place) / "sshd").exists())
-    daemons.start(
-        site.root, "sshd", [str(program), "-D", "-e", "-f", str(configuration)], user="root",
-        environment=site.environment,
-    )  # fmt: skip
-    until(lambda: daemons.answers(port), within_s=20, what=f"the sshd of {site.cluster.name}")
-    return door
+def _open(site: SlurmSite) -> Sshd:
+    """The site's sshd: whoever comes in has the site's Slurm around."""
+    server = sshd.up(site.root / "ssh", site.environment)
+    assert server.process is not None
+    daemons.remember(site.root, "sshd", server.process.pid)
+    return server
 
 
 if __name__ == "__main__":

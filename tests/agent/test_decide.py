@@ -185,3 +185,33 @@ def test_an_attempt_ends_only_on_the_word_of_its_job_or_of_its_finished_run(reco
         assert (move.state in FINAL_ATTEMPT_STATES) == all(r.state in FINAL_JOB_STATES for r in reports or ())
         assert move.job in (reports or ())
         assert {r.job_id for r in move.doubled} == {r.job_id for r in reports or ()} - {move.job.job_id}
+
+
+@pytest.mark.parametrize("wish", [{"desired": "stop"}, {"stop": "The hours are nearly used up."}])
+def test_a_running_training_is_stopped_by_its_file_and_its_end_is_told_as_asked(wish: dict[str, str]) -> None:
+    record = replace(FRESH, job_id="17", assignment=ASSIGNMENT.model_copy(update=wish))
+    running = decide(record, (report("17"),), Traces(claimed=True, claim_holder="17"), at=AT)
+    assert isinstance(running, Follow) and running.end == () and running.state is AttemptState.RUNNING
+    assert running.stop
+    for state in ("completed", "cancelled"):
+        over = decide(record, (report("17", state),), Traces(claimed=True, claim_holder="17"), at=AT)
+        assert isinstance(over, Follow)
+        assert (over.state, over.reason, over.stop) == (AttemptState.STOPPED, running.stop, "")
+
+
+def test_what_failed_or_finished_while_it_was_to_stop_failed_or_finished() -> None:
+    record = replace(FRESH, job_id="17", assignment=ASSIGNMENT.model_copy(update={"desired": "stop"}))
+    failed = decide(record, (report("17", "failed", exit_code=1),), Traces(), at=AT)
+    finished = decide(record, (report("17", "completed"),), Traces(finished=True), at=AT)
+    assert isinstance(failed, Follow) and failed.state is AttemptState.FAILED
+    assert isinstance(finished, Follow) and finished.state is AttemptState.FINISHED
+
+
+def test_to_cancel_or_to_halt_is_stronger_than_to_stop() -> None:
+    asked = {"desired": "cancel", "stop": "The hours are nearly used up."}
+    record = replace(FRESH, job_id="17", assignment=ASSIGNMENT.model_copy(update=asked))
+    move = decide(record, (report("17"),), Traces(), at=AT)
+    assert isinstance(move, Follow) and (move.end, move.stop) == (("17",), "")
+    stopping = replace(record, assignment=ASSIGNMENT.model_copy(update={"desired": "stop"}))
+    halted = decide(stopping, (report("17"),), Traces(), at=AT, halted="The kill switch is on.")
+    assert isinstance(halted, Follow) and (halted.end, halted.stop) == (("17",), "")

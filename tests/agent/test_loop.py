@@ -84,6 +84,17 @@ def test_a_training_asked_to_stop_finds_its_stop_file_and_is_not_killed(tmp_path
     assert states(service)[-1] == ("att-one", AttemptState.STOPPED)
 
 
+def test_an_agent_that_only_observes_asks_nobody_to_stop(tmp_path: Path) -> None:
+    service, cluster = Service(wanted("one")), Cluster()
+    with agent_of(tmp_path, service, cluster) as agent:
+        agent.cycle()
+        cluster.become("hanse-att-one", "running")
+        service.wish(wanted("one").model_copy(update={"desired": "stop"}))
+        agent._setting.observe = True
+        agent.cycle()
+        assert not agent.run_dir(agent._store.open()[0]).attempt(ASSIGNMENT.number).stop.exists()
+
+
 def test_a_program_that_knows_no_stop_file_is_ended_once(tmp_path: Path) -> None:
     spec = TrainSpec(name="program", command=CommandSpec(run="sleep 60"), where=SPEC.where)
     one = wanted("one", spec=spec)

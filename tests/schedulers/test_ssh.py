@@ -14,8 +14,6 @@ from hanse.schedulers.ssh import SshHost
 from tests import sshd
 from tests.waiting import until
 
-pytestmark = pytest.mark.skipif(not Path(sshd.SSHD).exists(), reason="no sshd is installed")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:

@@ -48,7 +48,7 @@ def test_only_operators_may_say_that_a_job_is_gone_and_only_of_one_nobody_answer
     assert answered_for.status_code == 409 and "answers for it" in answered_for.json()["what"]
     world.agent.report(attempt, "unknown")
     assert founder.post(path, {"because": "I want it so"}).status_code == 403
-    assert operator.post(path, {"because": "  "}).status_code in {400, 422}
+    assert operator.post(path, {"because": "  "}).status_code == 422
     attempt.refresh_from_db()
     assert attempt.state == "unknown"
 
@@ -84,6 +84,6 @@ def test_a_node_blamed_by_the_agent_is_listed_until_its_operator_says_it_is_mend
     world.agent.report(attempt, "failed", bad_nodes=(bad,), nodes=("n7", "n8"), exit_code=1)
     path = "/api/v1/machines/local/trouble"
     assert [row["node"] for row in operator.get(path).json()["items"]] == ["n7"]
-    assert founder.get(path).status_code in {403, 404}
+    assert founder.get(path).status_code == 403
     cleared = operator.client.delete(f"{path}/n7", headers=operator.headers)
     assert cleared.status_code == 200 and cleared.json()["items"] == []

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from hanse import __version__
-from hanse.agent import nodes, policy, stopping, tails
+from hanse.agent import nodes, place, policy, tails
 from hanse.agent.aside import Aside, Courier
 from hanse.agent.budget import Budget
-from hanse.agent.decide import CANCEL_AGAIN_AFTER, Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
+from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
 from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
 from hanse.agent.looks import Looks, Meter
@@ -229,26 +229,22 @@ class Agent:
                 reason = "The scheduler forgot the job; its last measure stands."
                 self._saw(record, AttemptState.FINISHED, reason=reason, job_id=record.job_id)
             case Follow() as follow:
-                if not halted:
-                    follow = stopping.as_asked(record, follow)
                 self._follow(record, follow, traces.last_step)
-                if end := follow.end or self._stop(record, follow.job):
-                    ends.append((record, end))
+                if follow.stop and not self._setting.observe:
+                    self._ask_to_stop(record, follow.stop)
+                if follow.end:
+                    ends.append((record, follow.end))
                     if halted and record.assignment.desired == "run":
                         self._halted[record.attempt_id] = halted
         return False
 
-    def _stop(self, record: Record, job: JobReport) -> tuple[str, ...]:
-        """Ask it to stop with a checkpoint, if that is wanted; the job to end where there is nothing to ask."""
-        if self._setting.observe:
-            return ()
-        if stopping.by_ending(record, job):
-            asked = record.cancel_at is not None and now() - record.cancel_at < CANCEL_AGAIN_AFTER
-            return () if asked else (job.job_id,)
-        attempt = self.run_dir(record).attempt(record.assignment.number)
-        if job.state == "running" and (said := stopping.ask(record, attempt)):
-            self._say(record.attempt_id, said)
-        return ()
+    def _ask_to_stop(self, record: Record, because: str) -> None:
+        """A folder that cannot be written now is tried at the next look: other attempts must not suffer from it."""
+        try:
+            if place.ask_to_stop(self.run_dir(record).attempt(record.assignment.number)):
+                self._say(record.attempt_id, because)
+        except OSError as error:
+            self._say(record.attempt_id, f"it cannot be asked to stop yet: {error.strerror}")
 
     def _sure(self, record: Record) -> bool:
         """Whether its folders, too, say that it was never submitted: what was written down here may have been lost."""

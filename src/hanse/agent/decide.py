@@ -79,6 +79,8 @@ class Follow:
     reason: str
     doubled: tuple[JobReport, ...] = ()
     end: tuple[str, ...] = ()
+    stop: str = ""
+    """Why its training is to be asked, by its stop file, to write a checkpoint and end; empty: it is not."""
 
 
 Move = Wait | Submit | Withdraw | Lost | Finished | Follow
@@ -132,6 +134,14 @@ def moved(new: datetime | None, old: datetime | None) -> bool:
     return abs(new - old) >= START_MOVED_BY
 
 
+def asked_to_stop(record: Record) -> str:
+    """Why the service wants it to stop with a checkpoint; empty if it does not, or wants it cancelled."""
+    wanted = record.assignment
+    if wanted.desired == "cancel":
+        return ""
+    return wanted.stop or ("Asked to stop with a checkpoint." if wanted.desired == "stop" else "")
+
+
 def _follow(
     record: Record, reports: Sequence[JobReport], traces: Traces, *, at: datetime, halted: str
 ) -> Follow | Lost | Finished:
@@ -141,17 +151,23 @@ def _follow(
         return _lost(record, traces, reason, at=at)
     doubled = tuple(report for report in reports if report.job_id != job.job_id)
     alive = tuple(report.job_id for report in reports if report.state not in FINAL_JOB_STATES)
-    wanted_cancelled = record.assignment.desired == "cancel" or bool(halted)
+    stop = "" if halted else asked_to_stop(record)
+    # A program of the user's knows no stop file, and what waits in the queue has nothing to save.
+    stop_by_ending = bool(stop) and (record.assignment.spec.command is not None or job.state == "queued")
+    wanted_cancelled = record.assignment.desired == "cancel" or bool(halted) or stop_by_ending
     state, reason = outcome(job, traces, wanted_cancelled=wanted_cancelled)
     if halted and state is AttemptState.CANCELLED:
         reason = halted
+    if stop and state in (AttemptState.STOPPED, AttemptState.CANCELLED):
+        state, reason = AttemptState.STOPPED, stop  # an end that was asked for is nobody else's cancelling
     overdue = False
     if alive and state in FINAL_ATTEMPT_STATES:  # it might train beside the next attempt, and costs are not known yet
         state, reason = AttemptState.RUNNING, f"All but over: job {alive[0]}, submitted twice, has not ended."
         overdue = job.ended_at is None or at - job.ended_at >= DOUBLE_ENDS_WITHIN
     asked = record.cancel_at is not None and at - record.cancel_at < CANCEL_AGAIN_AFTER
     end = alive if (wanted_cancelled or overdue) and not asked else ()
-    return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end)
+    by_file = stop if job.state == "running" and not stop_by_ending else ""
+    return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end, stop=by_file)
 
 
 def _lost(record: Record, traces: Traces, reason: str, *, at: datetime) -> Lost | Finished:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hanse.contracts.agentapi import Assignment
 from hanse.contracts.errors import NoRoom, SiteError, TicketError
-from hanse.contracts.rundir import RunDir
+from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.ticket import Ticket
 from hanse.files.durable import write_atomically
 from hanse.tickets.signing import verify
@@ -97,6 +97,14 @@ def unpack(archive: bytes, target: Path) -> None:
         raise _kind_of(error)(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def ask_to_stop(attempt: AttemptDir) -> bool:
+    """Make the stop file that an attempt's trainer watches; whether it was made just now. Raises OSError."""
+    if attempt.stop.exists():
+        return False
+    attempt.stop.touch()
+    return True
 
 
 def _kind_of(error: Exception) -> type[SiteError]:

@@ -34,7 +34,7 @@ print(json.dumps({"version": platform.python_version(), "machine": platform.mach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Target:
     """What is to run where."""
 
     machine: Machine
@@ -43,47 +43,47 @@ class Wish:
     work: PurePosixPath | None = None
 
 
-def look(host: Host, wish: Wish) -> tuple[Check, ...]:
+def look(host: Host, target: Target) -> tuple[Check, ...]:
     """Every finding, in the order in which one would mend them. Raises HostUnreachable if the host is lost."""
     absent = _absent(host, SLURM_COMMANDS)
     if absent:
         missing = Check(
             "Slurm", "missing", f"no {', '.join(absent)} on PATH", "Log in where the site's users submit jobs."
         )
-        return (missing, *_software(host, wish))
+        return (missing, *_software(host, target))
     asked = _slurm(host, ["sinfo", "--noheader", "--format=%R"])
     if asked.returncode != 0:
         words = " ".join(asked.stderr.split())[:200] or "silence"
         silent = Check("Slurm", "missing", f"it does not answer: {words}", "Log in where the site's users submit jobs.")
-        return (silent, *_software(host, wish))
+        return (silent, *_software(host, target))
     version = _slurm(host, ["squeue", "--version"]).stdout.strip()
-    return (Check("Slurm", "good", version), *_slurm_side(host, wish), *_software(host, wish))
+    return (Check("Slurm", "good", version), *_slurm_side(host, target), *_software(host, target))
 
 
-def _slurm_side(host: Host, wish: Wish) -> Iterator[Check]:
-    yield _account(host, wish)
-    yield _partition(host, wish)
-    yield _budget(host, wish)
-    yield _submission(host, wish)
+def _slurm_side(host: Host, target: Target) -> Iterator[Check]:
+    yield _account(host, target)
+    yield _partition(host, target)
+    yield _budget(host, target)
+    yield _submission(host, target)
 
 
-def _account(host: Host, wish: Wish) -> Check:
+def _account(host: Host, target: Target) -> Check:
     user = host.run(["id", "-un"]).stdout.strip()
     done = _slurm(host, ["sacctmgr", "-nP", "show", "association", f"user={user}", "format=Account,QOS"])
     rows = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
     if done.returncode != 0 or not rows:
         return Check("account", "look", f"Slurm lists no accounts of {user}; the submission below will tell")
     accounts = sorted({row[0] for row in rows})
-    if wish.account not in accounts:
+    if target.account not in accounts:
         fix = f"Use --account {' or '.join(accounts)}, or ask the project's leader to add {user}."
-        return Check("account", "missing", f"{user} is not in {wish.account}", fix)
-    qos = ", ".join(sorted({name for row in rows if row[0] == wish.account for name in row[1].split(",") if name}))
-    return Check("account", "good", f"{wish.account}, as {user}" + (f"; QoS {qos}" if qos else ""))
+        return Check("account", "missing", f"{user} is not in {target.account}", fix)
+    qos = ", ".join(sorted({name for row in rows if row[0] == target.account for name in row[1].split(",") if name}))
+    return Check("account", "good", f"{target.account}, as {user}" + (f"; QoS {qos}" if qos else ""))
 
 
-def _partition(host: Host, wish: Wish) -> Check:
+def _partition(host: Host, target: Target) -> Check:
     names = dict.fromkeys(_slurm(host, ["sinfo", "--noheader", "--format=%R"]).stdout.split())
-    wanted = _wanted_partition(wish)
+    wanted = _wanted_partition(target)
     if wanted is None:
         return Check("partition", "good", f"the site's default, of {', '.join(names)}")
     if wanted not in names:
@@ -97,16 +97,16 @@ def _partition(host: Host, wish: Wish) -> Check:
     return Check("partition", "good", f"{wanted}: {said}")
 
 
-def _budget(host: Host, wish: Wish) -> Check:
-    machine = wish.machine
+def _budget(host: Host, target: Target) -> Check:
+    machine = target.machine
     try:
-        shown = _slurm(host, [*accounting.assoc_mgr_arguments((wish.account,))]).stdout
+        shown = _slurm(host, [*accounting.assoc_mgr_arguments((target.account,))]).stdout
         found = accounting.read_assoc_mgr(
             shown, machine.accelerators_per_node, at=now(), cpus_per_node=machine.scheduler.cpus_per_node
         )
     except (SchedulerUnknown, ValueError):
         found = ()
-    budget = next((one for one in found if one.account == wish.account), None)
+    budget = next((one for one in found if one.account == target.account), None)
     if budget is None or budget.limit is None:
         return Check("budget", "look", "Slurm tells no limit of this account", "The site's own tool may know it.")
     used = budget.used or 0.0
@@ -116,13 +116,13 @@ def _budget(host: Host, wish: Wish) -> Check:
     return Check("budget", "good", words)
 
 
-def _submission(host: Host, wish: Wish) -> Check:
+def _submission(host: Host, target: Target) -> Check:
     """The surest question: Slurm itself judges a small job of this account, and keeps nothing of it."""
-    partition = _wanted_partition(wish)
-    facts = wish.machine.scheduler
-    qos = next((one.qos for one in wish.machine.partitions if one.name == partition), None)
+    partition = _wanted_partition(target)
+    facts = target.machine.scheduler
+    qos = next((one.qos for one in target.machine.partitions if one.name == partition), None)
     options = [partition and f"--partition={partition}", qos and f"--qos={qos}", facts.gpu_request]
-    command = ["sbatch", "--test-only", f"--account={wish.account}", "--nodes=1", "--time=10", *filter(None, options)]
+    command = ["sbatch", "--test-only", f"--account={target.account}", "--nodes=1", "--time=10", *filter(None, options)]
     done = _slurm(host, [*command, "--wrap=true"])
     if done.returncode == 0:
         starts = re.search(r"to start at (\S+)", done.stderr)
@@ -133,8 +133,8 @@ def _submission(host: Host, wish: Wish) -> Check:
     )
 
 
-def _software(host: Host, wish: Wish) -> Iterator[Check]:
-    python = wish.machine.scheduler.python or "python3"
+def _software(host: Host, target: Target) -> Iterator[Check]:
+    python = target.machine.scheduler.python or "python3"
     try:
         facts = json.loads(host.run([python, "-c", _PYTHON_FACTS]).stdout)
     except (FileNotFoundError, ValueError):
@@ -147,7 +147,7 @@ def _software(host: Host, wish: Wish) -> Iterator[Check]:
         said = f"{facts['version']} ({python}), {facts['machine']}, {facts['libc']}"
         fix = "Hanse needs 3.11: name another interpreter as scheduler.python." if old else ""
         yield Check("Python", "missing" if old else "good", said, fix)
-        pack = f"Run: hanse pack --machine {wish.machine.id}, and unpack it there."
+        pack = f"Run: hanse pack --machine {target.machine.id}, and unpack it there."
         yield (
             Check("Hanse", "good", "installed there")
             if facts["hanse"]
@@ -159,13 +159,13 @@ def _software(host: Host, wish: Wish) -> Iterator[Check]:
         yield Check("internet", "good" if facts["net"] else "look", net)
     found = sorted(set(RUNTIMES) - set(_absent(host, RUNTIMES)), key=RUNTIMES.index)
     yield Check("containers", "good" if found else "absent", ", ".join(found) or "no runtime on PATH")
-    yield _folder(host, wish)
+    yield _folder(host, target)
     yield _clock(host)
 
 
-def _folder(host: Host, wish: Wish) -> Check:
+def _folder(host: Host, target: Target) -> Check:
     home = host.run(["sh", "-c", 'printf %s "$HOME"']).stdout
-    work = str(wish.work or home)
+    work = str(target.work or home)
     done = host.run(["df", "-Pk", work])
     cells = done.stdout.splitlines()[-1].split() if done.returncode == 0 and done.stdout.strip() else []
     if len(cells) < 6 or host.run(["test", "-w", work]).returncode != 0:
@@ -182,8 +182,8 @@ def _clock(host: Host) -> Check:
     return Check("clock", "look", f"{offset_s:+.0f} s against this one", "Set the clock that is wrong.")
 
 
-def _wanted_partition(wish: Wish) -> str | None:
-    return wish.partition or (wish.machine.partitions[0].name if wish.machine.partitions else None)
+def _wanted_partition(target: Target) -> str | None:
+    return target.partition or (target.machine.partitions[0].name if target.machine.partitions else None)
 
 
 def _absent(host: Host, commands: tuple[str, ...]) -> list[str]:

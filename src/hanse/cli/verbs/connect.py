@@ -23,7 +23,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     from hanse.cli.checks import Check
-    from hanse.cli.connecting import Wish, look
+    from hanse.cli.connecting import Target, look
     from hanse.cli.machine import resolve
     from hanse.cli.output import print_json
     from hanse.contracts.errors import UsageError
@@ -32,7 +32,7 @@ def run(
     described = resolve(machine)
     if described.scheduler.kind != "slurm":
         raise UsageError(f"{described.id} has no Slurm to connect to.", fix="hanse machines list says what each has.")
-    wish = Wish(machine=described, account=account, partition=partition, work=PurePosixPath(work) if work else None)
+    target = Target(machine=described, account=account, partition=partition, work=PurePosixPath(work) if work else None)
     findings: tuple[Check, ...]
     try:
         host: Host = LocalHost()
@@ -43,7 +43,7 @@ def run(
             behind = SshHost(login, port=port, key=key, jump=jump, known_hosts=known_hosts)
             behind.connect()
             host, door = behind, (Check("connection", "good", _welcome(behind.certificate)),)
-        findings = (*door, *look(host, wish))
+        findings = (*door, *look(host, target))
     except HostUnreachable as error:
         findings = (Check("connection", "missing", error.what, error.fix),)
     missing = [one for one in findings if one.state == "missing"]
