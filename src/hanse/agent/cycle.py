@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 
 from hanse import __version__
 from hanse.agent import nodes, place, policy, tails
-from hanse.agent.aside import Aside, Courier
 from hanse.agent.budget import Budget
+from hanse.agent.courier_thread import Courier, CourierThread
 from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
 from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
@@ -83,7 +83,7 @@ class Agent:
         self._halt = self._setting.halt or Halt(work.parent / "agent" / machine.id)
         self._schedulers = self._setting.schedulers or Schedulers(scheduler)
         self._budget = Budget(self._setting.policy.policy.scheduler_calls_per_minute)
-        self._aside = Aside(self._setting.courier) if self._setting.courier else None
+        self._carrying = CourierThread(self._setting.courier) if self._setting.courier else None
         self._looks = Looks(scheduler, self._budget, self._setting.meter, state_every=self._setting.state_every)
         self._cursor = 0
         self._drain = False
@@ -130,7 +130,7 @@ class Agent:
         """One exchange with the service; True if not all that is new went into it."""
         letter = self._telling.letter()
         state, jobs, budgets = self._looks.untold_state, self._looks.untold_jobs, self._looks.untold_budgets
-        parcels = self._aside.reports() if self._aside else ()
+        parcels = self._carrying.reports() if self._carrying else ()
         answer = self._service.sync(
             SyncRequest(
                 epoch=self.welcome.epoch, observations=tuple(letter.observations.values()),
@@ -142,8 +142,8 @@ class Agent:
         self._telling.arrived(letter)
         self._looks.told(state, jobs, budgets)
         self._looks.accounts = answer.accounts
-        if self._aside:
-            self._aside.told(parcels)
+        if self._carrying:
+            self._carrying.told(parcels)
         self._learn(answer)
         return letter.more
 
@@ -162,8 +162,10 @@ class Agent:
         self._reread_policy()
         self._prune()
         records = [record for record in self._store.open() if not is_final(record.seen)]
-        if self._aside:
-            self._aside.pursue(self._orders, tuple(p for r in records if r.job_id is None for p in r.assignment.fetch))
+        if self._carrying:
+            self._carrying.pursue(
+                self._orders, tuple(p for r in records if r.job_id is None for p in r.assignment.fetch)
+            )
         watched = self._store.watched()
         reports = self._observe({**dict.fromkeys(watched), **{r.assignment.job.name: r.job_id for r in records}})
         self._news = False

@@ -23,7 +23,7 @@ class Courier(Protocol):
     def arrived(self, parcel: Parcel) -> bool: ...
 
 
-class Aside:
+class CourierThread:
     """The courier's thread. `reports` are kept until they were told."""
 
     def __init__(self, courier: Courier) -> None:
