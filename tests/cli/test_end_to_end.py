@@ -170,3 +170,15 @@ def test_stopping_stops_both_and_says_so(cli: Cli, home: Path, allocation: str) 
     assert stopped.returncode == 1
     assert json.loads(stopped.stdout) == {"service": None, "agent": None}
     assert "Nothing was running" in cli("serve", "--stop").stdout
+
+
+def test_use_is_told_once_where_the_site_counts_gpu_hours_too(cli: Cli, allocation: str) -> None:
+    said = cli("usage", allocation)
+    assert said.returncode == 0, said.stderr
+    assert "Granted" in said.stdout and "GPU-hour\n" not in said.stdout and " = " not in said.stdout
+
+
+def test_only_a_slurm_machine_is_provisioned(cli: Cli, allocation: str) -> None:
+    said = cli("site", "provision", allocation)
+    assert said.returncode == 2 and said.stdout == ""
+    assert "local keeps no accounts" in said.stderr and "Traceback" not in said.stderr

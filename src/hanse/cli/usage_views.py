@@ -36,7 +36,8 @@ def report(shown: UsageReport, *, entries: int) -> RenderableType:
     if said:
         parts.append(sentences(said))
     if shown.by_day:
-        days = table("Day", "GPU-hours", *([shown.billing.unit] if shown.billing else []), right=("GPU-hours",))
+        units = [shown.billing.unit] if shown.billing and _unit(shown, 0) else []
+        days = table("Day", "GPU-hours", *units, right=("GPU-hours",))
         for day in shown.by_day[-_DAYS:]:
             days.add_row(
                 f"{day.day:%a %-d %b}", _hours(day.accelerator_seconds), *_unit(shown, day.accelerator_seconds)
@@ -100,7 +101,10 @@ def _hours(accelerator_seconds: int) -> str:
 
 
 def _unit(shown: UsageReport, accelerator_seconds: int) -> list[str]:
+    """In the site's own unit; nothing where that is the GPU-hour too."""
     if shown.billing is None:
         return []
     per_hour = shown.billing.units_per_node_hour / shown.accelerators_per_node
+    if per_hour == 1 and shown.billing.unit == "GPU-hour":
+        return []
     return [significant(accelerator_seconds / SECONDS_PER_HOUR * per_hour)]

@@ -36,10 +36,17 @@ def provision(
     from hanse.cli import connect
     from hanse.cli.output import note, print_json
     from hanse.client.usage import tie_account, usage
+    from hanse.contracts.errors import UsageError
 
     client = connect.client()
     granted = usage(client, allocation, limit=1).allocation
     machine = client.machine(granted.machine)
+    if machine.scheduler.kind != "slurm":
+        raise UsageError(
+            f"{machine.id} keeps no accounts: its scheduler is {machine.scheduler.kind}, not slurm.",
+            where=granted.id,
+            fix="Name an allocation on a Slurm machine.",
+        )
     policy = planner.Policy(qos=qos, tres=tres, folder=folder, folder_hook=tuple(shlex.split(hook)))
     account = planner.account_of(granted)
     existing = planner.look(planner.here, account, policy)

@@ -70,18 +70,22 @@ def forecast(
         words.append("The hours are used up.")
     elif runs_out_on:
         words.append(
-            f"At {format_gpu_hours(pace)} a day (the mean of {over_days} days) the hours run out on "
+            f"At {format_gpu_hours(pace)} a day ({_mean_of(over_days)}) the hours run out on "
             f"{runs_out_on:%d %B %Y}, {(ends - runs_out_on).days} days before the allocation ends."
         )
     elif unused:
         words.append(
-            f"At {format_gpu_hours(pace)} a day (the mean of {over_days} days) {format_gpu_hours(unused)} are left "
+            f"At {format_gpu_hours(pace)} a day ({_mean_of(over_days)}) {format_gpu_hours(unused)} are left "
             f"unused when the allocation ends on {ends:%d %B %Y}."
         )
     return Forecast(
         pace_accelerator_seconds_a_day=pace, over_days=over_days, runs_out_on=runs_out_on,
         unused_accelerator_seconds=unused, sentences=tuple(words),
     )  # fmt: skip
+
+
+def _mean_of(days: int) -> str:
+    return f"the mean of {days} days" if days > 1 else "its first day"
 
 
 def warn(at: datetime | None = None) -> int:
