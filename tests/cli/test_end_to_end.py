@@ -181,4 +181,4 @@ def test_use_is_told_once_where_the_site_counts_gpu_hours_too(cli: Cli, allocati
 def test_only_a_slurm_machine_is_provisioned(cli: Cli, allocation: str) -> None:
     said = cli("site", "provision", allocation)
     assert said.returncode == 2 and said.stdout == ""
-    assert "local keeps no accounts" in said.stderr and "Traceback" not in said.stderr
+    assert "Machine local keeps no accounts" in said.stderr and "Traceback" not in said.stderr

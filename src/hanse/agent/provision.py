@@ -77,7 +77,8 @@ def here(argv: Sequence[str]) -> str:
     except subprocess.TimeoutExpired:
         raise SiteError(f"{argv[0]} gave no answer in {_TIMEOUT_S:.0f} s") from None
     if done.returncode != 0:
-        raise SiteError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+        said = " ".join((done.stderr or done.stdout).split())
+        raise SiteError(f"'{' '.join(argv)}' failed: {said}")
     return done.stdout
 
 

@@ -43,7 +43,7 @@ def provision(
     machine = client.machine(granted.machine)
     if machine.scheduler.kind != "slurm":
         raise UsageError(
-            f"{machine.id} keeps no accounts: its scheduler is {machine.scheduler.kind}, not slurm.",
+            f"Machine {machine.id} keeps no accounts: its scheduler is {machine.scheduler.kind}, not slurm.",
             where=granted.id,
             fix="Name an allocation on a Slurm machine.",
         )
