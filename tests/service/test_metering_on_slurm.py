@@ -29,7 +29,7 @@ from hanse.service.access.models import Allocation
 from hanse.service.runs import metering, reckoning
 from hanse.service.runs.models import UsageEntry
 from tests import daemons, slurm_site
-from tests.service.fixtures import World
+from tests.service.fixtures import World, a_machine
 from tests.slurm_site import SlurmSite
 from tests.waiting import until
 
@@ -203,6 +203,7 @@ def test_an_administrator_sees_the_commands_before_they_are_run_and_a_team_what_
     site: SlurmSite, shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     world = shared_world
+    world.agent.hello(a_machine(scheduler=site.machine.scheduler))
     for name, value in daemons.surroundings(site.environment).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HANSE_URL", live_server.url)
