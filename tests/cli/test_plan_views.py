@@ -11,9 +11,11 @@ from rich.console import Console, RenderableType
 
 from hanse.cli import plan_tables, plan_views
 from hanse.contracts.layout import Layout
+from hanse.contracts.plan import Expense, Interval
 from hanse.machines import catalogue
 from tests.cli.conftest import Hanse
 from tests.cli.test_errors import GOOD
+from tests.contracts.examples import PLAN
 from tests.planning import plans
 
 LEONARDO = catalogue.load("leonardo-booster")
@@ -111,3 +113,12 @@ def test_what_is_typed_wrong_gets_one_message(typed: list[str], said: str, hanse
     assert said.lower() in answer.err.lower()
     assert answer.err.count("Error:") == 1
     assert "Traceback" not in answer.err
+
+
+def test_energy_and_carbon_tell_their_range_in_a_unit_of_which_there_is_one() -> None:
+    spent = Expense(
+        energy_joules=Interval(low=3.6e6, expected=7.2e6, high=1.08e7),
+        co2_grams=Interval(low=400.0, expected=800.0, high=1200.0),
+    )
+    said = plan_views._energy(PLAN.model_copy(update={"expense": spent}))
+    assert said == "about 2.00 (1.00 to 3.00)\N{NO-BREAK SPACE}kWh; 800 (400 to 1,200)\N{NO-BREAK SPACE}g CO₂"

@@ -113,8 +113,15 @@ def _energy(made: Plan) -> str | None:
     spent = made.expense
     if spent is None or spent.energy_joules is None:
         return None
-    said = f"about {significant(spent.energy_joules.expected / 3.6e9)}{NBSP}MWh"
-    return said + (f", {significant(spent.co2_grams.expected / 1e6)}{NBSP}t CO₂" if spent.co2_grams else "")
+    said = f"about {_scaled(spent.energy_joules, ((3.6e9, 'MWh'), (3.6e6, 'kWh'), (3.6e3, 'Wh')))}"
+    carbon = f"; {_scaled(spent.co2_grams, ((1e6, 't'), (1e3, 'kg'), (1.0, 'g')))} CO₂" if spent.co2_grams else ""
+    return said + carbon
+
+
+def _scaled(value: Interval, units: tuple[tuple[float, str], ...]) -> str:
+    """In the largest unit of which there is one, else the last."""
+    size, unit = next((each for each in units if value.expected >= each[0]), units[-1])
+    return f"{_range(value, lambda one: significant(one / size))}{NBSP}{unit}"
 
 
 def bar(share: float, width: int = _BAR) -> str:
