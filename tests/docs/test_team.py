@@ -162,9 +162,16 @@ def test_a_team_serves_itself_joins_a_slurm_machine_and_runs_on_it(host: Any, sl
     user = host("user", HANSE_URL=url, HANSE_TOKEN=Portal(url, "ida").token("laptop"))
     shutil.copytree(ROOT / "examples" / "any-command", user.home / "mine")
     spec = user.home / "mine" / "train.yaml"
-    spec.write_text(
-        spec.read_text().replace("[local]", "[hansa]").replace("where:\n", f"where:\n  account: {ACCOUNT}\n")
-    )
+    changes = {
+        "[local]": "[hansa]",
+        "where:\n": f"where:\n  account: {ACCOUNT}\n",
+        "--points 2000000 ": "--points 20000000 ",  # some seconds, as Slurm counts whole ones only
+    }
+    text = spec.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    spec.write_text(text)
     shutil.copy(login_node.home / "hansa.yaml", spec.parent)
     dry = user.run(
         the(SLURM, "hanse launch").replace("train.yaml", "mine/train.yaml").replace("hansa.yaml", "mine/hansa.yaml")
@@ -182,5 +189,7 @@ def test_a_team_serves_itself_joins_a_slurm_machine_and_runs_on_it(host: Any, sl
     user.run("hanse launch mine/train.yaml --watch")
     (run,) = json.loads(user.run("hanse status --json"))
     assert run["state"] == "finished"
-    assert run["used_accelerator_seconds"] > 0
+    jobs = [attempt["job_id"] for leg in run["legs"] for attempt in leg["attempts"]]
+    held = slurm_site.held()
+    assert run["used_accelerator_seconds"] == sum(held[job] for job in jobs) > 0
     assert "pi" in user.run("hanse logs any-command")
