@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
 from hanse.contracts.base import Contract
 from hanse.contracts.decision import Decision, Finding
+from hanse.contracts.document import Basis, Document, DocumentField, DocumentSection
 from hanse.contracts.event import Event
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
@@ -350,6 +351,32 @@ EXAMPLES: dict[str, Contract] = {
     ),
     "usage-entry": USAGE,
     "decision": DECISION,
+    "document": Document(
+        kind="energy-statement",
+        title="Energy and carbon statement",
+        run_id="run-7f3a",
+        about="stdlib-lm",
+        basis=Basis(
+            citation="AI Act, Annex XI, section 1, point 2(e)", url="https://artificialintelligenceact.eu/annex/11/",
+            confidence="read", checked_on=date(2026, 11, 22),
+        ),
+        sections=(
+            DocumentSection(
+                title="Energy",
+                fields=(
+                    DocumentField(
+                        id="energy", label="Energy", value="0.0114 kWh", number=0.0114, unit="kWh", origin="record",
+                        records=("usage",), who="site", asked="Of all jobs of the run.",
+                    ),
+                    DocumentField(id="carbon-method", label="Intensity of the grid", origin="unknown", who="site"),
+                ),
+            ),
+        ),
+        made_at=LATER,
+        keep_until=date(2037, 1, 14),
+        record_sha256=HASH,
+        facts_sha256=HASH,
+    ),
     "event": EVENT,
     "call-terms": CallTerms(
         id="playground", mode="playground", title="Playground", summary="A first try on one machine.",

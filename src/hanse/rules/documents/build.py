@@ -1,0 +1,151 @@
+"""A document from a form, a run's record and what persons stated; and whether one still says what the records say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from difflib import get_close_matches
+
+from hanse.contracts.base import now
+from hanse.contracts.document import Document, DocumentField, DocumentSection
+from hanse.contracts.errors import SpecError, UsageError
+from hanse.contracts.record import RunRecord
+from hanse.contracts.run import FINAL_RUN_STATES
+from hanse.rules.documents.forms import Form, FormField, ids, load
+from hanse.rules.documents.records import FROM_RECORDS
+
+Facts = Mapping[str, str]
+
+
+def make(kind: str, record: RunRecord, facts: Facts, *, at: datetime | None = None) -> Document:
+    """The document. A stated value stands above the record's own only where the record has none.
+
+    Raises:
+        UsageError: there is no such document.
+        SpecError: the record contradicts itself (see `require_sound`).
+    """
+    require_sound(record)
+    form, at = load(kind), at or now()
+    return Document(
+        kind=form.id,
+        title=form.title,
+        run_id=record.run.id,
+        about=record.run.name,
+        basis=form.basis,
+        sections=tuple(
+            DocumentSection(title=part.title, fields=tuple(_filled(field, record, facts) for field in part.fields))
+            for part in form.sections
+        ),
+        made_at=at,
+        keep_until=_years_later(at.date(), form.keep_years),
+        record_sha256=record.digest(),
+        facts_sha256=digest_of(facts),
+    )
+
+
+def make_all(record: RunRecord, facts: Facts, *, at: datetime | None = None) -> tuple[Document, ...]:
+    at = at or now()
+    return tuple(make(kind, record, facts, at=at) for kind in ids())
+
+
+def check_facts(facts: Facts) -> None:
+    """Raises UsageError for a fact that no document asks for; the nearest is named."""
+    asked = {field.id for kind in ids() for field in load(kind).fields}
+    for name in facts:
+        if name not in asked:
+            nearest = get_close_matches(name, sorted(asked), n=1, cutoff=0)
+            raise UsageError(f"no document asks for {name!r}", where="facts", fix=f"Did you mean {nearest[0]}?")
+
+
+def _filled(field: FormField, record: RunRecord, facts: Facts) -> DocumentField:
+    told = FROM_RECORDS[field.source](record) if field.source else None
+    stated = facts.get(field.id, "").strip()
+    return DocumentField(
+        id=field.id,
+        label=field.label,
+        value=told.text if told else stated,
+        number=told.number if told else None,
+        unit=told.unit if told else "",
+        origin="record" if told else "stated" if stated else "unknown",
+        records=told.records if told else (),
+        who=field.who,
+        asked=field.asked,
+        max_words=field.max_words,
+    )
+
+
+def require_sound(record: RunRecord) -> None:
+    """Refuse a record whose parts contradict each other: one of them was changed after it was written.
+
+    Raises:
+        SpecError: what does not add up.
+    """
+    run, result = record.run, record.result
+    said = "documents are made from records as they were written; fetch this one anew"
+    debited = [entry.accelerator_seconds for entry in record.usage if entry.attempt_id is not None]
+    if debited and run.state in FINAL_RUN_STATES and max(0, sum(debited)) != run.used_accelerator_seconds:
+        said_there = f"{run.used_accelerator_seconds:,}"
+        message = f"the usage entries sum to {sum(debited):,} accelerator-seconds, the run says {said_there}"
+        raise SpecError(message, where="record: usage", fix=said)
+    if result is not None and record.telemetry:
+        last = max(record.telemetry, key=lambda row: row.step)
+        if last.step == result.steps and last.tokens != result.tokens:
+            message = f"step {last.step} ends at {last.tokens:,} tokens, the result says {result.tokens:,}"
+            raise SpecError(message, where="record: result.tokens", fix=said)
+        if last.step > result.steps:
+            message = f"there are rows up to step {last.step:,}, the result says {result.steps:,} steps"
+            raise SpecError(message, where="record: result.steps", fix=said)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a document does not say what the records say."""
+
+    where: str
+    found: str
+    expected: str
+
+
+def differences(document: Document, record: RunRecord, facts: Facts) -> tuple[Difference, ...]:
+    """Empty where `document` is just what `record` and `facts` give."""
+    again = make(document.kind, record, facts, at=document.made_at)
+    pairs: list[tuple[str, object, object]] = [
+        (name, getattr(document, name), getattr(again, name))
+        for name in ("record_sha256", "facts_sha256", "run_id", "keep_until")
+    ]
+    expected = {field.id: field for field in again.fields}
+    pairs += [(f"{field.id}", field, expected.pop(field.id, None)) for field in document.fields]
+    pairs += [(id, None, field) for id, field in expected.items()]
+    return tuple(Difference(where, _short(found), _short(right)) for where, found, right in pairs if found != right)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, DocumentField):
+        return value.value or f"({value.origin})"
+    return "(missing)" if value is None else str(value)
+
+
+def digest_of(facts: Facts) -> str:
+    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _years_later(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year + years)
+    except ValueError:
+        return day.replace(year=day.year + years, day=28)
+
+
+def asked_of_people(documents: tuple[Document, ...]) -> tuple[DocumentField, ...]:
+    """What is still unknown in any of them, each once, in the order of reading."""
+    seen: dict[str, DocumentField] = {}
+    for document in documents:
+        for field in document.unknown:
+            seen.setdefault(field.id, field)
+    return tuple(seen.values())
+
+
+__all__ = ["Difference", "Facts", "Form", "asked_of_people", "check_facts", "differences", "make", "make_all"]
