@@ -138,3 +138,49 @@ class Shift(Contract):
     @property
     def any(self) -> bool:
         return self != Shift(before=self.before, after=self.before)
+
+
+class AskedQuestion(Contract):
+    """One question a file of answers may answer. Numbers are asked too; their `kind` is number."""
+
+    id: Identifier
+    kind: Literal["yes-no", "choice", "choices", "date", "number"]
+    text: str
+    help: str = ""
+    group: str = ""
+    allowed: tuple[str, ...]
+    """The answers it takes: words, or the form of a date or a number."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Of choices: what each means."""
+    follows: Identifier | None = None
+    """It matters only where that was answered with yes."""
+    unless_answered: str | None = None
+    """What counts while nobody answers; None: it is asked for where it matters, or is left out."""
+    harmless: str | None = None
+    """The answer that `everything-else: harmless` gives it."""
+    in_application: bool
+    """An application asks it."""
+
+
+class ToldRule(Contract):
+    """One rule in force, as data."""
+
+    id: Identifier
+    title: str
+    outcome: Ending
+    """What follows where it triggers; a rule whose source was not read never alone gives pass or stop."""
+    reason: str
+    condition: str = ""
+    questions: tuple[Identifier, ...]
+    roles: tuple[Role, ...] = ()
+    for_whom: str
+    risk: Risk | None = None
+    obligations: tuple[str, ...] = ()
+    what_would_change_it: str
+    citation: str
+    link: str
+    source: str
+    confidence: Confidence
+    effective: date
+    until: date | None = None
+    last_verified: date

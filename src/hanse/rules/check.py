@@ -24,6 +24,7 @@ from hanse.contracts.decision import Finding, worst
 from hanse.contracts.errors import UsageError
 from hanse.rules import gate
 from hanse.rules.answers import HARMLESS, REST, Read, harmless, plain, read
+from hanse.rules.catalogue import require_law
 from hanse.rules.conditions import AnswerIs, parts
 from hanse.rules.files import shipped
 from hanse.rules.judge import Judged, judge, verdict_of
@@ -39,12 +40,7 @@ def check(
         UsageError: a day before there was such a law, or answers that cannot be read or contradict each other.
     """
     rules = rules or shipped()
-    if rules.begins is not None and as_of < rules.begins:
-        raise UsageError(
-            f"{as_of} is before the law: the AI Act entered into force on {rules.begins}",
-            where="--as-of",
-            fix=f"Ask for {rules.begins} or a later day.",
-        )
+    require_law(as_of, rules)
     given = read(answers, facts or {}, rules, as_of=as_of)
     judged = judge(given.known, rules, as_of)
     found = gate.findings(judged.now, rules, as_of)
