@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,17 +13,12 @@ from hypothesis import strategies as st
 from hanse.contracts.decision import SEVERITY
 from hanse.contracts.errors import UsageError
 from hanse.rules import gate
-from hanse.rules.ruleset import RuleSet, shipped
-from tests.rules.parts import NEEDS_BOTH, rule, rules
+from hanse.rules.files import shipped
+from hanse.rules.ruleset import RuleSet
+from tests.rules.parts import NEEDS_BOTH, rule, rules, some_answers, some_days, some_facts, with_parents
 
 DAY = date(2026, 11, 22)
 IS_MILITARY = "{answer: military, is: true}"
-ids = st.sampled_from([question.id for question in shipped().questions])
-some_answers = st.dictionaries(ids, st.booleans())
-some_days = st.dates(date(2024, 1, 1), date(2031, 1, 1))
-some_facts = st.fixed_dictionaries(
-    {}, optional={"training_flops": st.floats(0, 1e27), "gpu_hours": st.integers(0, 10**8), "title": st.text()}
-)
 
 
 def test_a_denial_by_a_rule_nobody_read_becomes_a_review_and_says_so() -> None:
@@ -84,7 +80,7 @@ def test_an_answer_that_is_neither_yes_nor_no_is_refused() -> None:
 
 def test_a_fact_may_be_stated_by_the_applicant_and_a_plan_stands_above_it() -> None:
     answers = {question.id: question.id in {"civilian-purpose", "data-rights", "general-purpose"}
-               for question in shipped().questions}  # fmt: skip
+               for question in gate.questions(DAY)}  # fmt: skip
     stated = {**answers, "training_flops": 1e22}
     assert gate.evaluate(stated, {}, subject="x", as_of=DAY).verdict == "allow"
     assert gate.evaluate(stated, {"training_flops": 1e24}, subject="x", as_of=DAY).verdict == "condition"
@@ -104,9 +100,9 @@ def test_the_decision_names_the_rule_set_and_both_dates() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(some_answers, some_facts, some_days, st.integers(0, 10**9))
+@given(some_answers(), some_facts, some_days, st.integers(0, 10**9))
 def test_neither_the_order_of_rules_nor_of_answers_changes_the_decision(
-    answers: dict[str, bool], facts: dict[str, float], on: date, seed: int
+    answers: dict[str, Any], facts: dict[str, float], on: date, seed: int
 ) -> None:
     of = shipped()
     shuffled, reordered = list(of.rules), list(answers.items())
@@ -120,9 +116,9 @@ def test_neither_the_order_of_rules_nor_of_answers_changes_the_decision(
 
 
 @settings(max_examples=60, deadline=None)
-@given(some_answers, some_facts, some_days)
+@given(some_answers(), some_facts, some_days)
 def test_the_worst_finding_wins_and_no_unread_rule_allows_or_denies(
-    answers: dict[str, bool], facts: dict[str, float], on: date
+    answers: dict[str, Any], facts: dict[str, float], on: date
 ) -> None:
     decision = gate.evaluate(answers, facts, subject="x", as_of=on)
     assert decision.findings
@@ -133,14 +129,16 @@ def test_the_worst_finding_wins_and_no_unread_rule_allows_or_denies(
 
 
 @settings(max_examples=60, deadline=None)
-@given(some_answers, some_facts, some_days)
+@given(some_answers(), some_facts, some_days)
 def test_only_a_complete_form_is_allowed_and_no_finding_is_lost_by_answering(
-    answers: dict[str, bool], facts: dict[str, float], on: date
+    answers: dict[str, Any], facts: dict[str, float], on: date
 ) -> None:
     before = gate.evaluate(answers, facts, subject="x", as_of=on)
     if any(one.rule.startswith("unanswered.") for one in before.findings):
         assert before.verdict in {"review", "deny"}
-    complete = {question.id: False for question in gate.questions(on)} | answers
+    complete = {question.id: False for question in shipped().questions if question.kind == "yes-no"} | answers
+    for id in answers:
+        complete = with_parents(complete, id) if answers[id] is not False else complete
     after = gate.evaluate(complete, facts, subject="x", as_of=on)
     settled = {f.rule for f in before.findings if not f.rule.startswith(("unanswered.", "gate."))}
     assert settled <= {finding.rule for finding in after.findings}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hanse.contracts.errors import SpecError
 from hanse.rules.conditions import All, AnswerIs, AnyOf, Condition, FactIs, Known, Not, parts
-from hanse.rules.ruleset import shipped
+from hanse.rules.files import shipped
 from tests.rules.parts import NEEDS_BOTH, rule, rules
 
 MILITARY = "{answer: military, is: true}"

@@ -153,6 +153,18 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "comply",
+        COMPUTE,
+        "What the AI Act and the programme ask of a project, on any day.",
+        (
+            Example("hanse comply questions --template > answers.yaml", "a file of answers to begin with"),
+            Example("hanse comply check answers.yaml", "outcome, duties and dates, with where each stands"),
+            Example("hanse comply check answers.yaml --as-of 2027-12-02 --json", "on another day, as facts"),
+            Example("hanse comply check answers.yaml --plan train.yaml", "computation and data from a plan"),
+            Example("hanse comply rules --as-of 2026-12-02", "the rules in force on a day"),
+        ),
+    ),
+    Verb(
         "machines",
         COMPUTE,
         "The machines Hanse knows; describe or calibrate your own.",

@@ -6,32 +6,34 @@ stayed silent, a person looks. What is not answered, and matters, is looked at b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from difflib import get_close_matches
+from typing import Any
 
 from hanse.contracts.base import now
 from hanse.contracts.decision import SEVERITY, Decision, Finding, Verdict, worst
-from hanse.contracts.errors import UsageError
-from hanse.rules.conditions import Known, Outcome, Value
-from hanse.rules.ruleset import FactDeclared, Question, Rule, RuleSet, shipped
+from hanse.rules.answers import read
+from hanse.rules.conditions import Outcome
+from hanse.rules.files import shipped
+from hanse.rules.judge import judge, verdict_of
+from hanse.rules.ruleset import Question, Rule, RuleSet
 
 __all__ = ["Question", "evaluate", "questions"]
 
 
 def questions(as_of: date, *, rules: RuleSet | None = None) -> tuple[Question, ...]:
-    """The yes/no questions that rules in force need, in reading order.
+    """The yes/no questions of an application that rules in force need, in reading order.
 
     One with `follows` need only be asked where the question it follows was answered with yes.
     """
     rules = rules or shipped()
     needed = {id for rule in rules.in_force(as_of) for id in rule.questions}
-    return tuple(question for question in rules.questions if question.id in needed)
+    return tuple(one for one in rules.questions if one.id in needed and one.kind == "yes-no" and one.in_form)
 
 
 def evaluate(
-    answers: Mapping[str, Value],
-    facts: Mapping[str, Value],
+    answers: Mapping[str, Any],
+    facts: Mapping[str, Any],
     *,
     subject: str,
     as_of: date,
@@ -41,14 +43,11 @@ def evaluate(
     """What the rules in force on `as_of` say; the worst verdict wins. Facts that no rule knows are ignored.
 
     Raises:
-        UsageError: an answer to a question there is not, or of the wrong kind; the nearest question is named.
+        UsageError: an answer to a question there is not, of the wrong kind, or against another answer.
     """
     rules = rules or shipped()
-    known = _known(answers, facts, rules)
-    in_force = rules.in_force(as_of)
-    outcomes = [(rule, rule.when.decide(known)) for rule in in_force]
-    findings = [*_triggered(outcomes, rules), *_unanswered(outcomes, rules), *_clear(outcomes, as_of)]
-    ordered = tuple(sorted(findings, key=lambda one: (-SEVERITY[one.verdict], one.rule)))
+    known = read(answers, facts, rules, as_of=as_of).known
+    ordered = findings(judge(known, rules, as_of).now, rules, as_of)
     return Decision(
         subject=subject,
         verdict=worst(ordered),
@@ -58,42 +57,17 @@ def evaluate(
     )
 
 
-def _known(answers: Mapping[str, Value], facts: Mapping[str, Value], rules: RuleSet) -> Known:
-    declared = {fact.id: fact for fact in rules.facts}
-    stated = {id: fact for id, fact in declared.items() if fact.may_be_stated}
-    asked = {question.id for question in rules.questions}
-    for id, value in answers.items():
-        if id in asked:
-            if not isinstance(value, bool):
-                raise UsageError(f"{value!r} is neither yes nor no", where=f"answer {id}", fix="Answer yes or no.")
-        elif id not in stated:
-            nearest = get_close_matches(id, sorted(asked | stated.keys()), n=1, cutoff=0)
-            raise UsageError(f"the gate has no question {id!r}", where="answers", fix=f"Did you mean {nearest[0]}?")
-    # A plan's figure stands above what the applicant stated.
-    given = {**{id: answers[id] for id in stated if id in answers}, **{id: facts[id] for id in declared if id in facts}}
-    for id, value in given.items():
-        _require_kind(declared[id], value)
-    bounds = {id: fact.at_most for id, fact in declared.items() if fact.at_most and fact.at_most.fact in given}
-    return Known(
-        answers={id: answers[id] for id in asked if id in answers},
-        facts=given,
-        at_most={id: float(given[bound.fact]) * bound.times for id, bound in bounds.items()},
-    )
+def findings(outcomes: Sequence[tuple[Rule, Outcome]], rules: RuleSet, as_of: date) -> tuple[Finding, ...]:
+    """What the rules say, the worst first."""
+    found = [*_triggered(outcomes, rules), *_unanswered(outcomes, rules), *_clear(outcomes, as_of)]
+    return tuple(sorted(found, key=lambda one: (-SEVERITY[one.verdict], one.rule)))
 
 
-def _require_kind(fact: FactDeclared, value: Value) -> None:
-    fits = {
-        "number": isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"),
-        "text": isinstance(value, str),
-        "yes-no": isinstance(value, bool),
-    }[fact.kind]
-    if not fits:
-        raise UsageError(f"{value!r} cannot be {fact.label}", where=f"fact {fact.id}", fix=f"Give a {fact.kind}.")
-
-
-def _triggered(outcomes: list[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator[Finding]:
+def _triggered(outcomes: Sequence[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator[Finding]:
     labels = {fact.id: fact.label for fact in rules.facts}
     for rule, outcome in outcomes:
+        if rule.silent:
+            continue
         if outcome.holds:
             yield _finding(rule, rule.verdict, rule.reason)
         elif outcome.holds is None and not outcome.questions:
@@ -103,21 +77,21 @@ def _triggered(outcomes: list[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator
 
 
 def _finding(rule: Rule, verdict: Verdict, reason: str) -> Finding:
-    if rule.confidence == "unread" and verdict in ("allow", "deny"):
+    if verdict == rule.verdict and verdict_of(rule) != verdict:
         reason = f"{reason} (The rule alone would say {verdict}; its source was not read, so a person decides.)"
-        verdict = "review"
+        verdict = verdict_of(rule)
     return Finding(
         rule=rule.id,
         verdict=verdict,
         reason=reason,
-        citation=f"{rule.citation} · {rule.source} · verified {rule.last_verified.isoformat()}",
+        citation=f"{rule.citation} · {rule.link or rule.source} · verified {rule.last_verified.isoformat()}",
         confidence=rule.confidence,
         condition=rule.condition if verdict == "condition" else "",
         what_would_change_it=rule.what_would_change_it,
     )
 
 
-def _unanswered(outcomes: list[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator[Finding]:
+def _unanswered(outcomes: Sequence[tuple[Rule, Outcome]], rules: RuleSet) -> Iterator[Finding]:
     """One finding for each question on which a rule hangs, however many rules do."""
     for question in rules.questions:
         hanging = [rule for rule, outcome in outcomes if outcome.holds is None and question.id in outcome.questions]
@@ -131,7 +105,7 @@ def _unanswered(outcomes: list[tuple[Rule, Outcome]], rules: RuleSet) -> Iterato
             )
 
 
-def _clear(outcomes: list[tuple[Rule, Outcome]], as_of: date) -> Iterator[Finding]:
+def _clear(outcomes: Sequence[tuple[Rule, Outcome]], as_of: date) -> Iterator[Finding]:
     """What may allow: rules known from a source that was read, and silent."""
     silent = [rule for rule, outcome in outcomes if outcome.holds is False]
     known = [rule for rule in silent if rule.confidence != "unread"]
