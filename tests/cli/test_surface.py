@@ -36,6 +36,8 @@ PUBLIC = {
     "comply check": {"ANSWERS.YAML", "--as-of", "--plan", "--rest-harmless", "--json"},
     "comply rules": {"--as-of", "--json"},
     "comply questions": {"--template", "--json"},
+    "comply documents": {"[RUN]", "--facts", "--out", "--pdf", "--json"},
+    "comply verify": {"FOLDER"},
     "machines list": {"--json"},
     "machines show": {"MACHINE", "--json"},
     "machines check": {"FILE", "--json"},

@@ -162,6 +162,8 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse comply check answers.yaml --as-of 2027-12-02 --json", "on another day, as facts"),
             Example("hanse comply check answers.yaml --plan train.yaml", "computation and data from a plan"),
             Example("hanse comply rules --as-of 2026-12-02", "the rules in force on a day"),
+            Example("hanse comply documents --out documents", "the latest run's documents, filled from its record"),
+            Example("hanse comply verify documents", "whether they still say what the records say"),
         ),
     ),
     Verb(

@@ -58,7 +58,7 @@ def _origin(field: DocumentField) -> Html | str:
         return h("span", f"{field.who} can fill it in", class_="muted")
     if field.origin == "stated":
         return f"stated by the {field.who}"
-    return join("record: ", join(*_between([h("code", one) for one in field.records])))
+    return join("record: ", join(*_between([h("a", h("code", one), href="record.json") for one in field.records])))
 
 
 def _between(parts: list[Html]) -> list[Html | str]:

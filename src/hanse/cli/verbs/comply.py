@@ -1,4 +1,4 @@
-"""`hanse comply`: a file of answers checked as of a day, the rules in force then, and the questions there are."""
+"""`hanse comply`: answers checked as of a day, the rules in force then, the questions there are, a run's documents."""
 
 from __future__ import annotations
 
@@ -76,3 +76,49 @@ def questions(
         print_json(catalogue.questions_of())
     else:
         tell(*comply_views.questions(catalogue.questions_of()))
+
+
+@app.command(help="A run's documents, filled from its record: model documentation, training content, energy and more.")
+def documents(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the latest if left out.")] = None,
+    facts: Annotated[
+        Path | None, typer.Option("--facts", metavar="FACTS.YAML", help="What no record says, as field: value.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write them.")] = Path("documents"),
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print each as PDF too (needs Chromium).")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON and write nothing.")] = False,
+) -> None:
+    from hanse.cli import documents as folder
+    from hanse.cli import pick
+    from hanse.cli.connect import client as connect
+    from hanse.cli.home import short
+    from hanse.cli.output import print_json, tell
+    from hanse.rules.documents import build
+
+    stated = folder.read_facts(facts)
+    client = connect()
+    record = client.record(pick.run(client, run_id).id)
+    if as_json:
+        print_json(build.make_all(record, stated))
+        return
+    made = folder.write(record, stated, out, pdf=pdf)
+    unknown = build.asked_of_people(made)
+    tell(f"{len(made)} documents of {record.run.id} written to {short(out)}/")
+    if unknown:
+        tell(
+            f"{len(unknown)} fields are not known yet; nothing is guessed. They stand in {short(out / folder.ASKED)}: "
+            "fill in what you know and give it back with --facts."
+        )
+
+
+@app.command(help="Whether a folder of documents still says what the records say.")
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="As `hanse comply documents` wrote it.")],
+) -> None:
+    from hanse.cli import documents as of
+    from hanse.cli.output import tell
+
+    wrong = of.verify(folder)
+    tell(*(wrong or ("Every document says what the record and the stated facts give, and no file was changed.",)))
+    if wrong:
+        raise typer.Exit(1)
