@@ -66,7 +66,9 @@ def check(
         conditions=tuple(dict.fromkeys(one.condition for one in found if one.condition)),
         would_change=tuple(_would_change(answers, facts or {}, as_of, rules, held, given, outcome)),
         open_questions=opened,
-        outcome_if_open_are_harmless=_ending({**answers, REST: HARMLESS}, facts or {}, as_of, rules) if opened else None,
+        outcome_if_open_are_harmless=_ending({**answers, REST: HARMLESS}, facts or {}, as_of, rules)
+        if opened
+        else None,
         answers={id: plain(value) for id, value in given.given.items()},
         assumed={id: plain(given.assumed[id]) for id in _looked_at(judged) if id in given.assumed},
         rules=rules.label,

@@ -84,7 +84,9 @@ def documents(
     facts: Annotated[
         Path | None, typer.Option("--facts", metavar="FACTS.YAML", help="What no record says, as field: value.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write them.")] = Path("documents"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write them.")] = Path(
+        "documents"
+    ),
     pdf: Annotated[bool, typer.Option("--pdf", help="Print each as PDF too (needs Chromium).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON and write nothing.")] = False,
 ) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hanse.service.portal import decide, entry, federation, operate, runs, tokens, views
+from hanse.service.portal import decide, desk, entry, federation, operate, runs, tokens, views
 
 app_name = "portal"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("desk/", desk.desk, name="desk"),
+    path("desk/check/", desk.check, name="desk-check"),
+    path("desk/rules/", desk.explore, name="desk-rules"),
+    path("desk/timeline/", desk.timeline, name="desk-timeline"),
+    path("desk/documents/", desk.templates, name="desk-documents"),
+    path("desk/words/", desk.glossary, name="desk-words"),
     path("login/", entry.SignIn.as_view(), name="login"),
     path("logout/", entry.SignOut.as_view(), name="logout"),
     path("runs/", runs.listing, name="runs"),

@@ -1,0 +1,28 @@
+"""The words of the law and of the programme in our own, each with where it stands: `words.yaml`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+
+import yaml
+
+from hanse.contracts.base import Contract, Identifier
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Word(Contract):
+    id: Identifier
+    word: str
+    means: str
+    citation: str
+    link: str
+
+
+@lru_cache
+def words() -> tuple[Word, ...]:
+    """In the order of the alphabet."""
+    text = (files("hanse.rules.glossary") / "words.yaml").read_text("utf-8")
+    found = [Word.model_validate(one) for one in yaml.load(text, _LOADER)]  # noqa: S506 - a safe loader
+    return tuple(sorted(found, key=lambda one: one.word.casefold()))
