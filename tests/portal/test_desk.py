@@ -10,8 +10,8 @@ from django.test import Client
 
 from hanse.rules.check import check as evaluate
 from hanse.service.portal.desk import _as_yaml
-from tests.reporting.test_run_report import Reader
 from tests.reporting.browser import chromium, faults
+from tests.reporting.test_run_report import Reader
 
 pytestmark = pytest.mark.django_db
 PAGES = ("/desk/", "/desk/check/", "/desk/rules/", "/desk/timeline/", "/desk/documents/", "/desk/words/")
