@@ -52,6 +52,7 @@ NEEDS_BOTH = rule("both", "{any: [{answer: military, is: true}, {answer: open-da
 def rules(*written: str, head: str = HEAD) -> RuleSet:
     return parse(head + "".join(written), where="test.yaml")
 
+
 _BY_ID: dict[str, Question] = {question.id: question for question in shipped().questions}
 
 
