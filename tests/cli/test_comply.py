@@ -84,10 +84,10 @@ def test_every_question_tells_its_allowed_answers_and_the_template_passes(hanse:
 
 
 def test_the_rules_of_a_day_are_those_in_force_on_it(hanse: Hanse) -> None:
-    told = {
-        day: {one.id: one for one in map(ToldRule.model_validate, json.loads(hanse("comply", "rules", "--as-of", day, "--json").out))}
-        for day in ("2026-12-01", "2026-12-02")
-    }  # fmt: skip
+    told = {}
+    for day in ("2026-12-01", "2026-12-02"):
+        listed = json.loads(hanse("comply", "rules", "--as-of", day, "--json").out)
+        told[day] = {one.id: one for one in map(ToldRule.model_validate, listed)}
     assert "ban.intimate-images" in told["2026-12-02"].keys() - told["2026-12-01"].keys()
     assert told["2026-12-02"]["ban.intimate-images"].outcome == "stop"
     assert all(one.link.startswith("https://") for one in told["2026-12-02"].values())

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
 from hanse.contracts.base import Contract
+from hanse.contracts.compliance import Because, Change, Check, Citation, Obligation
 from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.document import Basis, Document, DocumentField, DocumentSection
 from hanse.contracts.event import Event
@@ -234,6 +235,52 @@ DECISION = Decision(
     decided_at=AT,
     decided_by="gate rules of 2026-11-22",
 )
+COMPLIANCE_CHECK = Check(
+    as_of=date(2026, 12, 2),
+    outcome="conditions",
+    roles=("provider",),
+    risk="limited",
+    risks=("limited",),
+    obligations=(
+        Obligation(
+            id="transparency.tell",
+            what="Tell people that they talk to AI.",
+            roles=("provider",),
+            citation="AI Act Art. 50(1)",
+            link="https://eur-lex.europa.eu/eli/reg/2024/1689/oj",
+            since=date(2026, 8, 2),
+            confidence="secondary",
+            rule="transparency.talks-to-people",
+        ),
+    ),
+    upcoming=(),
+    citations=(
+        Citation(
+            citation="AI Act Art. 50(1)",
+            link="https://eur-lex.europa.eu/eli/reg/2024/1689/oj",
+            source="https://law.example/reading",
+            confidence="secondary",
+            last_verified=date(2026, 11, 23),
+        ),
+    ),
+    because=(
+        Because(
+            rule="transparency.talks-to-people",
+            outcome="conditions",
+            reason="People must be told that they talk to an AI system.",
+            condition="Before release, people are told that it is AI.",
+            answers={"talks-to-people": True},
+            citation="AI Act Art. 50(1)",
+            confidence="secondary",
+            what_would_change_it="A system that people do not talk to.",
+        ),
+    ),
+    conditions=("Before release, people are told that it is AI.",),
+    would_change=(Change(question="talks-to-people", answer=False, outcome="pass"),),
+    answers={"talks-to-people": True, "high-risk-uses": ("fraud-detection",)},
+    assumed={"obviously-ai": False},
+    rules="gate of 2026-11-23",
+)
 FORM = ApplicationForm(
     call="playground",
     organisation="Norrlyd",
@@ -377,6 +424,7 @@ EXAMPLES: dict[str, Contract] = {
         record_sha256=HASH,
         facts_sha256=HASH,
     ),
+    "decision": DECISION, "compliance-check": COMPLIANCE_CHECK,
     "event": EVENT,
     "call-terms": CallTerms(
         id="playground", mode="playground", title="Playground", summary="A first try on one machine.",

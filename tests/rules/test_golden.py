@@ -1,4 +1,4 @@
-"""Whole files of answers against the shipped rules; the cases are data beside this file, made to be read by a lawyer."""
+"""Whole files of answers against the shipped rules; the cases beside this file are made to be read by a lawyer."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import Contract
+from hanse.contracts.compliance import Check
 from hanse.contracts.decision import Decision
 from hanse.contracts.document import Document
 from hanse.contracts.event import Event
@@ -43,6 +44,7 @@ PUBLIC: dict[str, type[Contract]] = {
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "document": Document, "event": Event,
+    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check, "event": Event,
     "call-terms": CallTerms, "application": Application, "allocation": Allocation,
     "site-policy": SitePolicy,
 }  # fmt: skip

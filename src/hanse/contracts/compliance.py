@@ -1,4 +1,4 @@
-"""What `hanse comply check` says: an outcome a person can follow up, with roles, duties, dates and where each stands."""
+"""What `hanse comply` says: an outcome a person can follow up, with roles, duties, dates and where each stands."""
 
 from __future__ import annotations
 

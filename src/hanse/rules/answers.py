@@ -153,7 +153,7 @@ def _fact(fact: FactDeclared, value: Any, *, where: str) -> Value:
     elif fact.kind == "yes-no" and isinstance(value, str):
         made = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}.get(value.strip().lower())
     fits = {
-        "number": isinstance(made, int | float) and not isinstance(made, bool) and 0 <= made and math.isfinite(made),
+        "number": isinstance(made, int | float) and not isinstance(made, bool) and made >= 0 and math.isfinite(made),
         "text": isinstance(made, str),
         "yes-no": isinstance(made, bool),
     }[fact.kind]
@@ -185,14 +185,16 @@ def _says_something(question: Question, value: Value) -> bool:
 def _assumed(
     given: Mapping[str, Value], questions: Mapping[str, Question], *, rest_is_harmless: bool
 ) -> dict[str, Value]:
+    """What counts without an answer; what follows a no does not arise, and is counted the harmless way."""
     assumed: dict[str, Value] = {}
     for question in questions.values():
         if question.id in given:
             continue
+        best, parent = harmless(question), question.follows
         if question.unless_answered is not None:
             value = question.unless_answered
             assumed[question.id] = frozenset({value}) if question.kind == "choices" else value  # type: ignore[arg-type]
-        elif rest_is_harmless and (best := harmless(question)) is not None:
+        elif best is not None and (rest_is_harmless or (parent and {**assumed, **given}.get(parent) is False)):
             assumed[question.id] = best
     return assumed
 
@@ -201,7 +203,7 @@ def _with_sums(stated: Mapping[str, Value], rules: RuleSet) -> dict[str, Value]:
     facts = dict(stated)
     for fact in rules.facts:
         if fact.sum_of and all(id in stated for id in fact.sum_of):
-            facts[fact.id] = sum(float(stated[id]) for id in fact.sum_of)  # type: ignore[arg-type]
+            facts[fact.id] = math.fsum(float(stated[id]) for id in fact.sum_of)  # type: ignore[arg-type]
     return facts
 
 

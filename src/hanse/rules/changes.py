@@ -28,8 +28,8 @@ def compare(
     Raises:
         UsageError: the answers cannot be read by either, or contradict each other.
     """
-    before = check(_asked(old, answers), as_of=as_of, facts=facts, rules=old)
-    after = check(_asked(new, answers), as_of=new_as_of or as_of, facts=facts, rules=new)
+    before = check(asked(old, answers), as_of=as_of, facts=facts, rules=old)
+    after = check(asked(new, answers), as_of=new_as_of or as_of, facts=facts, rules=new)
     were, are = {one.rule: one for one in before.because}, {one.rule: one for one in after.because}
     duties_before, duties_after = ({one.id for one in each.obligations} for each in (before, after))
     same = [id for id in were.keys() & are.keys() if not id.startswith("gate.")]
@@ -47,8 +47,9 @@ def compare(
     )  # fmt: skip
 
 
-def _asked(rules: RuleSet, answers: Mapping[str, Any]) -> dict[str, Any]:
-    known = {one.id for one in (*rules.questions, *rules.facts)}
+def asked(rules: RuleSet, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers to questions these rules ask. Raises UsageError where that is none of them."""
+    known = {*(one.id for one in rules.questions), *(one.id for one in rules.facts)}
     folded = {id.replace("_", "-") for id in known} | {"everything-else"}
     kept = {key: value for key, value in answers.items() if str(key).lower().replace("_", "-") in folded}
     if answers and not kept:

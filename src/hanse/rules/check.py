@@ -56,7 +56,7 @@ def check(
         risk=risks[0],
         risks=risks,
         obligations=_obligations(held, given, judged.roles),
-        upcoming=_upcoming(judged, given),
+        upcoming=_upcoming(judged),
         citations=_citations([by_id[one.rule] for one in found if one.rule in by_id], given, rules),
         because=tuple(
             _because(one, by_id.get(one.rule), given)
@@ -128,7 +128,7 @@ def _due(duty: Duty, given: Read) -> date | None:
     return start + timedelta(days=duty.within_days) if isinstance(start, date) and duty.within_days else None
 
 
-def _upcoming(judged: Judged, given: Read) -> tuple[Upcoming, ...]:
+def _upcoming(judged: Judged) -> tuple[Upcoming, ...]:
     """Rules that will speak of the same answers, each on its day."""
     held_now = [rule for rule, decided in judged.now if decided.holds]
     made = []

@@ -42,7 +42,7 @@ class Outcome:
 
 
 class AnswerIs(Contract):
-    """An answer compared with exactly one of: `is` a value, `any_of` several, `before` a day, or whether it was `given`.
+    """An answer compared with exactly one of: `is` a value, `any_of` several, `before` a day, whether it was `given`.
 
     `if_missing` is what counts where it was not answered; without it the question stays open.
     """

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from hanse.contracts.errors import SpecError
 from hanse.rules.ruleset import RuleFile, RuleSet
+
+R = TypeVar("R", bound=RuleFile)
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -102,7 +104,7 @@ def _file(raw: dict[str, Any], where: str, terms: Mapping[str, Any]) -> RuleFile
     return _validated(RuleFile, own, where=where)
 
 
-def _validated(model: type[Any], raw: dict[str, Any], *, where: str) -> Any:
+def _validated(model: type[R], raw: dict[str, Any], *, where: str) -> R:
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Which rules speak: each rule's condition decided over what is known, and left out where it speaks to others' roles."""
+"""Which rules speak: each condition decided over what is known, and left out where it speaks to others' roles."""
 
 from __future__ import annotations
 

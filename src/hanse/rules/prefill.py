@@ -1,9 +1,9 @@
 """Answers a plan and its datasets know already, each with where it comes from: pure functions of contracts.
 
 Computation by the architecture: 6 · N · D for parameters N and tokens D (Commission guidelines C(2025) 7719, annex
-A.2.1), with the parameters a token passes through where there are experts. With adapters (LoRA) the frozen weights need
-no gradients of their own: (4 · N + 2 · N_trainable) · D, which AWS's meter for fine-tuning uses and the guidelines do not
-name.
+A.2.1), with the parameters a token passes through where there are experts. With adapters (LoRA) the frozen weights
+need no gradients of their own: (4 · N + 2 · N_trainable) · D, which AWS's meter for fine-tuning uses and the guidelines
+do not name.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class FactDeclared(Contract):
 
 
 class Duty(Contract):
-    """What somebody has to do where the rule triggers. `id` is its own across all rules, so that another can ease it."""
+    """What somebody has to do where the rule triggers. Another rule can ease it by its `id`."""
 
     id: Identifier
     what: str = Field(min_length=1)

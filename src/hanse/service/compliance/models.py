@@ -1,4 +1,4 @@
-"""The gate's screening of one application, kept with the answers it was made from."""
+"""The gate's screening of one application, kept with the answers it was made from, and what it would say today."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hanse.contracts.errors import PolicyError
 from hanse.service.access.calls import Application
 from hanse.service.access.people import Person
 from hanse.service.records import ContractField
-from hanse.service.runs.events import Event
+from hanse.service.runs.events import AppendOnly, Event
 
 
 class Screening(models.Model):
@@ -57,3 +57,18 @@ class Screening(models.Model):
             )  # fmt: skip
         self.decision = overruled
         return overruled
+
+
+class Rescreening(AppendOnly):
+    """What the rules of a later day, or later rules, make of the same answers. It decides nothing."""
+
+    screening = models.ForeignKey(Screening, on_delete=models.PROTECT, related_name="rescreenings")
+    decision = ContractField(contract="hanse.contracts.decision.Decision")
+    as_of = models.DateField()
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "compliance"
+
+    def __str__(self) -> str:
+        return f"{self.screening.application.public_id} {self.decision.verdict} as of {self.as_of}"

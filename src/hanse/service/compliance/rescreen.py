@@ -1,0 +1,97 @@
+"""Stored answers asked again under today's rules: what an old screening would say now, flagged where it says otherwise.
+
+The decision an officer granted under stays as it was; the new one is kept beside it, with an event on the application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from django.db import transaction
+
+from hanse.contracts.base import now
+from hanse.contracts.compliance import ENDINGS, Ending
+from hanse.contracts.decision import Decision, Finding, worst
+from hanse.contracts.errors import UsageError
+from hanse.rules import gate
+from hanse.rules.changes import asked
+from hanse.rules.files import shipped
+from hanse.rules.ruleset import RuleSet
+from hanse.service.compliance.models import Rescreening, Screening
+from hanse.service.runs.events import Event
+
+OPEN_STATES = ("sent", "in-review", "granted")
+BY = "gate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """One application of which the rules say something else than they said last."""
+
+    application: str
+    before: str
+    after: str
+    appeared: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def rescreen(*, as_of: date | None = None, rules: RuleSet | None = None) -> tuple[Changed, ...]:
+    """Ask every open application's answers again; what changed is kept, and told once."""
+    stored = Screening.objects.filter(application__state__in=OPEN_STATES).select_related("application__call")
+    made = (_again(one, as_of or now().date(), rules or shipped()) for one in stored.order_by("pk"))
+    return tuple(one for one in made if one is not None)
+
+
+def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
+    last = screening.rescreenings.order_by("-pk").first()
+    before: Decision = last.decision if last else screening.decision
+    after = _decision(screening, as_of, rules)
+    were, are = _spoke(before), _spoke(after)
+    if were == are:
+        return None
+    changed = Changed(
+        application=screening.application.public_id,
+        before=_ending(before),
+        after=_ending(after),
+        appeared=tuple(sorted(are - were)),
+        gone=tuple(sorted(were - are)),
+    )
+    with transaction.atomic():
+        Rescreening.objects.create(screening=screening, decision=after, as_of=as_of)
+        Event.record(
+            "service:screening:changed", changed.application, by=BY,
+            reason=f"Under the {rules.label} the gate says {changed.after}, and said {changed.before} before.",
+            was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
+        )  # fmt: skip
+    return changed
+
+
+def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
+    """Answers to questions that are asked no more are left out; answers that cannot stand together go to a person."""
+    from hanse.service.access.apply import facts_of  # it imports this app's models
+
+    form, subject = screening.application.form, screening.application.public_id
+    try:
+        return gate.evaluate(asked(rules, screening.answers), facts_of(form), subject=subject, as_of=as_of, rules=rules)
+    except UsageError as error:
+        unclear = Finding(
+            rule="gate.answers-unclear", verdict="review", reason=error.what, what_would_change_it=error.fix
+        )
+        return Decision(
+            subject=subject, verdict="review", findings=(unclear,), decided_at=now(), decided_by=rules.label
+        )
+
+
+def _gates_own(decision: Decision) -> tuple[Finding, ...]:
+    """Without what the call's own terms said."""
+    return tuple(one for one in decision.findings if not one.rule.startswith("call."))
+
+
+def _spoke(decision: Decision) -> frozenset[str]:
+    """Rules and what they said; those that only allow say nothing."""
+    return frozenset(f"{one.rule}: {ENDINGS[one.verdict]}" for one in _gates_own(decision) if one.verdict != "allow")
+
+
+def _ending(decision: Decision) -> Ending:
+    return ENDINGS[worst(_gates_own(decision))]
