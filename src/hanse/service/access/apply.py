@@ -11,7 +11,7 @@ from hanse.contracts.base import now
 from hanse.contracts.decision import worst
 from hanse.contracts.errors import PolicyError
 from hanse.contracts.programme import ApplicationForm
-from hanse.programme import clock, eligibility
+from hanse.programme import eligibility, rounds
 from hanse.rules import gate
 from hanse.service.access.calls import APPLICATION_TRANSITIONS, Application, Call
 from hanse.service.access.people import Organisation, Person
@@ -28,7 +28,7 @@ def submit(person: Person, form: ApplicationForm) -> Application:
         PolicyError: the call does not admit it, with the findings; only an event is kept.
     """
     call, at = Call.latest(form.call), now()
-    findings = eligibility.check(form, call.terms, at.date())
+    findings = eligibility.check(form, call.terms, at.date(), at)
     if worst(findings) == "deny":
         against = tuple(f for f in findings if f.verdict == "deny")
         Event.record(
@@ -41,6 +41,7 @@ def submit(person: Person, form: ApplicationForm) -> Application:
             history=tuple(f.reason for f in against),
             findings=findings,
         )
+    promise = rounds.promise(call.terms, at)
     with transaction.atomic():
         organisation = Organisation.of_applicant(
             person, name=form.organisation, kind=form.organisation_kind, country=form.country
@@ -58,7 +59,8 @@ def submit(person: Person, form: ApplicationForm) -> Application:
             by=person.username,
             data={"gate": decision.verdict},
             sent_at=at,
-            decide_by=clock.add_working_days(at, call.terms.decision_working_days),
+            decide_by=promise.decide_by,
+            cut_off=promise.cut_off,
         )
     return application
 

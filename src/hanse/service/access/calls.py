@@ -99,6 +99,8 @@ class Application(models.Model):
     state = models.CharField(max_length=12, choices=STATES, default="draft")
     form = ContractField(contract="hanse.contracts.programme.ApplicationForm")
     sent_at = models.DateTimeField(null=True, blank=True)
+    cut_off = models.DateTimeField(null=True, blank=True)
+    """The round it was sent into; empty where the call takes applications as they come."""
     decide_by = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
@@ -133,9 +135,10 @@ class Application(models.Model):
 
         self._require_judge(by)
         hours = self.form.gpu_hours if gpu_hours is None else gpu_hours
-        if hours > self.call.terms.max_gpu_hours:
+        most = self.call.terms.max_gpu_hours
+        if most is not None and hours > most:
             raise UsageError(
-                f"the call grants at most {self.call.terms.max_gpu_hours:,} GPU-hours, not {hours:,}",
+                f"the call grants at most {most:,} GPU-hours, not {hours:,}",
                 where="gpu_hours",
                 fix="grant less",
             )
@@ -203,6 +206,8 @@ class Application(models.Model):
             decided_at=self.decided_at,
             reason=self.reason,
             allocation_id=allocation.public_id if allocation else None,
+            call_version=self.call.version,
+            cut_off=self.cut_off,
         )
 
     @property
