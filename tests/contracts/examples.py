@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
-from hanse.contracts.application import Compute, Declarations, Jobs, MonthOfUse, OrganisationDetails, Project, WholeForm
+from hanse.contracts.application import (
+    Compute,
+    Declarations,
+    Draft,
+    Jobs,
+    MonthOfUse,
+    OrganisationDetails,
+    Project,
+    WholeForm,
+)
 from hanse.contracts.base import Contract
 from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.enterprise import Accounts, Enterprise, Group
@@ -369,7 +378,7 @@ EXAMPLES: dict[str, Contract] = {
         sources={"max_gpu_hours": READ_AT}, sections=("project", "compute"),
         obligations=(Obligation(id="final-report", text="A final report.", months_after_end=3),),
     ),
-    "whole-form": WholeForm(
+    "draft": Draft(call="playground", call_version=1, organisation="Norrlyd", whole=WholeForm(
         project=Project(title="A small model of Python", purpose="train-ai", duration_months=2),
         organisation=OrganisationDetails(vat_number="SE556012579001", group=GROUP),
         compute=Compute(
@@ -377,7 +386,7 @@ EXAMPLES: dict[str, Contract] = {
             by_month=(MonthOfUse(month=1, gpu_hours=4), MonthOfUse(month=2, gpu_hours=6, milestone="trained")),
         ),
         declarations=Declarations(civilian_use_only=True),
-    ),
+    )),
     "application": APPLICATION,
     "allocation": ALLOCATION,
     "site-policy": SitePolicy(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hanse.contracts.applying import Purpose
+from hanse.contracts.applying import OrganisationKind, Purpose
 from hanse.contracts.base import Bytes, Contract, Count, Fraction, Identifier, Positive, Seconds
 from hanse.contracts.enterprise import Group
 
@@ -250,3 +250,22 @@ class WholeForm(Contract):
     reviewers: Reviewers = Reviewers()
     declarations: Declarations = Declarations()
     filled: tuple[Filled, ...] = ()
+
+
+class Draft(Contract):
+    """An application being written: what a file holds, and what becomes an application once it is complete.
+
+    Title, purpose, machine, hours and duration stand in the sections.
+    """
+
+    schema_version: Literal[1] = 1
+    call: Identifier | None = None
+    call_version: Positive | None = None
+    """The version it is written for."""
+    organisation: str | None = None
+    organisation_kind: OrganisationKind | None = None
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    contact_email: str | None = None
+    answers: dict[Identifier, bool | str | int | float] = Field(default_factory=dict)
+    """The gate's questions by id."""
+    whole: WholeForm = WholeForm()

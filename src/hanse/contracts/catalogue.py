@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
-from hanse.contracts.application import WholeForm
+from hanse.contracts.application import Draft
 from hanse.contracts.base import Contract
 from hanse.contracts.decision import Decision
 from hanse.contracts.event import Event
@@ -43,7 +43,7 @@ PUBLIC: dict[str, type[Contract]] = {
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "event": Event,
-    "call-terms": CallTerms, "whole-form": WholeForm, "application": Application, "allocation": Allocation,
+    "call-terms": CallTerms, "draft": Draft, "application": Application, "allocation": Allocation,
     "site-policy": SitePolicy,
 }  # fmt: skip
 
