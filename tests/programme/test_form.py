@@ -238,3 +238,8 @@ def test_one_wrong_digit_makes_no_german_vat_number(digit: int, at: int) -> None
     else:
         with pytest.raises(ValueError, match="cannot be a VAT number"):
             formats.vat(other, "DE")
+
+
+def test_an_amendment_says_which_terms_it_changed() -> None:
+    newer = FAST.model_copy(update={"version": 3, "max_gpu_hours": 60_000, "sources": {}})
+    assert drafts.amended(FAST, newer) == ("max_gpu_hours",)

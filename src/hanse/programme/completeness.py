@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from hanse.contracts.application import Draft, WholeForm
 from hanse.contracts.applying import SECTIONS, SectionName
-from hanse.contracts.base import Contract
+from hanse.contracts.base import Contract, Positive, Timestamp
+from hanse.contracts.decision import Finding
 from hanse.contracts.errors import UsageError
 from hanse.contracts.programme import CallTerms
 from hanse.programme import clock, countries, formats
@@ -28,6 +29,17 @@ class Gap(Contract):
     field: str
     message: str
     kind: Literal["missing", "wrong"]
+
+
+class DraftAnswer(Contract):
+    """What is said of a draft: what it lacks, what its call would find once nothing is lacking, and the promise."""
+
+    call_version: Positive | None = None
+    gaps: tuple[Gap, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    cut_off: Timestamp | None = None
+    decide_by: Timestamp | None = None
+    promise: str = ""
 
 
 BASICS: Mapping[str, str] = {

@@ -88,3 +88,9 @@ def reuse(draft: Draft, terms: CallTerms) -> Draft:
             }
         )
     return draft.model_copy(update={"call": terms.id, "call_version": terms.version, "whole": whole})
+
+
+def amended(old: CallTerms, new: CallTerms) -> tuple[str, ...]:
+    """The names of the terms in which two versions of a call differ."""
+    quiet = {"version", "sources"}
+    return tuple(key for key in CallTerms.model_fields if key not in quiet and getattr(old, key) != getattr(new, key))

@@ -81,6 +81,37 @@ class Call(models.Model):
             raise UsageError(f"there is no call {call_id}", where="call", fix="choose one of the calls published here")
         return found
 
+    @classmethod
+    def version_of(cls, call_id: str, version: int) -> Call:
+        """That version, as it was published. Raises UsageError where there is none."""
+        found = cls.objects.filter(call_id=call_id, version=version).first()
+        if found is None:
+            raise UsageError(
+                f"the call {call_id} has no version {version}", where="call_version", fix="take the latest version"
+            )
+        return found
+
+    def delete(self, *_args: Any, **_options: Any) -> Any:
+        raise TypeError("a published call is frozen; publish a version that closes it")
+
+    def require_room(self) -> None:
+        """Nothing while the call takes more applications; call it inside the transaction that files one.
+
+        Raises:
+            PolicyError: as many as the call takes were sent, over all its versions.
+        """
+        most = self.terms.max_entries
+        if most is None:
+            return
+        type(self).objects.select_for_update().get(pk=self.pk)
+        entered = Application.objects.filter(call__call_id=self.call_id).exclude(state__in=("draft", "withdrawn"))
+        if entered.count() >= most:
+            raise PolicyError(
+                f"{self.terms.title} takes {most:,} applications, and so many were sent",
+                where=self.call_id,
+                fix="choose another call",
+            )
+
 
 class ApplicationQuerySet(models.QuerySet):
     def seen_by(self, person: Person) -> Any:
