@@ -128,7 +128,7 @@ def test_what_is_missing_is_named_with_section_and_field_and_how_much_follows() 
     draft = with_("whole.applicant.email", None, with_("whole.compute.storage.why", None))
     with pytest.raises(UsageError) as raised:
         completeness.require(draft, FAST, where="mine.yaml")
-    assert raised.value.what == "Principal investigator: It does not say an e-mail address at the institution."
+    assert raised.value.what == "Principal investigator: Missing: an e-mail address at the institution."
     assert raised.value.where == "mine.yaml: whole.applicant.email"
     assert "1 more after this one" in raised.value.fix
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from hanse.cli.apply_draft import save
+from hanse.cli.main import app
 from hanse.contracts.application import Draft
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.programme import ApplicationForm
@@ -51,7 +56,7 @@ def test_the_whole_form_is_stored_with_the_version_it_is_bound_to(published: Wor
 
 
 def test_a_call_that_wants_sections_takes_no_short_form(published: World) -> None:
-    with pytest.raises(UsageError, match="Project: It does not say the scientific case") as refused:
+    with pytest.raises(UsageError, match="Project: Missing: the scientific case") as refused:
         submit(published.founder, a_form(call="fast-lane", gpu_hours=20_000))
     assert "more after this one" in refused.value.fix
     assert not Application.objects.exists()
@@ -109,7 +114,7 @@ def test_over_http_a_call_is_suggested_a_draft_checked_and_an_old_version_read(p
     assert routes[0]["call"] == "fast-lane" and routes[0]["fit"] == "fits"
     assert all(route["why_not"] for route in routes if route["fit"] != "fits")
     lacking = founder.post("/api/v1/applications/check", Draft(call="fast-lane")).json()
-    assert {"section": "Compute", "field": "whole.compute.gpu_hours", "message": "It does not say how many GPU-hours.",
+    assert {"section": "Compute", "field": "whole.compute.gpu_hours", "message": "Missing: how many GPU-hours.",
             "kind": "missing"} in lacking["gaps"]  # fmt: skip
     whole = founder.post("/api/v1/applications/check", a_draft()).json()
     assert whole["gaps"] == [] and whole["call_version"] == FAST.version and "working days" in whole["promise"]
@@ -137,3 +142,29 @@ def test_every_question_of_the_gate_is_known_to_these_tests() -> None:
     from hanse.contracts.base import now
 
     assert set(a_draft().answers) == {question.id for question in gate.questions(now().date())}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_draft_is_sent_from_the_command_line_once_it_is_complete(
+    shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = shared_world
+    bootstrap.publish_calls(by="test")
+    monkeypatch.setenv("HANSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HANSE_URL", live_server.url)
+    monkeypatch.setenv("HANSE_TOKEN", world.token(world.founder))
+    mine = tmp_path / "mine.yaml"
+
+    def hanse(*words: str) -> Any:
+        return CliRunner().invoke(app, ["apply", "--draft", str(mine), *words], prog_name="hanse")
+
+    save(mine, with_("whole.data.rights", None, a_draft()), ())
+    lacking = hanse("--send")
+    assert lacking.exit_code == 2 and "Data: Missing: by what right it is used." in lacking.stderr
+    assert not Application.objects.exists()
+    save(mine, a_draft(), ())
+    sent = hanse("--send", "--json")
+    assert sent.exit_code == 0, sent.stderr
+    kept = Application.objects.get()
+    assert json.loads(sent.stdout)["id"] == kept.public_id
+    assert kept.form.whole == DRAFT.whole and kept.form.call_version == FAST.version

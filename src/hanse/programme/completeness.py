@@ -132,7 +132,7 @@ def gaps(draft: Draft, terms: CallTerms | None) -> tuple[Gap, ...]:
     return tuple(sorted(found, key=lambda gap: order.index(gap.section) if gap.section in order else 0))
 
 
-def require(draft: Draft, terms: CallTerms, *, where: str) -> None:
+def require(draft: Draft, terms: CallTerms | None, *, where: str) -> None:
     """Nothing where the draft is complete.
 
     Raises:
@@ -171,14 +171,14 @@ def _lacks(found: Any) -> bool:
 def _missing(draft: Draft, terms: CallTerms | None) -> Iterator[Gap]:
     for name, words in BASICS.items():
         if _lacks(getattr(draft, name)):
-            yield Gap(section="Application", field=name, message=f"It does not say {words}.", kind="missing")
+            yield Gap(section="Application", field=name, message=f"Missing: {words}.", kind="missing")
     wanted = dict(ALWAYS)
     for section in terms.sections if terms else ():
         wanted |= REQUIRED[section]
     wanted |= _entailed(draft, terms)
     for path, words in wanted.items():
         if _lacks(value(draft, path)):
-            said = f"It does not say {words}."
+            said = f"Missing: {words}."
             yield Gap(section=section_of(path), field=f"whole.{path}", message=said, kind="missing")
 
 

@@ -82,8 +82,8 @@ def arithmetic(plan: Plan, hours: int, *, spare: float = 0.0) -> str:
     ]
     if plan.goodput is not None:
         lines.append(
-            f"Failures, checkpoints and restarts leave {format_percent(plan.goodput.share.expected)} of the time a job "
-            f"holds its nodes: {needed:,.0f} GPU-hours."
+            f"Failures, checkpoints and restarts leave {plan.goodput.share.expected * 100:.1f} % of the time a "
+            f"job holds its nodes: {needed:,.0f} GPU-hours."
         )
     else:
         lines.append(f"Charged for the whole run: {needed:,.0f} GPU-hours.")
@@ -113,6 +113,15 @@ def by_month(gpu_hours: int, months: int) -> tuple[MonthOfUse, ...]:
 def changed(draft: Draft) -> tuple[Filled, ...]:
     """What a plan filled in and a person has changed since."""
     return tuple(one for one in draft.whole.filled if _text(value(draft, one.path)) != one.value)
+
+
+def spread_again(draft: Draft) -> Draft:
+    """The months anew after hours or duration were changed, where they still stand as a plan had spread them."""
+    path, compute, months = "compute.by_month", draft.whole.compute, draft.whole.project.duration_months
+    kept = next((one for one in draft.whole.filled if one.path == path), None)
+    if kept is None or not months or not compute.gpu_hours or _text(compute.by_month) not in ("", kept.value):
+        return draft
+    return _put(draft, {path: by_month(compute.gpu_hours, months)}, kept.source, again=True)
 
 
 def _jobs(plan: Plan, machine: Machine | None) -> dict[str, Any]:
@@ -175,11 +184,14 @@ def _scaling(table: ScalingTable, plan: Plan) -> dict[str, Any]:
     )  # fmt: skip
     if not points:
         return {}
+    nodes = plan.layout.nodes
     first, last = points[0], points[-1]
-    kept = format_percent(last.efficiency)
+    here = next((one for one in reversed(points) if one.nodes <= nodes), last)
     text = (
-        f"Predicted by Hanse's planner for {table.machine}, not measured. From {first.nodes} to {last.nodes} nodes "
-        f"({table.kind} scaling) {kept} of the throughput per accelerator is kept. {' '.join(plan.why[:2])}"
+        f"Predicted by Hanse's planner for {table.machine}, not measured. From {first.nodes} to {here.nodes} nodes "
+        f"({table.kind} scaling) {format_percent(here.efficiency)} of the throughput per accelerator is kept"
+        + (f", to {last.nodes} nodes {format_percent(last.efficiency)}" if last.nodes > here.nodes else "")
+        + f". {' '.join(plan.why[:2])}"
     )
     return {
         "compute.scaling": points,
