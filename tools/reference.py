@@ -17,6 +17,7 @@ import click  # noqa: E402
 from hanse.cli.main import load  # noqa: E402
 from hanse.cli.registry import GROUPS, VERBS, Verb  # noqa: E402
 from hanse.contracts.catalogue import PUBLIC, schema  # noqa: E402
+from tools import modes_page  # noqa: E402
 from tools.launch_facts import page  # noqa: E402
 
 MADE = "<!-- made by tools/reference.py; change the code, then run: make reference -->\n"
@@ -144,7 +145,10 @@ def contracts() -> str:
     return f"{MADE}# Contracts\n\n{head}\n" + "\n".join(rows) + "\n"
 
 
-PAGES = {"commands.md": commands, "train-yaml.md": train_yaml, "contracts.md": contracts, "launch-facts.md": page}
+PAGES = {
+    "commands.md": commands, "train-yaml.md": train_yaml, "contracts.md": contracts, "launch-facts.md": page,
+    "modes.md": modes_page.page,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ PUBLIC = {
     "report": {"[RUN]", "--out", "--json"},
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",
-        "--months", "--email", "--answer", "--check", "--json",
+        "--months", "--email", "--answer", "--check", "--suggest", "--for", "--experience", "--draft", "--plan",
+        "--spare", "--again", "--export", "--send", "--json",
     },
     "comply check": {"ANSWERS.YAML", "--as-of", "--plan", "--rest-harmless", "--json"},
     "comply rules": {"--as-of", "--json"},

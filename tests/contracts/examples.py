@@ -5,10 +5,21 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
+from hanse.contracts.application import (
+    Compute,
+    Declarations,
+    Draft,
+    Jobs,
+    MonthOfUse,
+    OrganisationDetails,
+    Project,
+    WholeForm,
+)
 from hanse.contracts.base import Contract
 from hanse.contracts.compliance import Because, Change, Check, Citation, Obligation
 from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.document import Basis, Document, DocumentField, DocumentSection
+from hanse.contracts.enterprise import Accounts, Enterprise, Group
 from hanse.contracts.event import Event
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
@@ -16,7 +27,7 @@ from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partiti
 from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.policy import IdentityMap, MaintenanceWindow, SitePolicy
-from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated
+from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated, Obligation
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
 from hanse.contracts.scaling import Option, ScalingRow, ScalingTable
@@ -320,6 +331,15 @@ EVENT = Event(
     name="agent:attempt:started", subject_id="att-4f7k2m", actor="agent of local", at=AT, data={"job_id": "17"}
 )
 
+GROUP = Group(
+    applicant="norrlyd",
+    enterprises=(
+        Enterprise(
+            id="norrlyd",
+            accounts=(Accounts(year=2026, staff=12.5, turnover_eur=900_000, balance_sheet_eur=400_000),),
+        ),
+    ),
+)
 OPTION = Option(
     machine="local",
     nodes=2,
@@ -430,8 +450,18 @@ EXAMPLES: dict[str, Contract] = {
         id="playground", mode="playground", title="Playground", summary="A first try on one machine.",
         opens=date(2026, 1, 1), max_gpu_hours=5000, durations_months=(1, 2, 3), who=("start-up", "sme"),
         decision_working_days=2,
-        sources={"max_gpu_hours": READ_AT},
+        sources={"max_gpu_hours": READ_AT}, sections=("project", "compute"),
+        obligations=(Obligation(id="final-report", text="A final report.", months_after_end=3),),
     ),
+    "draft": Draft(call="playground", call_version=1, organisation="Norrlyd", whole=WholeForm(
+        project=Project(title="A small model of Python", purpose="train-ai", duration_months=2),
+        organisation=OrganisationDetails(vat_number="SE556012579001", group=GROUP),
+        compute=Compute(
+            machine="local", gpu_hours=10, jobs=Jobs(nodes_largest=2, wall_time_s=3600),
+            by_month=(MonthOfUse(month=1, gpu_hours=4), MonthOfUse(month=2, gpu_hours=6, milestone="trained")),
+        ),
+        declarations=Declarations(civilian_use_only=True),
+    )),
     "application": APPLICATION,
     "allocation": ALLOCATION,
     "site-policy": SitePolicy(

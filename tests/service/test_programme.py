@@ -157,9 +157,10 @@ def test_a_published_call_is_frozen_and_publishing_again_is_harmless(published: 
         Call.publish(terms.model_copy(update={"max_gpu_hours": 1}), by="x")
     with pytest.raises(TypeError, match="frozen"):
         Call.latest("playground").save()
-    newer = Call.publish(terms.model_copy(update={"version": 2}), by="x")
+    newest = terms.version + 1
+    newer = Call.publish(terms.model_copy(update={"version": newest}), by="x")
     assert Call.latest("playground").pk == newer.pk
-    assert [call.version for call in Call.current() if call.call_id == "playground"] == [2]
+    assert [call.version for call in Call.current() if call.call_id == "playground"] == [newest]
 
 
 def test_a_machine_nobody_joined_cannot_be_awarded(published: World) -> None:

@@ -46,9 +46,10 @@ def _value(text: str) -> bool | str | int | float:
     return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
-def _answers(pairs: Sequence[str]) -> dict[str, bool | str | int | float]:
+def pairs(typed: Sequence[str]) -> dict[str, bool | str | int | float]:
+    """The gate's answers from `id=value` as they were typed. Raises UsageError for one without a value."""
     made = {}
-    for pair in pairs:
+    for pair in typed:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--answer {pair!r} has no value.", fix="Write it as --answer question=yes.")
@@ -82,7 +83,7 @@ def form(given: Mapping[str, Any], answers: Sequence[str], source: Path | None) 
         from hanse.files import contract, document
 
         read = contract.build(ApplicationForm, document.read(source))
-        merged = {**read.model_dump(), **given, "answers": {**read.answers, **_answers(answers)}}
+        merged = {**read.model_dump(), **given, "answers": {**read.answers, **pairs(answers)}}
         return _checked(merged)
     fields = dict(given)
     missing = [key for key in QUESTIONS if key not in fields]
@@ -91,9 +92,9 @@ def form(given: Mapping[str, Any], answers: Sequence[str], source: Path | None) 
         raise UsageError(f"The application lacks {listed}.", fix="Give them, or write them into a file: --from FILE.")
     for key in missing:
         fields[key] = _prompted(key)
-    fields["answers"] = _answers(answers)
+    fields["answers"] = pairs(answers)
     made = _checked(fields)
-    return made.model_copy(update={"answers": _asked(made)}) if interactive() else made
+    return made.model_copy(update={"answers": asked(made)}) if interactive() else made
 
 
 def _prompted(key: str) -> Any:
@@ -117,7 +118,7 @@ def _confirmed(text: str) -> bool:
     return typer.confirm("\n".join(lines), default=None)
 
 
-def _asked(made: ApplicationForm) -> dict[str, bool | str | int | float]:
+def asked(made: ApplicationForm) -> dict[str, bool | str | int | float]:
     """The gate's questions, put to whoever sits there; those answered by option are not asked again."""
     from hanse.rules import gate
 

@@ -44,7 +44,7 @@ def _form(terms: CallTerms) -> ApplicationForm:
         title="A language model of Python's standard library",
         purpose="Learn to train a small language model over several nodes before asking for more.",
         machine=LOCAL,
-        gpu_hours=terms.min_gpu_hours or terms.max_gpu_hours,
+        gpu_hours=terms.min_gpu_hours or terms.max_gpu_hours or 1,
         duration_months=min(terms.durations_months),
         contact_email="ada@kontor17.example",
         answers=answers(),

@@ -150,6 +150,13 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse apply --call playground", "asks for what it needs to know"),
             Example("hanse apply --from application.yaml", "from a file, without questions"),
             Example("hanse apply --from application.yaml --check", "only what the gate would say; nothing is sent"),
+            Example(
+                "hanse apply --suggest --gpu-hours 40000 --kind sme --country DE",
+                "which call suits, and why not others",
+            ),
+            Example("hanse apply --draft mine.yaml --call fast-lane", "begin the whole form; what it lacks is listed"),
+            Example("hanse apply --draft mine.yaml --plan plan.json", "fill it from a plan"),
+            Example("hanse apply --draft mine.yaml --send", "send it, once it is complete"),
         ),
     ),
     Verb(

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.application import Draft
 from hanse.contracts.base import Contract
 from hanse.contracts.compliance import Check
 from hanse.contracts.decision import Decision
@@ -46,6 +47,8 @@ PUBLIC: dict[str, type[Contract]] = {
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "document": Document, "event": Event,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check, "event": Event,
     "call-terms": CallTerms, "application": Application, "allocation": Allocation,
+    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "event": Event,
+    "call-terms": CallTerms, "draft": Draft, "application": Application, "allocation": Allocation,
     "site-policy": SitePolicy,
 }  # fmt: skip
 

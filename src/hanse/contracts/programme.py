@@ -1,15 +1,17 @@
-"""Calls, applications, awards and allocations, thinly: what the main job needs of the access programme."""
+"""Calls with their dated terms, applications, awards and allocations."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hanse.contracts.base import Contract, Count, Identifier, Positive, Timestamp
+from hanse.contracts.application import WholeForm
+from hanse.contracts.applying import OrganisationKind as OrganisationKind
+from hanse.contracts.applying import Purpose, SectionName
+from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive, Timestamp
 
-OrganisationKind = Literal["start-up", "sme", "large", "university", "research", "public", "other"]
 ApplicationState = Literal["draft", "sent", "in-review", "granted", "declined", "withdrawn"]
 
 
@@ -21,8 +23,65 @@ class Dated(Contract):
     checked_on: date
 
 
+class CutOffRule(Contract):
+    """Cut-offs that come back: each of these days of each of these months."""
+
+    days: tuple[Annotated[int, Field(ge=1, le=28)], ...] = Field(min_length=1)
+    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = tuple(range(1, 13))
+
+
+class ReviewStep(Contract):
+    """One step from sending to the decision, in order."""
+
+    kind: Literal["administrative", "technical", "scientific", "panel"]
+    by: str = ""
+    """Who does it; empty: not known."""
+
+
+class Room(Contract):
+    """A machine's partition and whether the call has room there."""
+
+    machine: Identifier
+    partition: str | None = None
+    offered: bool
+    as_of: date
+
+
+class Quota(Contract):
+    """A share that this call, alone or with others, may take."""
+
+    share: Fraction
+    of: str
+    """Of what, in words."""
+    beside: tuple[Identifier, ...] = ()
+    """Modes that count into the same quota."""
+
+
+class Obligation(Contract):
+    """What an award binds its holder to."""
+
+    id: Identifier
+    text: str
+    months_after_start: Count | None = None
+    months_after_end: Count | None = None
+    """When it is due; both None: at no known time."""
+
+
+class Extension(Contract):
+    """How much longer or larger an award may be made on request."""
+
+    times: Positive
+    months: Count
+    share: Fraction
+    """Of the hours granted."""
+
+
 class CallTerms(Contract):
-    """One published version of a call. Frozen: an amendment is a new version."""
+    """One published version of a call. Frozen: an amendment is a new version.
+
+    None, or nothing in a list, means that the value is not known, or that the call has none; what was looked for and
+    not found stands in `not_found`.
+    """
 
     id: Identifier
     version: Positive = 1
@@ -32,11 +91,52 @@ class CallTerms(Contract):
     opens: date
     closes: date | None = None
     min_gpu_hours: Count = 0
-    max_gpu_hours: Positive
+    max_gpu_hours: Positive | None
     durations_months: tuple[Positive, ...]
     who: tuple[OrganisationKind, ...]
-    decision_working_days: Positive
+    decision_working_days: Positive | None
+    """Working days to the decision, counted from `counted_from`."""
     sources: dict[str, Dated] = Field(default_factory=dict)
+    offered: bool = True
+    """False: kept as a pattern for a call of one's own; nobody can apply to it."""
+    counted_from: Literal["sent", "cut-off"] = "sent"
+    decision_months: Positive | None = None
+    """Where the promise is in months."""
+    calendar: str = Field(default="LU", pattern=r"^[A-Z]{2}$")
+    """Whose public holidays are no working days."""
+    cut_offs: tuple[date, ...] = ()
+    """Days on which a round closes; beside `cut_off_rule`."""
+    cut_off_rule: CutOffRule | None = None
+    cut_off_time: str = Field(default="10:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    """The time of day in Brussels; what comes at that moment is in time, what comes later is in the next round."""
+    unit: Literal["GPU-hour", "node-hour"] = "GPU-hour"
+    """What the call itself counts in."""
+    amounts: tuple[Positive, Positive] | None = None
+    """The smallest and largest amount in `unit`, where that is not GPU-hours."""
+    purposes: tuple[Purpose, ...] = ()
+    experience: Literal["new", "some"] | None = None
+    """Whom it is made for: those new to supercomputers, or those who have used some."""
+    pays: tuple[OrganisationKind, ...] = ()
+    """Who is admitted and may have to pay per use."""
+    only_in_eu_project: tuple[OrganisationKind, ...] = ()
+    """Who is admitted only inside a Horizon Europe or Digital Europe project."""
+    one_machine: bool | None = None
+    rooms: tuple[Room, ...] = ()
+    sections: tuple[SectionName, ...] = ()
+    """Sections of the form that have to be complete."""
+    review: tuple[ReviewStep, ...] = ()
+    order: Literal["arrival", "ranking", "arrival-among-passing"] | None = None
+    quotas: tuple[Quota, ...] = ()
+    max_entries: Positive | None = None
+    winners: Positive | None = None
+    prize_eur: Positive | None = None
+    """Shared among the winners."""
+    reserve: bool | None = None
+    """Whether a ranked reserve list follows the winners."""
+    extension: Extension | None = None
+    obligations: tuple[Obligation, ...] = ()
+    conditions: tuple[str, ...] = ()
+    not_found: tuple[str, ...] = ()
 
 
 class ApplicationForm(Contract):
@@ -53,6 +153,10 @@ class ApplicationForm(Contract):
     duration_months: Positive
     contact_email: str
     answers: dict[Identifier, bool | str | int | float] = Field(default_factory=dict)
+    whole: WholeForm | None = None
+    """All sections, where the call wants more than the above."""
+    call_version: Positive | None = None
+    """The version of the call it was written for; None: the one that holds when it is sent."""
 
 
 class Application(Contract):
@@ -64,6 +168,10 @@ class Application(Contract):
     decided_at: Timestamp | None = None
     reason: str = ""
     allocation_id: Identifier | None = None
+    call_version: Positive | None = None
+    """The version it is bound to."""
+    cut_off: Timestamp | None = None
+    """The round it is in; None where the call takes applications as they come."""
 
 
 class Allocation(Contract):

@@ -81,6 +81,37 @@ class Call(models.Model):
             raise UsageError(f"there is no call {call_id}", where="call", fix="choose one of the calls published here")
         return found
 
+    @classmethod
+    def version_of(cls, call_id: str, version: int) -> Call:
+        """That version, as it was published. Raises UsageError where there is none."""
+        found = cls.objects.filter(call_id=call_id, version=version).first()
+        if found is None:
+            raise UsageError(
+                f"the call {call_id} has no version {version}", where="call_version", fix="take the latest version"
+            )
+        return found
+
+    def delete(self, *_args: Any, **_options: Any) -> Any:
+        raise TypeError("a published call is frozen; publish a version that closes it")
+
+    def require_room(self) -> None:
+        """Nothing while the call takes more applications; call it inside the transaction that files one.
+
+        Raises:
+            PolicyError: as many as the call takes were sent, over all its versions.
+        """
+        most = self.terms.max_entries
+        if most is None:
+            return
+        type(self).objects.select_for_update().get(pk=self.pk)
+        entered = Application.objects.filter(call__call_id=self.call_id).exclude(state__in=("draft", "withdrawn"))
+        if entered.count() >= most:
+            raise PolicyError(
+                f"{self.terms.title} takes {most:,} applications, and so many were sent",
+                where=self.call_id,
+                fix="choose another call",
+            )
+
 
 class ApplicationQuerySet(models.QuerySet):
     def seen_by(self, person: Person) -> Any:
@@ -99,6 +130,8 @@ class Application(models.Model):
     state = models.CharField(max_length=12, choices=STATES, default="draft")
     form = ContractField(contract="hanse.contracts.programme.ApplicationForm")
     sent_at = models.DateTimeField(null=True, blank=True)
+    cut_off = models.DateTimeField(null=True, blank=True)
+    """The round it was sent into; empty where the call takes applications as they come."""
     decide_by = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
@@ -133,9 +166,10 @@ class Application(models.Model):
 
         self._require_judge(by)
         hours = self.form.gpu_hours if gpu_hours is None else gpu_hours
-        if hours > self.call.terms.max_gpu_hours:
+        most = self.call.terms.max_gpu_hours
+        if most is not None and hours > most:
             raise UsageError(
-                f"the call grants at most {self.call.terms.max_gpu_hours:,} GPU-hours, not {hours:,}",
+                f"the call grants at most {most:,} GPU-hours, not {hours:,}",
                 where="gpu_hours",
                 fix="grant less",
             )
@@ -203,6 +237,8 @@ class Application(models.Model):
             decided_at=self.decided_at,
             reason=self.reason,
             allocation_id=allocation.public_id if allocation else None,
+            call_version=self.call.version,
+            cut_off=self.cut_off,
         )
 
     @property

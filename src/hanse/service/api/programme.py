@@ -9,8 +9,13 @@ from ninja import Router
 
 from hanse.client.answers import DecisionRequest, Page
 from hanse.contracts import programme as contract
+from hanse.contracts.application import Draft
+from hanse.contracts.base import now
+from hanse.programme import routing
+from hanse.programme.completeness import DraftAnswer
+from hanse.programme.routing import Need, Suggestion
 from hanse.service.access.models import Allocation, Application, Call
-from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
+from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page, page_of, reply
 
 router = Router(tags=["programme"])
 
@@ -20,6 +25,34 @@ def calls(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: A
     current = Call.current()
     part = current[paging.offset : paging.offset + paging.limit]
     return page_of((call.terms for call in part), count=len(current))
+
+
+@router.get(
+    "calls/{id}/versions/{version}",
+    response={200: contract.CallTerms, **PROBLEMS},
+    summary="One version of a call, as it was published",
+)
+def call_version(request: HttpRequest, id: str, version: int) -> HttpResponse:  # noqa: ARG001
+    found = Call.objects.filter(call_id=id, version=version).first()
+    if found is None:
+        raise Missing(f"there is no version {version} of a call {id}", where=id)
+    return reply(found.terms)
+
+
+@router.post(
+    "calls/suggest", response={200: Suggestion, **PROBLEMS}, summary="Which call suits, and why not the others"
+)
+def suggest(request: HttpRequest, body: Need) -> HttpResponse:  # noqa: ARG001
+    return reply(routing.suggest(body, (call.terms for call in Call.current()), now()))
+
+
+@router.post(
+    "applications/check", response={200: DraftAnswer, **PROBLEMS}, summary="What a draft lacks; nothing is kept"
+)
+def check(request: HttpRequest, body: Draft) -> HttpResponse:  # noqa: ARG001
+    from hanse.service.access.apply import check as answer
+
+    return reply(answer(body))
 
 
 @router.post(
