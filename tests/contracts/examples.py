@@ -16,7 +16,8 @@ from hanse.contracts.application import (
     WholeForm,
 )
 from hanse.contracts.base import Contract
-from hanse.contracts.compliance import Because, Change, Check, Citation, Obligation
+from hanse.contracts.compliance import Because, Change, Check, Citation
+from hanse.contracts.compliance import Obligation as Duty
 from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.document import Basis, Document, DocumentField, DocumentSection
 from hanse.contracts.enterprise import Accounts, Enterprise, Group
@@ -253,7 +254,7 @@ COMPLIANCE_CHECK = Check(
     risk="limited",
     risks=("limited",),
     obligations=(
-        Obligation(
+        Duty(
             id="transparency.tell",
             what="Tell people that they talk to AI.",
             roles=("provider",),

@@ -44,11 +44,9 @@ PUBLIC: dict[str, type[Contract]] = {
     "parcel-order": ParcelOrder, "parcel": Parcel, "parcel-report": ParcelReport,
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
-    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "document": Document, "event": Event,
-    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check, "event": Event,
-    "call-terms": CallTerms, "application": Application, "allocation": Allocation,
-    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "event": Event,
-    "call-terms": CallTerms, "draft": Draft, "application": Application, "allocation": Allocation,
+    "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check,
+    "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "application": Application,
+    "allocation": Allocation,
     "site-policy": SitePolicy,
 }  # fmt: skip
 
