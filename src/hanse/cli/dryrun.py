@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hanse.contracts.placement import Placement
     from hanse.contracts.plan import Plan
     from hanse.contracts.spec import TrainSpec
+    from hanse.planning.sites import Offer
 
 TRAINING_KEYS = {"data", "tokenizer", "optimizer", "schedule", "precision", "seed", "checkpoint"}
 """What a `command:` does not look at."""
@@ -53,10 +54,12 @@ def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
 
 def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
     """Print it all; nothing is sent anywhere."""
-    placement, note = _weighed(spec, spec_path) if machine_name is None else (None, "")
-    machine_name = machine_name or (placement.options[0].machine if placement else None)
-    machine = planning.machine_for(spec, spec_path, machine_name)
-    plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
+    placement, taken, note = _weighed(spec, spec_path) if machine_name is None else (None, None, "")
+    if taken is not None:
+        machine, plan = taken.machine, taken.plan
+    else:
+        machine = planning.machine_for(spec, spec_path, machine_name)
+        plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
     job = job_for(spec, plan, machine)
     lines = script_lines(job, machine)
     if as_json:
@@ -82,14 +85,14 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
     _print(spec, spec_path, plan, machine, lines)
 
 
-def _weighed(spec: TrainSpec, spec_path: Path) -> tuple[Placement | None, str]:
+def _weighed(spec: TrainSpec, spec_path: Path) -> tuple[Placement | None, Offer | None, str]:
     """Where it would go, and what is not known about that; None where only one machine is allowed.
 
     A service that runs already is asked. Else hours and waits are unknown, and the first usable machine is shown.
     """
     machines = spec.where.machines
     if len(machines) < 2:
-        return None, ""
+        return None, None, ""
     from hanse.cli import connect, weighing
     from hanse.contracts.errors import UsageError
 
@@ -107,11 +110,12 @@ def _weighed(spec: TrainSpec, spec_path: Path) -> tuple[Placement | None, str]:
             history=tuple(f"{each.machine}: {each.reason}" for each in found.ruled_out(spec)),
         )  # fmt: skip
     if client:
-        return placement, ""
+        return placement, found.offer(placement.options[0].machine), ""
     usable = {option.machine: option for option in placement.options}
     ordered = tuple(usable[name] for name in dict.fromkeys(each.machine.id for each in found.offers) if name in usable)
     why = f"{ordered[0].machine} is the first of where.machines that could take it."
-    return placement.model_copy(update={"options": ordered, "why": why, "margin_s": 0.0}), UNASKED
+    shown = placement.model_copy(update={"options": ordered, "why": why, "margin_s": 0.0})
+    return shown, found.offer(ordered[0].machine), UNASKED
 
 
 def _print_placement(placement: Placement, note: str) -> None:
