@@ -51,7 +51,7 @@ def why_here(placement: Placement | None, names: dict[str, str]) -> Html | None:
     ]
     columns = (
         "Machine", Column("Nodes", True), Column("A step", True), "Would start", "Would end",
-        Column("GPU-hours", True), Column("of free", True), "In the site's unit", "Data there", "Because",
+        Column("GPU-hours", True), Column("Free", True), "In the site's unit", "Data there", "Because",
     )  # fmt: skip
     refused = [
         h("li", h("b", names.get(one.machine, one.machine)), f": {sentence(one.reason)}") for one in placement.unusable
