@@ -92,3 +92,25 @@ def test_an_image_that_jobs_cannot_fetch_is_refused_before_anything_is_run(hanse
     answer = hanse("launch", str(spec_path), "--dry-run", "-m", "leonardo")
     assert answer.code == 1
     assert "reach no registry" in answer.err and "Traceback" not in answer.err
+
+
+def test_with_several_machines_and_no_service_each_is_shown_and_nothing_is_claimed_of_hours(
+    hanse: Hanse, spec_path: Path, own_home: Path
+) -> None:
+    spec_path.write_text(COMMAND.replace("[leonardo-booster, local]", "[leonardo-booster, local, nowhere]"))
+    answer = hanse("launch", str(spec_path), "--dry-run")
+    assert answer.code == 0, answer.err
+    said = " ".join(answer.out.split())
+    assert "leonardo-booster is the first of where.machines that could take it." in said
+    assert "No service was asked" in said and "Not nowhere: There is no machine 'nowhere'" in said
+    assert "# The job for Leonardo" in said and not own_home.exists()
+    placement = json.loads(hanse("launch", str(spec_path), "--dry-run", "--json").out)["placement"]
+    assert [each["machine"] for each in placement["options"]] == ["leonardo-booster", "local"]
+    assert [each["free_accelerator_seconds"] for each in placement["options"]] == [None, None]
+
+
+def test_a_dry_run_of_several_machines_of_which_none_can_take_it_says_why_each(hanse: Hanse, spec_path: Path) -> None:
+    spec_path.write_text(COMMAND.replace("nodes: 2", "nodes: 200000"))
+    answer = hanse("launch", str(spec_path), "--dry-run")
+    assert answer.code == 2 and "None of the machines" in answer.err
+    assert "leonardo-booster: It takes 200000 nodes" in " ".join(answer.err.split())

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,80 @@ def test_a_run_is_cancelled_and_cannot_be_cancelled_twice(cli: Cli, place: Path,
     again = cli("cancel", run["id"])
     assert again.returncode == 2
     assert "cancelled already" in again.stderr
+
+
+TWO = """\
+name: choose
+model: {shape: {layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 512, context: 64}}
+tokenizer: {vocab: 512}
+data: [{name: python-stdlib, source: python-stdlib, licence: PSF-2.0}]
+batch: 8
+tokens: 500000
+precision: fp32
+where: {machines: [slow, swift, nowhere], nodes: 2, max_gpu_hours: 5, wall_time_s: 3600, ahead: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def two(cli: Cli, home: Path, place: Path, allocation: str) -> Path:
+    """Two machines beside this one, by the real protocol: one of a tenth of the other's pace, with hours on both."""
+    from hanse.client.agent import AgentClient
+    from hanse.client.answers import DecisionRequest
+    from hanse.client.api import Client
+    from hanse.contracts.agentapi import Hello
+    from tests.planning.worlds import calibrated
+
+    (place / "two.yaml").write_text(TWO)
+    endpoint = json.loads((home / "service" / "endpoint.json").read_text())
+    with Client(endpoint["url"], endpoint["token"]) as client:
+        form = client.applications()[0].form
+        for name, pace, hours in (("slow", 4e9, 10), ("swift", 4e10, 2)):
+            facts = calibrated(flops_per_s=pace).model_copy(update={"id": name, "name": name, "nodes": 4})
+            token = client.enrol_agent(name, "this-machine").token
+            with AgentClient(endpoint["url"], token) as agent:
+                agent.hello(Hello(machine=facts, software="test"))
+            sent = client.apply(form.model_copy(update={"machine": name, "gpu_hours": hours, "title": f"On {name}"}))
+            client.decide(sent.id, DecisionRequest(decision="grant", reason="A test."))
+    return place / "two.yaml"
+
+
+def test_of_two_machines_the_one_that_ends_it_sooner_is_taken_until_its_hours_are_gone_and_a_user_may_pin(
+    cli: Cli, two: Path
+) -> None:
+    def launched(*arguments: str) -> dict[str, Any]:
+        answer = cli("launch", two.name, "--json", *arguments)
+        assert answer.returncode == 0, answer.stderr
+        said[:] = [answer.stderr]
+        run: dict[str, Any] = json.loads(answer.stdout)
+        runs.append(run["id"])
+        return run
+
+    said: list[str] = []
+    runs: list[str] = []
+    before = cli("launch", two.name, "--dry-run")
+    assert before.returncode == 0, before.stderr
+    assert "swift is expected to finish it first." in before.stdout and "# The job for swift" in before.stdout
+    assert "Not nowhere: No agent of it has ever reported" in " ".join(before.stdout.split())
+    launched_before = [each["name"] for each in json.loads(cli("status", "--json").stdout)]
+    assert "choose" not in launched_before, "a dry run launches nothing"
+
+    first = launched()
+    assert first["legs"][0]["machine"] == "swift" and "→ swift" in said[0] and "slow, 2 nodes" in said[0]
+    shown = cli("status", first["id"]).stdout
+    assert "Why this machine" in shown and "swift is expected to finish it first." in shown
+    assert "→ swift" in shown and "Data there" in shown and "nowhere" in shown
+
+    second = launched()  # what the first has set aside is not free any more
+    assert second["legs"][0]["machine"] == "slow", second["placement"]
+    [out] = [each["reason"] for each in second["placement"]["unusable"] if each["machine"] == "swift"]
+    assert "are free" in out
+
+    pinned = launched("-m", "slow")
+    assert pinned["placement"]["pinned"] and pinned["placement"]["why"] == "You chose slow."
+    refused = cli("launch", two.name, "-m", "swift")
+    assert refused.returncode == 2 and "is used up" in refused.stderr and "Traceback" not in refused.stderr
+    for run in runs:
+        assert cli("cancel", run, "--reason", "a test").returncode == 0
 
 
 def test_what_died_is_started_again_by_the_next_command(cli: Cli, home: Path, allocation: str) -> None:

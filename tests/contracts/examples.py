@@ -26,6 +26,7 @@ from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
 from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
+from hanse.contracts.placement import Placement, PlacementOption, Unusable
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.policy import IdentityMap, MaintenanceWindow, SitePolicy
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated, Obligation
@@ -161,6 +162,25 @@ ATTEMPT = Attempt(
     last_heard_at=LATER,
 )
 LEG = Leg(id="leg-2c8d4e", run_id="run-7h3k9q", machine="local", allocation_id="alc-9p2r6t", attempts=(ATTEMPT,))
+PLACEMENT = Placement(
+    options=(
+        PlacementOption(
+            machine="local",
+            allocation_id="alc-9p2r6t",
+            nodes=2,
+            wait_s=Interval(low=0.0, expected=0.0, high=0.0),
+            finish_s=Interval(low=70.0, expected=78.0, high=90.0),
+            step_time_s=Interval(low=0.55, expected=0.62, high=0.71),
+            accelerator_seconds=156,
+            free_accelerator_seconds=36_000,
+            data_there=True,
+            reasons=("It starts at once.",),
+        ),
+    ),
+    unusable=(Unusable(machine="leonardo-booster", reason="You have no hours there."),),
+    why="local is the only one that can take it.",
+    decided_at=AT,
+)
 RUN = Run(
     id="run-7h3k9q",
     name="stdlib-lm",
@@ -175,6 +195,7 @@ RUN = Run(
     step=40,
     steps=123,
     used_accelerator_seconds=52,
+    placement=PLACEMENT,
 )
 STEP = StepSummary(
     attempt=1,

@@ -49,6 +49,7 @@ def placement(other: str) -> Placement:
         end = Interval(low=hours * 3000, expected=hours * 3600, high=hours * 4000)
         return PlacementOption(
             machine=machine, allocation_id="alc-1", nodes=2, wait_s=wait, finish_s=end,
+            step_time_s=Interval(low=0.5, expected=0.62, high=0.8), free_accelerator_seconds=36_000, data_there=True,
             accelerator_seconds=326, reasons=("its data lies there",),
         )  # fmt: skip
 

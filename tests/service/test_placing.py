@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from hanse.contracts.base import now
+from hanse.contracts.errors import UsageError
+from hanse.contracts.site import MachineState, PartitionState
+from hanse.machines import waiting
 from hanse.service.access.models import Allocation
 from hanse.service.runs import arrivals, operating, placing
 from hanse.service.runs.models import Attempt, Machine, Parcel, Run
@@ -132,3 +135,112 @@ def test_an_operator_drains_over_http_and_what_is_there_leaves(world: World, els
     assert run.legs.last().machine.public_id == "other" and "new racks" in run.reason
     assert operator.post(f"{path}/drain", {"reason": "again"}).status_code == 409
     assert operator.post(f"{path}/undrain", {"reason": "done"}).json()["draining"] is False
+
+
+def test_where_it_could_have_gone_is_kept_when_a_run_moves_and_the_one_it_left_is_named(
+    world: World, elsewhere: Agent
+) -> None:
+    run = both(world)
+    assert run.contract().placement is None  # launched without a choice
+    world.agent.report(world.attempt(run), "failed", job_id=None, reason="Not submitted: invalid account.")
+    answer = Http(world.token(world.founder)).get(f"/api/v1/runs/{run.public_id}").json()["placement"]
+    [taken] = answer["options"]
+    assert taken["machine"] == "other" and taken["step_time_s"]["expected"] > 0
+    assert taken["free_accelerator_seconds"] == 100 * HOUR and taken["data_there"] is False
+    assert answer["unusable"] == [{"machine": "local", "reason": "The run left it: Not submitted: invalid account."}]
+    listed = Http(world.token(world.founder)).get("/api/v1/runs").json()["items"]
+    assert [each["placement"] for each in listed] == [None]
+
+
+def test_data_that_a_run_has_trained_on_is_known_to_be_there_to_its_own_organisation_only(world: World) -> None:
+    run = world.launch()
+    assert [offer.data for offer in placing.offered_to(world.founder)] == [()]
+    world.agent.report(world.attempt(run), "running", step=7)
+    [offer] = placing.offered_to(world.colleague)
+    assert offer.data == run.spec.data
+    assert placing.data_on(world.machine, [world.site.organisation_id]) == ()
+
+
+def test_a_retry_keeps_that_the_user_named_the_machine_and_else_that_it_is_where_it_was(
+    world: World, elsewhere: Agent
+) -> None:
+    run = both(world)
+    for machine, why in (("other", "You chose other."), (None, "It is begun again on other, where it was last.")):
+        run.cancel(by="founder")
+        for left in run.open_attempts():
+            elsewhere.report(left, "cancelled")
+        run.refresh_from_db()
+        run.retry(by="founder", machine=machine)
+        assert run.contract().placement.why == why
+
+
+def test_a_placement_for_another_machine_than_the_launch_is_refused(world: World, elsewhere: Agent) -> None:
+    run = both(world)
+    world.agent.report(world.attempt(run), "failed", job_id=None, reason="Not submitted: no.")
+    run.refresh_from_db()
+    with pytest.raises(UsageError, match="the placement is for other, the launch for local"):
+        world.launch(placement=run.placement)
+
+
+def partition(machine: Machine, *, up: bool, at: datetime, agent: Agent, name: str = "p") -> None:
+    state = MachineState(at=at, partitions=(PartitionState(name=name, up=up, nodes=4, reason="" if up else "power"),))
+    agent.sync(state=state)
+    machine.refresh_from_db()
+
+
+def test_a_partition_that_goes_down_is_waited_for_with_the_users_patience_counted_from_then(
+    world: World, elsewhere: Agent
+) -> None:
+    run = both(world, patience_s=HOUR)
+    Attempt.objects.update(planned_at=now() - timedelta(hours=9))  # long in the queue, and content to be
+    world.agent.report(world.attempt(run), "queued", reason="PartitionDown")
+    down = now()
+    partition(world.machine, up=False, at=down, agent=world.agent)
+    partition(world.machine, up=False, at=down + timedelta(minutes=40), agent=world.agent)
+    [held] = [each.held for each in Run.objects.whole().get(pk=run.pk).contract().legs[0].attempts]
+    assert "partition p is down (power) since" in held and "It moves to another of where.machines at" in held
+    assert [placing.look_after(down + timedelta(minutes=m)) for m in (50, 70)] == [0, 1]
+    world.agent.report(world.attempt(run), "cancelled")
+    run.refresh_from_db()
+    assert run.legs.last().machine.public_id == "other" and "partition p is down" in run.reason
+    assert run.placement.unusable[0].machine == "local"
+
+
+def test_a_partition_that_comes_back_in_time_moves_nothing(world: World, elsewhere: Agent) -> None:
+    run = both(world, patience_s=HOUR)
+    at = now()
+    world.agent.report(world.attempt(run), "queued")
+    for minutes, up in ((0, False), (30, True), (40, False)):
+        partition(world.machine, up=up, at=at + timedelta(minutes=minutes), agent=world.agent)
+    assert [placing.look_after(at + timedelta(minutes=m)) for m in (70, 110)] == [0, 1]
+
+
+def test_a_run_of_one_machine_whose_partition_is_down_says_why_it_waits_and_stays(world: World) -> None:
+    run = world.launch()
+    world.agent.report(world.attempt(run), "queued", reason="PartitionDown")
+    partition(world.machine, up=False, at=now() - timedelta(days=2), agent=world.agent)
+    assert placing.look_after(now() + timedelta(days=2)) == 0
+    shown = Run.objects.whole().get(pk=run.pk).contract()
+    found = waiting.of_run(shown, now=now())
+    assert found and "where.machines names no other, so it waits until that is over" in found[1].words
+    world.agent.report(world.attempt(run), "running", step=1)
+    assert Run.objects.whole().get(pk=run.pk).contract().legs[0].attempts[0].held == ""
+
+
+def test_what_was_queued_ahead_moves_too_when_its_turn_has_come_in_a_partition_that_is_down(
+    world: World, elsewhere: Agent
+) -> None:
+    plan = a_plan(accelerator_seconds=3 * 2 * HOUR)
+    plan = plan.model_copy(update={"workload": plan.workload.model_copy(update={"precision": "fp32"})})
+    run = world.launch(a_spec(where={"machines": ("local", "other"), "patience_s": HOUR}), plan)
+    first, second = run.legs.first().attempts.order_by("number")
+    cursor = world.agent.sync().cursor
+    world.agent.report(first, "running", step=7)
+    world.agent.report(second, "queued")
+    at = now()
+    partition(world.machine, up=False, at=at, agent=world.agent)
+    assert placing.look_after(at + timedelta(hours=2)) == 0  # what runs there runs on
+    world.agent.report(first, "stopped", step=9, accelerator_seconds=30)
+    assert [placing.look_after(now() + timedelta(minutes=m)) for m in (50, 70)] == [0, 1]
+    told = {each.attempt_id: each.desired for each in world.agent.sync(cursor=cursor).assignments}
+    assert told[second.public_id] == "cancel"

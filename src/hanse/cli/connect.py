@@ -72,6 +72,15 @@ def endpoint() -> Endpoint:
     return Endpoint(service.url, service.token, "embedded")
 
 
+def running() -> Client | None:
+    """A client of the service somebody chose, or of the embedded one if it runs already; nothing is started."""
+    from hanse.cli import embedded
+    from hanse.client.api import Client
+
+    chosen = configured() or embedded.service_status()
+    return Client(chosen.url, chosen.token) if chosen else None
+
+
 def connection() -> Connection:
     """The service to use, for a question whose answer is no contract."""
     from hanse.client.http import Connection

@@ -13,12 +13,15 @@ from hanse.cli import costing, planning
 if TYPE_CHECKING:
     from hanse.contracts.job import JobSpec
     from hanse.contracts.machine import Machine
+    from hanse.contracts.placement import Placement
     from hanse.contracts.plan import Plan
     from hanse.contracts.spec import TrainSpec
+    from hanse.planning.sites import Offer
 
 TRAINING_KEYS = {"data", "tokenizer", "optimizer", "schedule", "precision", "seed", "checkpoint"}
 """What a `command:` does not look at."""
 ID = "dry-run"
+UNASKED = "No service was asked: your hours, and how long jobs wait, decide at the launch which machine it is."
 ACCOUNT = "YOUR-ALLOCATIONS-ACCOUNT"
 
 
@@ -51,8 +54,12 @@ def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
 
 def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
     """Print it all; nothing is sent anywhere."""
-    machine = planning.machine_for(spec, spec_path, machine_name)
-    plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
+    placement, taken, note = _weighed(spec, spec_path) if machine_name is None else (None, None, "")
+    if taken is not None:
+        machine, plan = taken.machine, taken.plan
+    else:
+        machine = planning.machine_for(spec, spec_path, machine_name)
+        plan = planning.plan_for(spec, spec_path, machine) if spec.command is None else None
     job = job_for(spec, plan, machine)
     lines = script_lines(job, machine)
     if as_json:
@@ -69,10 +76,56 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
                 "guessed": [one.key for one in guesses(machine)],
                 "unknown": list(machine.unknown),
                 "cost": list(costing.without_service(plan, machine)),
+                "placement": placement.model_dump(mode="json") if placement else None,
             }
         )
         return
+    if placement is not None:
+        _print_placement(placement, note)
     _print(spec, spec_path, plan, machine, lines)
+
+
+def _weighed(spec: TrainSpec, spec_path: Path) -> tuple[Placement | None, Offer | None, str]:
+    """Where it would go, and what is not known about that; None where only one machine is allowed.
+
+    A service that runs already is asked. Else hours and waits are unknown, and the first usable machine is shown.
+    """
+    machines = spec.where.machines
+    if len(machines) < 2:
+        return None, None, ""
+    from hanse.cli import connect, weighing
+    from hanse.contracts.errors import UsageError
+
+    client = connect.running()
+    found = (
+        weighing.ask(client, spec, spec_path, machines)
+        if client
+        else weighing.without_service(spec, spec_path, machines)
+    )
+    placement = found.placed(spec)
+    if placement is None:
+        raise UsageError(
+            "None of the machines of where.machines can take this run now.", where=f"{spec_path}, key where.machines",
+            fix="-m shows the job for one of them all the same.",
+            history=tuple(f"{each.machine}: {each.reason}" for each in found.ruled_out(spec)),
+        )  # fmt: skip
+    if client:
+        return placement, found.offer(placement.options[0].machine), ""
+    usable = {option.machine: option for option in placement.options}
+    ordered = tuple(usable[name] for name in dict.fromkeys(each.machine.id for each in found.offers) if name in usable)
+    why = f"{ordered[0].machine} is the first of where.machines that could take it."
+    shown = placement.model_copy(update={"options": ordered, "why": why, "margin_s": 0.0})
+    return shown, found.offer(ordered[0].machine), UNASKED
+
+
+def _print_placement(placement: Placement, note: str) -> None:
+    from rich.text import Text
+
+    from hanse.cli import placed
+    from hanse.cli.output import tell
+
+    tell(Text("# Why this machine", style="bold"), placed.view(placement, decided=False))
+    tell(note, "") if note else tell("")
 
 
 def _print(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.cli import bundle, costing, pick, planning
+from hanse.cli import bundle, costing, pick, planning, weighing
 from hanse.cli.machine import resolve, unknown
 from hanse.cli.output import ProgramError
 from hanse.contracts.errors import UsageError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hanse.contracts.programme import Allocation
     from hanse.contracts.run import Run
     from hanse.contracts.spec import TrainSpec
-    from hanse.planning.sites import Offer
 
 SMOKE_STEPS = 10
 SMOKE_WALL_TIME_S = 900
@@ -100,62 +99,33 @@ def launch(
     plan = None
     if spec.command is None:
         plan = planning.plan_for(spec, spec_path, known[charged.machine], partition=charged.partition)
-    return start(client, spec, spec_path, charged, plan, say=say)
+    placement = None
+    if len(spec.where.machines) > 1:
+        placement = weighing.pinned(client, spec, known[charged.machine], charged, plan)
+    return start(client, spec, spec_path, charged, plan, say=say, placement=placement)
 
 
 def _launch_where_best(
     client: Client, spec: TrainSpec, spec_path: Path, machines: Sequence[str], say: Callable[[str], None]
 ) -> Run:
     """Of several machines the one that ends it soonest; said with the others before anything is sent."""
-    from hanse.contracts.base import now
     from hanse.planning import sites
 
-    offers = _offers(client, spec, spec_path, machines)
-    placed = sites.place(spec, [offer for offer, _ in offers], at=now())
+    found = weighing.ask(client, spec, spec_path, machines)
+    placed = found.placed(spec)
     if placed is None:
         # With nothing to choose from, the refusal of the first allowed one says most.
         charged = pick.allocation(client.allocations(), machines, _reserved(spec), None)
-        refused = sites.unusable_of(spec, [offer for offer, _ in offers], at=now())
         raise UsageError(
             "None of the machines of where.machines can take this run now.", where=f"{spec_path}, key where.machines",
             fix=f"-m {charged.machine} asks for that one all the same.",
-            history=tuple(f"{each.machine}: {each.reason}" for each in refused),
+            history=tuple(f"{each.machine}: {each.reason}" for each in found.ruled_out(spec)),
         )  # fmt: skip
-    if len(offers) > 1:
-        for line in sites.in_words(placed):
-            say(line)
-    chosen, charged = next(pair for pair in offers if pair[1].id == placed.options[0].allocation_id)
-    return start(client, spec, spec_path, charged, chosen.plan, say=say, placement=placed)
-
-
-def _offers(
-    client: Client, spec: TrainSpec, spec_path: Path, machines: Sequence[str]
-) -> list[tuple[Offer, Allocation]]:
-    from hanse.contracts.errors import PlanError
-    from hanse.planning.sites import Offer
-
-    known = {one.id: one for one in client.machines()}
-    stand = {one.machine: one for one in client.offers()}
-    mine = client.allocations()
-    found: list[tuple[Offer, Allocation]] = []
-    for name in machines:
-        here = [one for one in mine if one.machine == name]
-        if name not in known or name not in stand or not here:
-            continue
-        charged = here[0] if len(here) == 1 else pick.allocation(here, (name,), _reserved(spec), None)
-        plan, why_not = None, ""
-        if spec.command is None:
-            try:
-                plan = planning.plan_for(spec, spec_path, known[name], partition=charged.partition)
-            except PlanError as error:
-                why_not = error.what
-        now_there = stand[name]
-        offer = Offer(
-            machine=known[name], allocation=charged, plan=plan, no_plan=why_not, state=now_there.state,
-            past_waits=now_there.waits, away=now_there.away, draining=now_there.draining, stopped=now_there.stopped,
-        )  # fmt: skip
-        found.append((offer, charged))
-    return found
+    for line in sites.in_words(placed):
+        say(line)
+    chosen = next(o for o in found.offers if o.allocation and o.allocation.id == placed.options[0].allocation_id)
+    assert chosen.allocation is not None
+    return start(client, spec, spec_path, chosen.allocation, chosen.plan, say=say, placement=placed)
 
 
 def start(

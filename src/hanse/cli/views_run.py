@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
+from hanse.cli import placed
 from hanse.cli.views import pairs, state, table, when
 from hanse.contracts.base import now
 from hanse.contracts.units import NBSP, format_gpu_hours, significant
@@ -42,6 +44,8 @@ def run(shown: Run, at: datetime | None = None) -> RenderableType:
         parts += ["", Text(f"{several}{leg.machine}, charged to {leg.allocation_id}", style="bold")]
         if leg.attempts:
             parts.append(_attempts(leg.attempts))
+    if shown.placement is not None:
+        parts += ["", Text("Why this machine", style="bold"), Padding(placed.view(shown.placement), (0, 0, 0, 2))]
     return Group(*parts)
 
 

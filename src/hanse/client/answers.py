@@ -14,7 +14,7 @@ from hanse.contracts.decision import Finding
 from hanse.contracts.placement import Placement
 from hanse.contracts.plan import Plan
 from hanse.contracts.site import MachineState, QueueWait
-from hanse.contracts.spec import TrainSpec
+from hanse.contracts.spec import DatasetSpec, TrainSpec
 
 Item = TypeVar("Item")
 
@@ -118,6 +118,8 @@ class MachineOffer(Contract):
     state: MachineState | None = None
     waits: tuple[QueueWait, ...] = ()
     """Medians of what jobs launched here waited, lately."""
+    data: tuple[DatasetSpec, ...] = ()
+    """What runs of this person's organisations have trained on there."""
 
 
 class Trouble(Contract):

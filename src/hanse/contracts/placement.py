@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Seconds, Timestamp
 from hanse.contracts.plan import Interval
 
@@ -22,7 +24,13 @@ class PlacementOption(Contract):
     """False: neither the scheduler nor the past tells; it is guessed."""
     finish_s: Interval | None = None
     """None: a program of the user's, of which no time is known."""
+    step_time_s: Interval | None = None
+    """Of the plan made for this machine."""
     accelerator_seconds: Count | None = None
+    free_accelerator_seconds: int | None = None
+    """Of the allocation, before this run; None where nobody was asked."""
+    data_there: bool | None = None
+    """A run of the same organisation has trained there on all data that the spec names; None: not known."""
     site_unit: str | None = None
     site_amount: float | None = None
     in_time: bool = True
@@ -37,7 +45,7 @@ class Unusable(Contract):
 
 class Placement(Contract):
     schema_version: Literal[1] = 1
-    options: tuple[PlacementOption, ...]
+    options: tuple[PlacementOption, ...] = Field(min_length=1)
     """The chosen one first."""
     unusable: tuple[Unusable, ...] = ()
     why: str

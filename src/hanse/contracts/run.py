@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
+from hanse.contracts.placement import Placement
 from hanse.contracts.plan import Plan
 from hanse.contracts.spec import TrainSpec
 
@@ -84,6 +85,8 @@ class Attempt(Contract):
     after: Identifier | None = None
     """The attempt whose end this one, queued ahead, waits for."""
     nodes: tuple[str, ...] = ()
+    held: str = ""
+    """Why its machine starts nothing of the kind now, and what becomes of the run; '' where it may start."""
 
 
 class Leg(Contract):
@@ -113,6 +116,8 @@ class Run(Contract):
     step: Count = 0
     steps: Count = 0
     used_accelerator_seconds: Count = 0
+    placement: Placement | None = None
+    """Where it could have gone when it was launched, or last moved, and why it went where it did."""
 
 
 class CodeBundle(Contract):

@@ -21,6 +21,8 @@ class PartitionState(Contract):
     pending_jobs: Count = 0
     reason: str = ""
     """Why it is not up, in the scheduler's word."""
+    down_since: Timestamp | None = None
+    """Since when the service has heard that it is not up."""
 
 
 class QueueWait(Contract):

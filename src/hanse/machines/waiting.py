@@ -26,6 +26,8 @@ def of_attempt(attempt: Attempt, *, now: datetime) -> Waiting | None:
             words="The scheduler does not mention it. It may still run; nothing is submitted twice.",
             what_you_can_do="If it stays so for an hour, ask the site's operator.",
         )
+    if attempt.held and attempt.state in {AttemptState.PLANNED, AttemptState.QUEUED}:
+        return Waiting(words=attempt.held, what_you_can_do="You need do nothing; 'hanse cancel' takes it back.")
     if attempt.state is AttemptState.PLANNED:
         words = (
             "It is to follow the attempt before it, and is handed over with it."

@@ -14,6 +14,7 @@ from hanse.reporting.tables import Column, table
 from hanse.reporting.words import Look, badge, sentence, when
 from hanse.service.runs.parcels import WAITED_FOR
 
+_THERE = {True: "yes", False: "no", None: ""}
 _KINDS = {"checkpoint": "Checkpoint", "data": "Data", "outer": "Outer step"}
 _LOOKS = {
     "asked": Look("is-queued", "Asked for"),
@@ -26,35 +27,38 @@ _LOOKS = {
 
 
 def why_here(placement: Placement | None, names: dict[str, str]) -> Html | None:
-    """The choice that was made at launch, with its alternatives in the order they were preferred."""
+    """The choice that was made at launch or when it last moved, with its alternatives in the order of preference."""
     if placement is None:
         return None
     rows: list[tuple[Child, ...]] = [
         (
             names.get(one.machine, one.machine),
             f"{one.nodes:,}",
+            format_seconds(one.step_time_s.expected) if one.step_time_s else "",
             f"in {'' if one.wait_known else 'perhaps '}{format_seconds(one.wait_s.expected)}"
             if one.wait_s.expected >= 1
             else "at once",
             f"in {format_seconds(one.finish_s.expected)}" if one.finish_s else "",
             hours(one.accelerator_seconds) if one.accelerator_seconds is not None else "",
+            hours(one.free_accelerator_seconds) if one.free_accelerator_seconds is not None else "",
             f"{significant(one.site_amount)} {hours_of(one.site_unit)}"
             if one.site_amount is not None and one.site_unit
             else "",
+            _THERE[one.data_there],
             " ".join(sentence(reason) for reason in one.reasons),
         )
         for one in placement.options
     ]
     columns = (
-        "Machine", Column("Nodes", True), "Would start", "Would end", Column("GPU-hours", True), "In the site's unit",
-        "Because",
+        "Machine", Column("Nodes", True), Column("A step", True), "Would start", "Would end",
+        Column("GPU-hours", True), Column("Free", True), "In the site's unit", "Data there", "Because",
     )  # fmt: skip
     refused = [
         h("li", h("b", names.get(one.machine, one.machine)), f": {sentence(one.reason)}") for one in placement.unusable
     ]
     return join(
         h("p", sentence(placement.why), h("span", " Decided ", when(placement.decided_at), ".", class_="muted")),
-        table(columns, rows) if len(rows) > 1 else None,
+        table(columns, rows),
         h("ul", refused, class_="list") if refused else None,
     )
 

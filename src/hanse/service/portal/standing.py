@@ -90,7 +90,7 @@ def _waiting(attempt: AttemptContract, machine: Any) -> Note | None:
         )  # fmt: skip
     since = f"Attempt {attempt.number} waits since {short_time(attempt.planned_at)}."
     if attempt.state is AttemptState.PLANNED:
-        text = f"{since} {sentence(attempt.reason) or 'The agent takes it up with its next report.'}"
+        text = f"{since} {sentence(attempt.held or attempt.reason) or 'The agent takes it up with its next report.'}"
         return Note("tone-wait", f"Waiting for the agent of {name}", text, "You need do nothing.")
     told = of_attempt(attempt, now=now())
     if attempt.state is AttemptState.QUEUED and told is not None:

@@ -17,7 +17,7 @@ from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
-from hanse.service.runs import issue, trouble
+from hanse.service.runs import held_up, issue, trouble
 from hanse.service.runs.events import Event
 from hanse.service.runs.operators import require_operator
 from hanse.service.runs.usage import UsageEntry
@@ -367,6 +367,7 @@ class Attempt(models.Model):
             expected_start_at=self.expected_start_at,
             after=self.after.public_id if self.after else None,
             nodes=tuple(self.nodes),
+            held=held_up.told(self),
         )
 
 

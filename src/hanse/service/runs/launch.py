@@ -64,6 +64,11 @@ def _checked(asked: LaunchRequest) -> CodeBundle | None:
         raise UsageError(
             f"the plan is for {plan.machine}, the launch for {asked.machine}", where="plan.machine", fix="plan again"
         )
+    if asked.placement is not None and asked.placement.options[0].machine != asked.machine:
+        raise UsageError(
+            f"the placement is for {asked.placement.options[0].machine}, the launch for {asked.machine}",
+            where="placement", fix="place it again",
+        )  # fmt: skip
     if plan is not None and plan.layout.global_batch != spec.batch:
         raise UsageError(
             f"the plan's layout holds {plan.layout.global_batch} sequences a step, the spec says {spec.batch}",

@@ -206,10 +206,12 @@ class Run(models.Model):
                 retry_key=key or None,
             )  # fmt: skip
             leg.run = run
-            if placing.move(run, leg, "", by=by, names=[machine or leg.machine.public_id], asked=True) is None:
+            again = "" if machine else f"It is begun again on {leg.machine.public_id}, where it was last."
+            names = [machine or leg.machine.public_id]
+            if placing.move(run, leg, "", by=by, names=names, asked=True, why=again) is None:
                 raise PolicyError(
-                    f"{machine or leg.machine.public_id} cannot take this run now", where=run.public_id,
-                    history=placing.why_not(run, [machine or leg.machine.public_id]),
+                    f"{names[0]} cannot take this run now", where=run.public_id,
+                    history=placing.why_not(run, names),
                     fix="free hours there, or name another of where.machines with -m",
                 )  # fmt: skip
         self.refresh_from_db()
@@ -345,6 +347,7 @@ class Run(models.Model):
             step=step,
             steps=self.plan.steps if self.plan else 0,
             used_accelerator_seconds=used_accelerator_seconds,
+            placement=self.placement,
         )
 
     def summary(self) -> RunSummary:
@@ -369,8 +372,8 @@ class Run(models.Model):
         return max((a.last_step or 0 for a in attempts), default=0), max(0, debited + held)
 
     def brief(self) -> contract.Run:
-        """For lists: without the layouts its plan weighed and did not take."""
-        whole = self.contract()
+        """For lists: without the layouts its plan weighed and did not take, and the machines it did not go to."""
+        whole = self.contract().model_copy(update={"placement": None})
         if whole.plan is None:
             return whole
         return whole.model_copy(update={"plan": whole.plan.model_copy(update={"considered": ()})})

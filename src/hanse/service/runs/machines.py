@@ -76,8 +76,6 @@ class Machine(models.Model):
     policy = models.JSONField(default=list, blank=True)
     """What the site's policy binds, in sentences, as its agent said."""
     state = ContractField(contract="hanse.contracts.site.MachineState", null=True, blank=True)
-    revision = models.PositiveBigIntegerField(default=0)
-    """Grows whenever the service's wish for one of its attempts changes; agents name the last they know."""
 
     class Meta:
         app_label = "runs"

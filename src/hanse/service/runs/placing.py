@@ -16,19 +16,22 @@ from django.db import models, transaction
 from hanse.client.answers import MachineOffer
 from hanse.contracts.base import now
 from hanse.contracts.errors import HanseError
+from hanse.contracts.placement import Unusable
 from hanse.contracts.plan import Plan
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.contracts.site import QueueWait
+from hanse.contracts.spec import DatasetSpec
 from hanse.contracts.units import SECONDS_PER_HOUR
 from hanse.planning import jobs, sites
 from hanse.service.access.awards import Allocation
 from hanse.service.records import new_id
-from hanse.service.runs import admission, arrivals
+from hanse.service.runs import admission, arrivals, held_up
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
 
 HISTORY: Final = timedelta(days=30)
+RUNS_LOOKED_AT: Final = 50
 
 
 def past_waits(machine: Machine) -> tuple[QueueWait, ...]:
@@ -49,13 +52,26 @@ def past_waits(machine: Machine) -> tuple[QueueWait, ...]:
     )  # fmt: skip
 
 
+def data_on(machine: Machine, organisations: Any) -> tuple[DatasetSpec, ...]:
+    """What the latest runs of these organisations have trained on there: each has been prepared on its disks."""
+    from hanse.service.runs.lifecycle import Run
+
+    trained = Attempt.objects.filter(
+        machine=machine, last_step__gt=0, leg__run__project__organisation__in=organisations
+    )
+    latest = trained.order_by("-leg__run").values_list("leg__run", flat=True).distinct()[:RUNS_LOOKED_AT]
+    specs = Run.objects.filter(pk__in=list(latest)).values_list("spec", flat=True)
+    return tuple({(each.name, each.source): each for spec in specs for each in spec.data}.values())
+
+
 def offered_to(person: Any) -> tuple[MachineOffer, ...]:
     """How each machine stands on which a project of the person's has hours."""
+    organisations = list(person.memberships.values_list("organisation", flat=True))
     rows = Machine.objects.filter(allocations__in=Allocation.objects.seen_by(person), facts__isnull=False).distinct()
     return tuple(
         MachineOffer(
             machine=row.public_id, away=row.status().away, draining=row.draining or row.mode != "run",
-            stopped=row.stopped, state=row.state, waits=past_waits(row),
+            stopped=row.stopped, state=row.state, waits=past_waits(row), data=data_on(row, organisations),
         )
         for row in rows
     )  # fmt: skip
@@ -114,6 +130,7 @@ def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
                 machine=machine.facts, allocation=allocation.contract(), plan=plan, no_plan=why_not,
                 state=machine.state, past_waits=past_waits(machine), away=machine.away_since is not None,
                 draining=machine.draining or machine.mode != "run", stopped=machine.stopped,
+                data_there=sites.has_data(run.spec, data_on(machine, [run.project.organisation_id])),
             )
         )  # fmt: skip
     return found
@@ -125,8 +142,13 @@ def others(run: Any, leg: Any) -> list[str]:
     return [name for name in run.spec.where.machines if name != leg.machine.public_id and name not in left]
 
 
-def move(run: Any, leg: Any, because: str, *, by: str, names: list[str] | None = None, asked: bool = False) -> Any:
-    """Go on with the run on the best other machine; the new leg, or None. Needs the run locked, its attempts ended."""
+def move(
+    run: Any, leg: Any, because: str, *, by: str, names: list[str] | None = None, asked: bool = False, why: str = ""
+) -> Any:
+    """Go on with the run on the best other machine; the new leg, or None. Needs the run locked, its attempts ended.
+
+    Where it could have gone is kept with the run, with those it left. `why`: where no choice is left to explain it.
+    """
     from hanse.service.runs import chains
     from hanse.service.runs.legs import Leg
 
@@ -134,21 +156,29 @@ def move(run: Any, leg: Any, because: str, *, by: str, names: list[str] | None =
     if not names:
         return None
     found = {offer.allocation.id: offer for offer in offers(run, names) if offer.allocation}
-    placed = sites.place(run.spec, list(found.values()), at=now(), pinned=asked)
+    placed = sites.place(run.spec, list(found.values()), at=now(), pinned=asked, beside=_left(run, leg, because, names))
+    passed_over: list[Unusable] = []
     holder, reached = _holder(run)
     for option in placed.options if placed else ():
         offer, allocation = found[option.allocation_id], Allocation.locked(option.allocation_id)
         target = allocation.machine
         brought = holder is None or holder.pk == target.pk or holder.away_since is None
-        if not _admitted(run, offer, allocation) or not (brought or run.spec.where.restart_elsewhere):
+        refused = _refusal(run, offer, allocation)
+        if not refused and not brought and not run.spec.where.restart_elsewhere:
+            refused = f"Its checkpoint is on {holder.public_id}, whose agent is away."
+        if refused:
+            passed_over.append(Unusable(machine=target.public_id, reason=refused))
             continue
         number = run.legs.aggregate(most=models.Max("number"))["most"] + 1
         onward = Leg(run=run, number=number, machine=target, allocation=allocation, plan=offer.plan, asked=asked)
         if run.affordable_wall_time_s(run.shape(onward), allocation) < jobs.MIN_WALL_TIME_S:
+            passed_over.append(Unusable(machine=target.public_id, reason="Too few of its hours are left there."))
             continue
         if because:
             type(leg).objects.filter(pk=leg.pk).update(left_because=because)
         onward.save()
+        run.placement = sites.chosen_instead(placed, target.public_id, passed_over, why)
+        run.save(update_fields=["placement"])
         Event.record(
             "service:run:moved", run.public_id, by=by, reason=because, source=leg.machine.public_id,
             target=target.public_id, step=reached,
@@ -185,7 +215,17 @@ def why_not(run: Any, names: list[str]) -> tuple[str, ...]:
     return (*told, *(f"{name}: You have no hours there." for name in names if name not in known))
 
 
-def _admitted(run: Any, offer: sites.Offer, allocation: Allocation) -> bool:
+def _left(run: Any, leg: Any, because: str, names: list[str]) -> tuple[Unusable, ...]:
+    """Machines but `names` that are out because the run left them; `because` is why it leaves that of `leg` now."""
+    before = run.legs.exclude(left_because="").select_related("machine").order_by("number")
+    told = {each.machine.public_id: each.left_because for each in before}
+    told |= {leg.machine.public_id: because} if because else {}
+    out = {name: why.rstrip(".") for name, why in told.items() if name not in names}
+    return tuple(Unusable(machine=name, reason=f"The run left it: {why}.") for name, why in out.items())
+
+
+def _refusal(run: Any, offer: sites.Offer, allocation: Allocation) -> str:
+    """What admission has against it; '' if nothing."""
     award = allocation.award
     decision = admission.decide(
         admission.Request(
@@ -194,42 +234,29 @@ def _admitted(run: Any, offer: sites.Offer, allocation: Allocation) -> bool:
             spec=run.spec, plan=offer.plan, at=now(),
         )
     )  # fmt: skip
-    return decision.verdict in {"allow", "condition"}
+    if decision.verdict in {"allow", "condition"}:
+        return ""
+    return " ".join(each.reason for each in decision.findings if each.verdict in {"review", "deny"})
 
 
 def look_after(at: datetime) -> int:
     """Move what has waited too long at a machine that takes no jobs; how many were asked to leave. Idempotent."""
+    its_turn = models.Q(after=None) | models.Q(after__state__in=FINAL_ATTEMPT_STATES)
     waiting = Attempt.objects.filter(
-        state__in=[AttemptState.PLANNED, AttemptState.QUEUED], after=None, recalled="",
-        leg__run__state=RunState.QUEUED,
+        its_turn, state__in=[AttemptState.PLANNED, AttemptState.QUEUED], recalled="", leg__run__state=RunState.QUEUED,
     ).filter(
         models.Q(machine__draining=True) | models.Q(machine__stopped=True) | models.Q(machine__away_since__isnull=False)
         | models.Q(machine__state__isnull=False)
     )  # fmt: skip
     moved = 0
-    for attempt in waiting.select_related("leg__run", "machine"):
+    for attempt in waiting.select_related("leg__run", "leg__machine", "machine", "after"):
         run, machine = attempt.leg.run, attempt.machine
-        if len(run.spec.where.machines) < 2 or not (because := _no_use_waiting(attempt, at)):
+        if len(run.spec.where.machines) < 2 or not (because := held_up.no_use_waiting(attempt, at)):
             continue
         if machine.away_since is not None and attempt.offered_at is not None:
             continue  # it may have been submitted, and would train beside the one that follows
         moved += recall(run, because, by="tick", unless_alone=True)
     return moved
-
-
-def _no_use_waiting(attempt: Attempt, at: datetime) -> str:
-    machine, patience = attempt.machine, timedelta(seconds=attempt.leg.run.spec.where.patience_s)
-    since = max(attempt.planned_at, machine.away_since or attempt.planned_at)
-    if at - since < patience:
-        return ""
-    if machine.stopped or machine.draining:
-        return "the machine takes nothing new"
-    if machine.away_since is not None:
-        return f"its agent is away since {machine.away_since:%-d %B %H:%M} UTC"
-    here = [p for p in machine.state.partitions if attempt.job.partition in (None, p.name)] if machine.state else []
-    if here and not any(p.up for p in here):
-        return f"partition {here[0].name} is down"
-    return ""
 
 
 def recall(run: Any, because: str, *, by: str, unless_alone: bool = False) -> bool:

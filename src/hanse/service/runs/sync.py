@@ -16,6 +16,7 @@ from django.db import transaction
 from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Assignment, Observation, SyncRequest, SyncResponse
 from hanse.contracts.errors import UsageError
 from hanse.contracts.run import AttemptState
+from hanse.contracts.site import MachineState
 from hanse.service.runs import metering
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
@@ -67,13 +68,26 @@ def _in_its_words(assignment: Assignment, *, stopped: bool) -> Assignment:
 def _take_machine(machine: Machine, request: SyncRequest) -> None:
     """What it tells of itself and of its accounts' jobs, and how its parcels stand."""
     if request.state is not None:
-        Machine.objects.filter(pk=machine.pk).update(state=request.state)
+        Machine.objects.filter(pk=machine.pk).update(state=_dated(request.state, machine.state))
     if request.jobs:
         metering.take_jobs(machine, request.jobs)
     if request.budgets:
         metering.take_budgets(machine, request.budgets)
     if request.parcels:
         Parcel.take(machine, request.parcels)
+
+
+def _dated(state: MachineState, before: MachineState | None) -> MachineState:
+    """With the time since which each partition that is not up has been heard not to be."""
+    known = {each.name: each.down_since for each in before.partitions if not each.up} if before else {}
+    return state.model_copy(
+        update={
+            "partitions": tuple(
+                each.model_copy(update={"down_since": None if each.up else known.get(each.name) or state.at})
+                for each in state.partitions
+            )
+        }
+    )
 
 
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
