@@ -14,15 +14,19 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.chaos_world import packed
 from hanse.client.agent import AgentClient
 from hanse.contracts.agentapi import Hello, SyncRequest
 from hanse.contracts.errors import HanseError
+from hanse.contracts.spec import CommandSpec, TrainSpec, WhereSpec
 from tests.stack import MACHINE, Stack
 
 AGENTS, USERS = 100, 200
 ENROLLED = 18
 """The service takes twenty enrolments a minute; each of these speaks as often as its share of the hundred would."""
 AGENT_EVERY_S, USER_EVERY_S = 10.0, 5.0
+RUNS = 50
+"""There to be looked at: a page of them."""
 AT_ONCE = 32
 """Requests under way at most; more would be this process's own queue, which counts as latency too."""
 
@@ -32,7 +36,10 @@ class Latency:
     p50_ms: float
     p99_ms: float
     count: int
+    """Answered, well or not."""
     errors: int
+    unsent: int
+    """Still in this process's queue when the time was over: the service answers fewer a second than were due."""
 
 
 class Load:
@@ -52,18 +59,36 @@ class Load:
             agent = AgentClient(self._hub.url, secret)
             machine = MACHINE.model_copy(update={"id": name, "name": name})
             welcome = agent.hello(Hello(machine=machine, software="load"))
-            request = SyncRequest(epoch=welcome.epoch)
-            self._syncs.append(lambda agent=agent, request=request: agent.sync(request))
+            self._syncs.append(_syncing(agent, welcome.epoch))
             self._closing.append(agent)
         web = httpx.Client(base_url=self._hub.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
         self._closing.append(web)
-        for path in ("/api/v1/runs", "/api/v1/machines", "/api/v1/allocations", "/api/v1/me"):
+        run = self._launched()
+        for path in ("run-summaries", f"runs/{run}", "machines", "allocations", "me"):
+            path = f"/api/v1/{path}"
             self._looks.append(lambda path=path: web.get(path).raise_for_status())
         return self
 
     def __exit__(self, *_: object) -> None:
         for one in self._closing:
             one.close()
+
+    def _launched(self) -> str:
+        """The id of one of the runs that users will look at: all wait at a machine whose agent says no more."""
+        token = (self._hub.home / "service" / "agent.token").read_text().strip()
+        agent = AgentClient(self._hub.url, token)
+        self._closing.append(agent)
+        agent.hello(Hello(machine=MACHINE, software="load"))
+        award = self._hub.grant(gpu_hours=RUNS)
+        where = WhereSpec(machines=(MACHINE.id,), nodes=1, wall_time_s=600, max_gpu_hours=0.5)
+        spec = TrainSpec(name="looked-at", purpose="Load.", command=CommandSpec(run="true"), where=where)
+        with self._hub.client() as client:
+            code = client.upload_code(packed({"README": b"Nothing.\n"})).sha256
+            launched = [
+                client.launch(spec, None, allocation=award.id, machine=MACHINE.id, code_sha256=code)
+                for _ in range(RUNS)
+            ]
+        return launched[0].id
 
     @property
     def requests(self) -> Sequence[Callable[[], object]]:
@@ -73,8 +98,21 @@ class Load:
         return [one for sync in self._syncs for one in (sync, *(next(looks) for _ in range(looks_a_sync)))]
 
 
-def open_loop(requests: Sequence[Callable[[], object]], *, per_s: float, for_s: float) -> Latency:
-    """Send them in turn at that rate."""
+def _syncing(agent: AgentClient, epoch: int) -> Callable[[], object]:
+    """One that says, as agents do, what it knows already."""
+    cursor = 0
+
+    def sync() -> None:
+        nonlocal cursor
+        cursor = agent.sync(SyncRequest(epoch=epoch, cursor=cursor)).cursor
+
+    return sync
+
+
+def open_loop(
+    requests: Sequence[Callable[[], object]], *, per_s: float, for_s: float, drop_late: bool = False
+) -> Latency:
+    """Send them in turn at that rate. `drop_late`: what is not sent when the time is over never is."""
     count = max(1, round(per_s * for_s))
     taken: list[float] = []
     errors = 0
@@ -97,12 +135,14 @@ def open_loop(requests: Sequence[Callable[[], object]], *, per_s: float, for_s: 
         for number in range(count):
             time.sleep(max(0.0, began + number / per_s - time.monotonic()))
             pool.submit(send, number, next(turn))
+        pool.shutdown(cancel_futures=drop_late)
     ordered = sorted(taken)
     return Latency(
         p50_ms=round(1e3 * statistics.median(ordered), 1),
         p99_ms=round(1e3 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 1),
-        count=count,
+        count=len(taken),
         errors=errors,
+        unsent=count - len(taken),
     )
 
 

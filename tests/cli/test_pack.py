@@ -69,7 +69,7 @@ def small(tmp_path: Path) -> Path:
     root = tmp_path / "small"
     (root / "wheels").mkdir(parents=True)
     packing_files.hanse_wheel(root / "wheels")
-    packing_files.write_scripts(root, f"3.{sys.version_info[1]}", platform.machine())
+    packing_files.write_scripts(root, packing.Target(platform.machine(), (2, 17), f"3.{sys.version_info[1]}"))
     packing_files.write_manifest(root)
     return root
 
@@ -89,7 +89,7 @@ def test_a_damaged_pack_is_refused_with_one_message_and_installs_nothing(small: 
 
 
 def test_a_pack_for_other_processors_is_refused_in_words(tmp_path: Path, small: Path) -> None:
-    packing_files.write_scripts(small, f"3.{sys.version_info[1]}", "riscv64")
+    packing_files.write_scripts(small, packing.Target("riscv64", (2, 17), f"3.{sys.version_info[1]}"))
     (small / "MANIFEST.sha256").unlink()
     packing_files.write_manifest(small)
     done = install(small)

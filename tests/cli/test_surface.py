@@ -23,6 +23,9 @@ PUBLIC = {
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
     "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},
+    "stage": {
+        "SOURCE", "MACHINE:DEST", "--host", "--port", "--key", "--jump", "--known-hosts", "--max-mb-per-s", "--json",
+    },
     "status": {"[RUN]", "--watch", "--json"},
     "logs": {"[RUN]", "--follow"},
     "shell": {"[RUN|MACHINE]"},

@@ -113,14 +113,14 @@ def make(spec: TrainSpec, spec_path: Path, target: Target, out: Path) -> Pack:
         wheels.mkdir(parents=True)
         hanse = packing_files.hanse_wheel(wheels)
         chosen, dropped = _resolve(hanse, asked, target, Path(scratch))
-        left_out += dropped
+        left_out = list(dict.fromkeys(left_out + dropped))
         _download(chosen, target, wheels)
         with tarfile.open(fileobj=_as_file(code.data), mode="r:gz") as archive:
             archive.extractall(root / "code", filter="data")
         facts = {"architecture": target.architecture, "glibc": list(target.glibc), "python": target.python,
                  "left_out": left_out, "spec": spec_path.name}  # fmt: skip
         (root / "pack.json").write_text(json.dumps(facts, indent=2) + "\n")
-        packing_files.write_scripts(root, target.python, target.architecture)
+        packing_files.write_scripts(root, target)
         packing_files.write_manifest(root)
         names = tuple(sorted(path.name for path in wheels.iterdir()))
         _archive(root, out)

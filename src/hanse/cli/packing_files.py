@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import hanse
+from hanse.contracts.errors import UsageError
+
+if TYPE_CHECKING:
+    from hanse.cli.packing import Target
 
 INSTALL: Final = """#!/bin/sh
 # Makes .venv beside this file, from the wheels here, without any network. The site's torch stays visible in it.
@@ -19,9 +24,14 @@ here="$(cd "$(dirname "$0")" && pwd)"
 python="${1:-python3}"
 sh "$here/verify.sh"
 fail() { echo "Error: $1" >&2; exit 2; }
+[ "$(uname -m)" = "@ARCHITECTURE@" ] || fail "this pack is for @ARCHITECTURE@, and this machine is $(uname -m)"
 "$python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "@PYTHON@")' \\
   || fail "this pack is for Python @PYTHON@; give one: sh install.sh /path/to/python@PYTHON@"
-[ "$(uname -m)" = "@ARCHITECTURE@" ] || fail "this pack is for @ARCHITECTURE@, and this machine is $(uname -m)"
+"$python" -c 'import platform, sys
+kind, version = platform.libc_ver()
+numbers = [int(part) for part in version.split(".")[:2]] if kind == "glibc" else [0, 0]
+sys.exit(numbers < [int(part) for part in "@GLIBC@".split(".")])' \\
+  || fail "this pack is for glibc @GLIBC@ or newer, and this system's C library is another or older"
 rm -rf "$here/.venv"
 "$python" -m venv --system-site-packages "$here/.venv"
 # A Python that is itself a virtual environment does not hand its packages on: name its folder.
@@ -53,7 +63,7 @@ BASE_IMAGES: Final = {
 }
 """Images with a torch for that kind of accelerator, where the machine's own image is not known."""
 
-APPTAINER: Final = """Bootstrap: docker
+APPTAINER: Final = """Bootstrap: {bootstrap}
 From: {image}
 
 %files
@@ -74,8 +84,20 @@ From: {image}
 
 
 def definition(kind: str, pack: str, image: str | None = None) -> str:
-    """An Apptainer definition that installs the pack into an image with torch."""
-    return APPTAINER.format(image=image or BASE_IMAGES.get(kind, BASE_IMAGES["cpu"]), pack=pack)
+    """An Apptainer definition that installs the pack into an image with torch.
+
+    Raises:
+        UsageError: the pack's name or the image cannot stand in one: words there end at blanks.
+    """
+    base = image or BASE_IMAGES.get(kind, BASE_IMAGES["cpu"])
+    for value in (pack, base):
+        if not re.fullmatch(r"[\w.:@+/-]+", value):
+            raise UsageError(
+                "This name cannot stand in a container definition.", where=repr(value),
+                fix="Choose a name of letters, digits, '.', '_' and '-'.",
+            )  # fmt: skip
+    bootstrap = "localimage" if base.endswith(".sif") else "docker"
+    return APPTAINER.format(bootstrap=bootstrap, image=base, pack=pack)
 
 
 def torch_version() -> str | None:
@@ -86,8 +108,9 @@ def torch_version() -> str | None:
         return None
 
 
-def write_scripts(root: Path, python: str, architecture: str) -> None:
-    text = INSTALL.replace("@PYTHON@", python).replace("@ARCHITECTURE@", architecture)
+def write_scripts(root: Path, target: Target) -> None:
+    text = INSTALL.replace("@PYTHON@", target.python).replace("@ARCHITECTURE@", target.architecture)
+    text = text.replace("@GLIBC@", ".".join(map(str, target.glibc)))
     (root / "install.sh").write_text(text)
     (root / "verify.sh").write_text(VERIFY)
 

@@ -90,6 +90,21 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "stage",
+        TRAIN,
+        "Bring data to a machine: resumable and verified.",
+        (
+            Example(
+                "hanse stage corpus/ leonardo-booster:/leonardo_work/EUHPC_A01/corpus --host me@login.example",
+                "again after a cut: it goes on where it was",
+            ),
+            Example(
+                "hanse stage train.yaml leonardo-booster: --host me@login.example", "all data it names, same paths"
+            ),
+            Example("hanse stage s3://bucket/corpus lumi-g:/scratch/p1/corpus", "on the login node, from a store"),
+        ),
+    ),
+    Verb(
         "status",
         TRAIN,
         "List your runs, or look at one.",

@@ -172,5 +172,5 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": os.environ.get("HANSE_LOG_LEVEL", "WARNING").upper()},
     # Refusals (4xx) are answers, not troubles of the service.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "django.security.DisallowedHost": {"level": "CRITICAL"}},
 }

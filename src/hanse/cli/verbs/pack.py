@@ -28,12 +28,13 @@ def run(
     path = out or Path(f"{spec.name}-{found.id}.tar.gz")
     require_file_can_be(path)
     target = packing.target_of(found, python)
+    container = packing_files.definition(found.accelerator.kind, path.name) if apptainer else ""
     packed = packing.make(spec, spec_path, target, path)
     for line in packed.left_out:
         note(f"Left out: {line}")
-    if apptainer:
+    if container:
         definition = path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.tar')}.def")
-        definition.write_text(packing_files.definition(found.accelerator.kind, path.name), encoding="utf-8")
+        definition.write_text(container, encoding="utf-8")
         tell(f"Container definition written to {short(definition)}")
     glibc = ".".join(map(str, target.glibc))
     tell(

@@ -22,7 +22,7 @@ from hanse.client.answers import (
 from hanse.contracts import machine as contract
 from hanse.contracts.site import MachineState
 from hanse.service.access.enrol import enrol_agent, make_code
-from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, reply
+from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, part_of, reply
 from hanse.service.runs import operating
 from hanse.service.runs.models import Machine
 
@@ -38,8 +38,8 @@ def _joined() -> Any:
 )
 def machines(request: HttpRequest, paging: PagingQuery) -> HttpResponse:  # noqa: ARG001
     rows = _joined()
-    part = rows[paging.offset : paging.offset + paging.limit]
-    return page_of((row.facts for row in part), count=rows.count())
+    part, count = part_of(rows, paging)
+    return page_of((row.facts for row in part), count=count)
 
 
 @router.get("machines/{id}", response={200: contract.Machine, **PROBLEMS}, summary="One machine")

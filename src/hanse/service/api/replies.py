@@ -49,8 +49,16 @@ def reply(answer: Contract, *, status: int = 200) -> HttpResponse:
 
 def page(rows: Any, paging: Paging) -> HttpResponse:
     """A slice of a queryset of objects that know their contract."""
-    part = rows[paging.offset : paging.offset + paging.limit]
-    return page_of((row.contract() for row in part), count=rows.count())
+    part, count = part_of(rows, paging)
+    return page_of((row.contract() for row in part), count=count)
+
+
+def part_of(rows: Any, paging: Paging) -> tuple[list[Any], int]:
+    """A slice of a queryset and how many rows it has in all; nothing is counted where the slice shows it."""
+    part = list(rows[paging.offset : paging.offset + paging.limit])
+    if len(part) < paging.limit and (part or not paging.offset):
+        return part, paging.offset + len(part)
+    return part, rows.count()
 
 
 def page_of(items: Iterable[Any], *, count: int) -> HttpResponse:

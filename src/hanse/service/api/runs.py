@@ -24,7 +24,7 @@ from hanse.contracts import run as contract
 from hanse.contracts.errors import UsageError
 from hanse.contracts.record import RunRecord
 from hanse.contracts.telemetry import StepSummary
-from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, reply
+from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, part_of, reply
 from hanse.service.runs import launch as launching
 from hanse.service.runs import placing, trouble
 from hanse.service.runs import record as recording
@@ -61,8 +61,8 @@ def launch(
 )
 def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     rows = _runs(request).whole()
-    part = rows[paging.offset : paging.offset + paging.limit]
-    return page_of((row.brief() for row in part), count=rows.count())
+    part, count = part_of(rows, paging)
+    return page_of((row.brief() for row in part), count=count)
 
 
 @router.get(
@@ -70,8 +70,8 @@ def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
 )
 def run_summaries(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     rows = _runs(request).glanced()
-    part = rows[paging.offset : paging.offset + paging.limit]
-    return page_of((row.summary() for row in part), count=rows.count())
+    part, count = part_of(rows, paging)
+    return page_of((row.summary() for row in part), count=count)
 
 
 @router.get("runs/{id}", response={200: contract.Run, **PROBLEMS}, summary="One run; poll it with If-None-Match")

@@ -290,6 +290,8 @@ class Attempt(models.Model):
         changed = cls.objects.filter(machine=machine, revision__lte=upto)
         changed = changed.filter(revision__gt=since) if since else changed
         is_open = changed.exclude(state__in=FINAL_ATTEMPT_STATES)
+        if not since and not is_open.exists():  # a machine without work: most of all machines, most of the time
+            return Offered((), (), upto)
         # One launched after this is left for the next sync: whatever is told must have been noted.
         wanted = [each for each in is_open.select_related(*_TOLD).order_by("pk") if each.may_be_told()]
         unnoted = [each.pk for each in wanted if each.offered_at is None]

@@ -22,6 +22,8 @@ AWAY_AFTER = timedelta(seconds=120)
 CLOCK_NOTED = timedelta(minutes=5)
 CLOCK_REFUSED = timedelta(minutes=9)
 """Ten minutes, less what a request may take on its way."""
+MACHINE_CONTRACTS = ("facts", "policy", "state")
+"""Columns that take long to read and that few requests look at."""
 
 
 class UnknownProtocol(UsageError):  # noqa: N818 - it states what is so

@@ -103,14 +103,11 @@ class Parcel(models.Model):
     @classmethod
     def orders_for(cls, machine: Machine) -> tuple[ParcelOrder, ...]:
         """What its agent is to pack and send; repeated until every piece is here."""
-        wanted = cls.objects.filter(from_machine=machine, state__in=WAITED_FOR).select_related("run", "to_machine")
+        wanted = cls.objects.filter(from_machine=machine, state__in=WAITED_FOR)
+        named = wanted.values_list("public_id", "run__public_id", "kind", "to_machine__public_id")
         return tuple(
-            ParcelOrder(
-                id=parcel.public_id, run_id=parcel.run.public_id, kind=parcel.kind,
-                to_machine=parcel.to_machine.public_id,
-            )
-            for parcel in wanted
-        )  # fmt: skip
+            ParcelOrder(id=parcel, run_id=run, kind=kind, to_machine=target) for parcel, run, kind, target in named
+        )
 
     @classmethod
     def of_attempt(cls, attempt: Any) -> tuple[Parcel, ...]:

@@ -21,7 +21,7 @@ from hanse.service.runs import metering
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Run
-from hanse.service.runs.machines import Machine, UnknownProtocol
+from hanse.service.runs.machines import MACHINE_CONTRACTS, Machine, UnknownProtocol
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
 
@@ -40,7 +40,7 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
     previous = request.protocol == 1
     with transaction.atomic():
         # Not FOR UPDATE: what others write meanwhile refers to this row, and would wait for it with locks of their own.
-        machine = Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)
+        machine = Machine.objects.select_for_update(no_key=True).defer(*MACHINE_CONTRACTS).get(pk=machine.pk)
         machine.require_epoch(request.epoch)
         attempts = _attempts(machine, request)
         _take_rows(attempts, request)
@@ -93,6 +93,8 @@ def _dated(state: MachineState, before: MachineState | None) -> MachineState:
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
     """The attempts spoken of that are this machine's own; others are not its to report."""
     named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs)}
+    if not named:
+        return {}
     own = Attempt.objects.filter(public_id__in=named, leg__machine=machine)
     found = {a.public_id: a for a in own.select_related("leg__run", "leg__machine", "leg__allocation")}
     for stranger in named - set(found):
