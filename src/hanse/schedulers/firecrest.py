@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
@@ -154,6 +154,9 @@ class FirecrestScheduler:
 
     def _end(self, client: Firecrest, job_id: str) -> None:
         client.cancel_job(self._line.system, job_id)
+
+    def signal(self, job_ids: Sequence[str], signal: Literal["USR1"]) -> None:  # noqa: ARG002 - the seam's
+        raise SiteError("FirecREST sends no signals to jobs", where=self._machine.id)
 
     def state(self) -> MachineState:
         queues, broken = read_state(

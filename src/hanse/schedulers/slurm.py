@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
@@ -153,10 +153,17 @@ class SlurmScheduler:
         return answer
 
     def cancel(self, job_ids: Sequence[str]) -> None:
+        self._scancel(job_ids)
+
+    def signal(self, job_ids: Sequence[str], signal: Literal["USR1"]) -> None:
+        """To the job's script alone: its trap passes the signal on to the ranks."""
+        self._scancel(job_ids, f"--signal={signal}", "--batch")
+
+    def _scancel(self, job_ids: Sequence[str], *options: str) -> None:
         if not job_ids:
             return
         try:
-            done = self._call(["scancel", *job_ids])
+            done = self._call(["scancel", *options, *job_ids])
         except FileNotFoundError as error:
             raise self._missing("scancel") from error
         complaints = [line for line in done.stderr.splitlines() if line.strip() and not ENDED_ALREADY.search(line)]
