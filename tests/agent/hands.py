@@ -12,7 +12,7 @@ from hanse.agent.cycle import Agent, Setting
 from hanse.agent.store import Store
 from hanse.contracts.agentapi import Assignment, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now
-from hanse.contracts.errors import SchedulerUnknown, ServiceError
+from hanse.contracts.errors import SchedulerUnknown, ServiceError, SiteError
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
@@ -95,6 +95,8 @@ class Cluster:
         self.after: dict[str, str | None] = {}
         self.cancelled: list[str] = []
         self.cancel_calls = 0
+        self.signals = True
+        self.signalled: list[str] = []
         self.looks: list[set[str]] = []
         self.refusal: Exception | None = None
         self.answers = True
@@ -123,6 +125,11 @@ class Cluster:
         for name, reports in self.jobs.items():
             if reports[0].job_id in job_ids:
                 self.become(name, "cancelled")
+
+    def signal(self, job_ids: Sequence[str], signal: str) -> None:
+        if not self.signals:
+            raise SiteError("it sends no signals")
+        self.signalled += job_ids
 
     def state(self) -> MachineState:
         raise SchedulerUnknown("it tells nothing of itself")

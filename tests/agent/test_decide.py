@@ -29,6 +29,7 @@ from hanse.agent.store import Record
 from hanse.contracts.agentapi import Observation
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
+from hanse.contracts.spec import CommandSpec
 from tests.contracts.examples import ASSIGNMENT, AT, JOB
 
 FRESH = Record(assignment=ASSIGNMENT)
@@ -215,3 +216,36 @@ def test_to_cancel_or_to_halt_is_stronger_than_to_stop() -> None:
     stopping = replace(record, assignment=ASSIGNMENT.model_copy(update={"desired": "stop"}))
     halted = decide(stopping, (report("17"),), Traces(), at=AT, halted="The kill switch is on.")
     assert isinstance(halted, Follow) and (halted.end, halted.stop) == (("17",), "")
+
+
+def program(*, resumes: bool, **changes: object) -> Record:
+    spec = ASSIGNMENT.spec.model_copy(update={"command": CommandSpec(run="./train", resumes=resumes)})
+    wanted = ASSIGNMENT.model_copy(update={"spec": spec, "desired": "stop"})
+    return replace(FRESH, job_id="17", assignment=wanted, **changes)  # type: ignore[arg-type]
+
+
+def test_a_program_that_resumes_is_asked_by_its_signal_once_and_ended_when_its_time_to_save_is_over() -> None:
+    asked = decide(program(resumes=True), (report("17"),), Traces(), at=AT)
+    assert isinstance(asked, Follow) and (asked.ask, asked.end, asked.stop) == (("17",), (), "")
+    to_save = timedelta(seconds=JOB.stop_signal_before_s)
+    record = program(resumes=True, cancel_at=AT)
+    saving = decide(record, (report("17"),), Traces(), at=AT + to_save - timedelta(seconds=1))
+    assert isinstance(saving, Follow) and (saving.ask, saving.end) == ((), ())
+    late = decide(record, (report("17"),), Traces(), at=AT + to_save)
+    assert isinstance(late, Follow) and (late.ask, late.end) == ((), ("17",))
+
+
+def test_a_program_that_resumes_not_or_waits_is_ended_at_once() -> None:
+    for record, state in ((program(resumes=False), "running"), (program(resumes=True), "queued")):
+        move = decide(record, (report("17", state),), Traces(), at=AT)
+        assert isinstance(move, Follow) and (move.ask, move.end) == ((), ("17",))
+
+
+def test_a_program_that_its_stop_signal_ended_was_stopped_and_one_that_failed_before_failed() -> None:
+    by_signal = report("17", "failed", exit_code=138)
+    stopped = decide(program(resumes=True, cancel_at=AT), (by_signal,), Traces(), at=AT)
+    failed = decide(program(resumes=True), (by_signal,), Traces(), at=AT)
+    finished = decide(program(resumes=True, cancel_at=AT), (report("17", "completed"),), Traces(finished=True), at=AT)
+    assert isinstance(stopped, Follow) and stopped.state is AttemptState.STOPPED
+    assert isinstance(failed, Follow) and failed.state is AttemptState.FAILED
+    assert isinstance(finished, Follow) and finished.state is AttemptState.FINISHED

@@ -113,6 +113,28 @@ def test_a_program_that_knows_no_stop_file_is_ended_once(tmp_path: Path) -> None
     assert states(service)[-1] == ("att-one", AttemptState.STOPPED), "not cancelled by somebody at the machine"
 
 
+@pytest.mark.parametrize("signals", [True, False])
+def test_a_program_that_resumes_is_asked_by_signal_and_ended_where_there_is_none(tmp_path: Path, signals: bool) -> None:
+    spec = TrainSpec(name="program", command=CommandSpec(run="./train", resumes=True), where=SPEC.where)
+    one = wanted("one", spec=spec)
+    service, cluster = Service(one), Cluster()
+    cluster.signals = signals
+    with agent_of(tmp_path, service, cluster) as agent:
+        agent.cycle()
+        cluster.become("hanse-att-one", "running")
+        agent.cycle()
+        service.wish(one.model_copy(update={"desired": "stop"}))
+        agent.cycle()
+        agent.cycle()
+        (job,) = cluster.jobs["hanse-att-one"]
+        assert (cluster.signalled, cluster.cancelled) == (([job.job_id], []) if signals else ([], [job.job_id]))
+        if signals:
+            cluster.become("hanse-att-one", "failed", exit_code=138)
+        agent.cycle()
+        agent.sync()
+    assert states(service)[-1] == ("att-one", AttemptState.STOPPED)
+
+
 def test_a_folder_that_takes_no_stop_file_holds_up_nobody_else(tmp_path: Path) -> None:
     service, cluster = Service(wanted("one"), wanted("two")), Cluster()
     with agent_of(tmp_path, service, cluster) as agent:

@@ -57,7 +57,7 @@ PUBLIC = {
     "serve": {"--host", "--port", "--status", "--stop", "--json"},
     "agent": {
         "--machine", "--url", "--token", "--enrol", "--once", "--observe", "--policy", "--check-policy", "--sudoers",
-        "--stop", "--because", "--resume", "--insecure",
+        "--stop", "--because", "--resume", "--firecrest", "--insecure",
     },
     "train": set(),
     "manage": set(),

@@ -145,6 +145,21 @@ def test_the_stop_signal_comes_before_the_wall_time_and_a_job_that_heeds_it_comp
     assert not (run_dir.attempt(1).root / "never").exists(), "no step begins after the warning"
 
 
+def test_a_job_is_sent_its_stop_signal_when_asked_to_and_has_time_to_save(make: Make, tmp_path: Path) -> None:
+    scheduler = make()
+    run_dir = run_dir_in(tmp_path / "run")
+    folder = run_dir.attempt(1).root
+    saves = shell("trap 'echo saved > saved; exit 9' USR1; touch on; while :; do sleep 0.05; done", name="command")
+    job = job_of(saves)
+    job_id = submit(scheduler, job, run_dir)
+    until((folder / "on").exists, what="its start")
+    scheduler.signal([job_id], "USR1")
+    done = ended(scheduler, job.name, job_id)
+    assert (done.state, done.exit_code) == ("failed", 9)
+    assert (folder / "saved").exists() and not run_dir.finished.exists()
+    scheduler.signal([job_id], "USR1")  # to one that has ended it is no error
+
+
 def test_a_job_that_ignores_the_stop_signal_is_ended_at_its_wall_time(make: Make, tmp_path: Path) -> None:
     scheduler = make()
     run_dir = run_dir_in(tmp_path / "run")

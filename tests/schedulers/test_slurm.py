@@ -273,3 +273,23 @@ def test_while_the_controller_is_dead_everything_is_unknown_and_nothing_is_gone(
     (tmp_path / "gate").touch()
     assert ended(scheduler, job.name, job_id, within_s=60).state == "completed"
     assert all(found.state in FINAL_JOB_STATES for found in scheduler.observe({other.name: None})[other.name])
+
+
+def test_a_running_job_gets_its_stop_signal_on_all_nodes_and_has_time_to_save(
+    scheduler: SlurmScheduler, tmp_path: Path
+) -> None:
+    # A rank that leaves with a failure ends the others, so each waits until all have saved.
+    saves = (
+        "trap 'touch saved-$HANSE_NODE_RANK; until [ -e saved-0 ] && [ -e saved-1 ]; do sleep 0.1; done; exit 9' USR1; "
+        "touch on-$HANSE_NODE_RANK; while :; do sleep 0.2; done"
+    )
+    run_dir = run_dir_in(tmp_path)
+    folder = run_dir.attempt(1).root
+    job = slurm_job(shell(saves, nodes=2, name="command"), name="hanse-asked")
+    job_id = submit(scheduler, job, run_dir)
+    until(lambda: all((folder / f"on-{rank}").exists() for rank in (0, 1)), within_s=90, what="its start")
+    scheduler.signal([job_id], "USR1")
+    done = ended(scheduler, job.name, job_id, within_s=90)
+    assert (done.state, done.exit_code) == ("failed", 9)
+    assert all((folder / f"saved-{rank}").exists() for rank in (0, 1)) and not run_dir.finished.exists()
+    scheduler.signal([job_id], "USR1")  # to one that has ended it is no error

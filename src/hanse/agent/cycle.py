@@ -18,6 +18,7 @@ from hanse.agent import nodes, place, policy, tails
 from hanse.agent.budget import Budget
 from hanse.agent.courier_thread import Courier, CourierThread
 from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
+from hanse.agent.ending import End, Ending
 from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
 from hanse.agent.looks import Looks, Meter
@@ -27,7 +28,7 @@ from hanse.agent.submission import Delay, Outcome, Refusal, Submission, Submitte
 from hanse.agent.telling import Telling, essence, is_final
 from hanse.contracts.agentapi import Hello, Observation, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now
-from hanse.contracts.errors import SchedulerUnknown, SiteError
+from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.machine import Machine
 from hanse.contracts.parcel import ParcelOrder
@@ -96,6 +97,7 @@ class Agent:
         self._pruned_at = now() - PRUNE_EVERY
         self.welcome = self._greet()
         self._telling = Telling(store, self.run_dir, self.welcome.epoch)
+        self._ending = Ending(schedulers=self._schedulers, budget=self._budget, store=store, say=self._say)
         self._submission = Submission(
             machine=machine.id, ticket_key=self.welcome.ticket_key, schedulers=self._schedulers, store=store, work=work,
             fetch_code=service.code, budget=self._budget, arrivals=self._setting.courier, sure=self._sure,
@@ -193,7 +195,7 @@ class Agent:
     def _act(self, records: list[Record], reports: Mapping[str, tuple[JobReport, ...]]) -> None:
         halted = self._note_halt()
         wanted: list[Record] = []
-        ends: list[tuple[Record, tuple[str, ...]]] = []
+        ends: list[End] = []
         with self._store.together():
             for record in records:
                 found = reports.get(record.assignment.job.name)
@@ -214,7 +216,7 @@ class Agent:
         found: tuple[JobReport, ...],
         traces: Traces,
         halted: str,
-        ends: list[tuple[Record, tuple[str, ...]]],
+        ends: list[End],
     ) -> bool:
         """Write down what is to be seen of one attempt; True if it is to be submitted."""
         match decide(record, found, traces, at=now(), halted=halted):
@@ -234,8 +236,10 @@ class Agent:
                 self._follow(record, follow, traces.last_step)
                 if follow.stop and not self._setting.observe:
                     self._ask_to_stop(record, follow.stop)
+                if follow.ask:
+                    ends.append(End(record=record, job_ids=follow.ask, softly=True))
                 if follow.end:
-                    ends.append((record, follow.end))
+                    ends.append(End(record=record, job_ids=follow.end))
                     if halted and record.assignment.desired == "run":
                         self._halted[record.attempt_id] = halted
         return False
@@ -287,25 +291,9 @@ class Agent:
                 if by_policy:
                     self._saw(record, AttemptState.PLANNED, reason=reason, policy=True)
 
-    def _end(self, ends: list[tuple[Record, tuple[str, ...]]]) -> None:
-        """Ask for jobs to be ended, all of one Unix user's at once. An agent that observes ends nothing."""
-        if self._setting.observe:
-            return
-        rules = self._setting.policy.policy
-        by_user: dict[str | None, list[tuple[Record, tuple[str, ...]]]] = {}
-        for record, job_ids in ends:
-            by_user.setdefault(policy.unix_user(rules, record.assignment), []).append((record, job_ids))
-        for user, theirs in by_user.items():
-            if not self._budget.allows_a_cancel():
-                return
-            try:
-                self._schedulers.of(user, rules.identity).cancel(tuple(id for _, job_ids in theirs for id in job_ids))
-            except SiteError as error:
-                self._say("cancel", f"jobs could not be ended yet: {error.what}")
-                continue
-            with self._store.together():
-                for record, _ in theirs:
-                    self._store.cancelling(record.attempt_id, now())
+    def _end(self, ends: list[End]) -> None:
+        if not self._setting.observe:  # such an agent ends nothing
+            self._ending.end(ends, self._setting.policy.policy)
 
     def _end_the_given_up(
         self, watched: Mapping[str, str], reports: Mapping[str, tuple[JobReport, ...]]
@@ -317,7 +305,7 @@ class Agent:
             alive = tuple(job.job_id for job in reports.get(name, ()) if job.state not in FINAL_JOB_STATES)
             if alive:
                 self._say(attempt_id, f"job {alive[0]} appeared although the attempt was given up: it is ended")
-                self._end([(record, alive)])
+                self._end([End(record=record, job_ids=alive)])
 
     def _follow(self, record: Record, follow: Follow, last_step: int | None) -> None:
         job = follow.job

@@ -79,6 +79,8 @@ class Follow:
     reason: str
     doubled: tuple[JobReport, ...] = ()
     end: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    """Jobs whose program is sent its stop signal: it goes on from what it saves."""
     stop: str = ""
     """Why its training is to be asked, by its stop file, to write a checkpoint and end; empty: it is not."""
 
@@ -152,13 +154,17 @@ def _follow(
     doubled = tuple(report for report in reports if report.job_id != job.job_id)
     alive = tuple(report.job_id for report in reports if report.state not in FINAL_JOB_STATES)
     stop = "" if halted else asked_to_stop(record)
+    softly = bool(stop) and job.state == "running" and _may_save(record, at)
     # A program of the user's knows no stop file, and what waits in the queue has nothing to save.
-    stop_by_ending = bool(stop) and (record.assignment.spec.command is not None or job.state == "queued")
+    stop_by_ending = bool(stop) and not softly and (record.assignment.spec.command is not None or job.state == "queued")
     wanted_cancelled = record.assignment.desired == "cancel" or bool(halted) or stop_by_ending
     state, reason = outcome(job, traces, wanted_cancelled=wanted_cancelled)
     if halted and state is AttemptState.CANCELLED:
         reason = halted
-    if stop and state in (AttemptState.STOPPED, AttemptState.CANCELLED):
+    heeded = (
+        _resumes(record) and record.cancel_at is not None and job.state == "failed"
+    )  # a signal ends with its number
+    if stop and (state in (AttemptState.STOPPED, AttemptState.CANCELLED) or heeded):
         state, reason = AttemptState.STOPPED, stop  # an end that was asked for is nobody else's cancelling
     overdue = False
     if alive and state in FINAL_ATTEMPT_STATES:  # it might train beside the next attempt, and costs are not known yet
@@ -166,8 +172,22 @@ def _follow(
         overdue = job.ended_at is None or at - job.ended_at >= DOUBLE_ENDS_WITHIN
     asked = record.cancel_at is not None and at - record.cancel_at < CANCEL_AGAIN_AFTER
     end = alive if (wanted_cancelled or overdue) and not asked else ()
-    by_file = stop if job.state == "running" and not stop_by_ending else ""
-    return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end, stop=by_file)
+    by_file = stop if job.state == "running" and not stop_by_ending and not softly else ""
+    ask = (job.job_id,) if softly and record.cancel_at is None and not end else ()
+    return Follow(job=job, state=state, reason=reason, doubled=doubled, end=end, stop=by_file, ask=ask)
+
+
+def _resumes(record: Record) -> bool:
+    command = record.assignment.spec.command
+    return command is not None and command.resumes
+
+
+def _may_save(record: Record, at: datetime) -> bool:
+    """Whether it gets its stop signal or has time left after it: as much as before the end of the wall time."""
+    if not _resumes(record):
+        return False
+    time = max(CANCEL_AGAIN_AFTER, timedelta(seconds=record.assignment.job.stop_signal_before_s))
+    return record.cancel_at is None or at - record.cancel_at < time
 
 
 def _lost(record: Record, traces: Traces, reason: str, *, at: datetime) -> Lost | Finished:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.rundir import RunDir
@@ -46,6 +46,15 @@ class Scheduler(Protocol):
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Ask for jobs to be ended; ending an ended job is no error. Raises SchedulerUnknown if it was not taken."""
+        ...
+
+    def signal(self, job_ids: Sequence[str], signal: Literal["USR1"]) -> None:
+        """Send running jobs their stop signal, as it comes before the end of the wall time; an ended one is no error.
+
+        Raises:
+            SiteError: this scheduler sends no signals; nothing was done.
+            SchedulerUnknown: it may or may not have been taken.
+        """
         ...
 
     def state(self) -> MachineState:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
@@ -116,6 +116,17 @@ class LocalScheduler:
         except OSError as error:
             raise SchedulerUnknown(
                 f"the request to end jobs could not be written: {error.strerror}", where=str(self._spool.root)
+            ) from error
+
+    def signal(self, job_ids: Sequence[str], signal: Literal["USR1"]) -> None:  # noqa: ARG002 - the one signal
+        wanted = set(job_ids)
+        try:
+            for folder in self._spool.folders():
+                if folder.job_id in wanted and not folder.is_over():
+                    folder.stop.touch()
+        except OSError as error:
+            raise SchedulerUnknown(
+                f"the stop signal could not be asked for: {error.strerror}", where=str(self._spool.root)
             ) from error
 
     def state(self) -> MachineState:

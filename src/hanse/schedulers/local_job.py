@@ -86,7 +86,7 @@ class Supervisor:
             return Outcome("completed", 0, "the run was finished already")
         for step in self.job.steps:
             if self.stop_sent:
-                return Outcome("completed", 0, f"stopped before step {step.name}: the wall time is nearly over")
+                return Outcome("completed", 0, f"stopped before step {step.name}, as it was asked to")
             outcome = self._run_step(step)
             if outcome is not None:
                 return outcome
@@ -151,7 +151,8 @@ class Supervisor:
             if self._elapsed_s() >= self.job.wall_time_s:
                 self._end_step(launchers)
                 return Outcome("timeout", None, f"the wall time of {self.job.wall_time_s} s ended in step {step.name}")
-            if stop_at_s is not None and not self.stop_sent and self._elapsed_s() >= stop_at_s:
+            nearly_over = stop_at_s is not None and self._elapsed_s() >= stop_at_s
+            if not self.stop_sent and (nearly_over or self.folder.stop.exists()):
                 self.stop_sent = True
                 _signal(launchers, signal.SIGUSR1)
             time.sleep(_POLL_S)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
@@ -26,6 +26,8 @@ from hanse.schedulers import accounting, slurm_state
 from hanse.schedulers.host import Completed, Host, LocalHost
 from hanse.schedulers.script import render
 from hanse.schedulers.slurm_text import (
+    ENDED_ALREADY,
+    MAYBE_TAKEN,
     SACCT_FIELDS,
     SQUEUE_FORMAT,
     merge,
@@ -34,14 +36,6 @@ from hanse.schedulers.slurm_text import (
     submitted_id,
 )
 
-_MAYBE_TAKEN = re.compile(
-    r"unable to contact|timed? ?out|zero bytes|connection|communication|transport endpoint|network|protocol|"
-    r"temporarily|standby mode|unexpected message|try again|munge|credential|socket|address",
-    re.IGNORECASE,
-)
-"""Messages after which the job may be queued all the same, or that say nothing of the job."""
-
-_ENDED_ALREADY = re.compile(r"invalid job id|already completing or completed|job/step already", re.IGNORECASE)
 _NO_ACCOUNTING = re.compile(r"accounting storage is disabled", re.IGNORECASE)
 
 ACCOUNTING_WINDOW: Final = "now-60days"
@@ -119,7 +113,7 @@ class SlurmScheduler:
         if done.returncode == 0:
             return submitted_id(done.stdout)
         said = _said(done)
-        if done.returncode < 0 or not said or _MAYBE_TAKEN.search(said):
+        if done.returncode < 0 or not said or MAYBE_TAKEN.search(said):
             raise SchedulerUnknown(f"sbatch gave no sure answer: {said or 'silence'}", where=self._machine.id)
         raise SiteError(
             f"Slurm refused the job: {said}",
@@ -159,13 +153,20 @@ class SlurmScheduler:
         return answer
 
     def cancel(self, job_ids: Sequence[str]) -> None:
+        self._scancel(job_ids)
+
+    def signal(self, job_ids: Sequence[str], signal: Literal["USR1"]) -> None:
+        """To the job's script alone: its trap passes the signal on to the ranks."""
+        self._scancel(job_ids, f"--signal={signal}", "--batch")
+
+    def _scancel(self, job_ids: Sequence[str], *options: str) -> None:
         if not job_ids:
             return
         try:
-            done = self._call(["scancel", *job_ids])
+            done = self._call(["scancel", *options, *job_ids])
         except FileNotFoundError as error:
             raise self._missing("scancel") from error
-        complaints = [line for line in done.stderr.splitlines() if line.strip() and not _ENDED_ALREADY.search(line)]
+        complaints = [line for line in done.stderr.splitlines() if line.strip() and not ENDED_ALREADY.search(line)]
         if complaints or (done.returncode != 0 and not done.stderr.strip()):
             raise SchedulerUnknown(f"scancel: {' '.join(complaints) or 'no answer'}", where=self._machine.id)
 

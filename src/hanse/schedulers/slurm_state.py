@@ -36,6 +36,8 @@ _UNUSABLE = (
     "perfctrs",
     "blocked",
     "no_respond",
+    "future",
+    "external",
 )
 _ESTIMATE = re.compile(r"Job \d+ to start at (\S+)")
 _USUAL_WALL_TIMES_S: Final = (3600, 86400)

@@ -42,6 +42,16 @@ _STATES: Mapping[str, JobState] = {
 _NO_ENERGY = frozenset({"0", "18446744073709551614", "4294967294"})
 
 
+MAYBE_TAKEN: Final = re.compile(
+    r"unable to contact|timed? ?out|zero bytes|connection|communication|transport endpoint|network|protocol|"
+    r"temporarily|standby mode|unexpected message|try again|munge|credential|socket|address",
+    re.IGNORECASE,
+)
+"""sbatch's messages after which the job may be queued all the same, or that say nothing of the job."""
+
+ENDED_ALREADY: Final = re.compile(r"invalid job id|already completing or completed|job/step already", re.IGNORECASE)
+
+
 def job_state(word: str) -> JobState:
     """Slurm's word as ours. A word not known here is never an end: nothing is decided on it."""
     return _STATES.get(word.split(maxsplit=1)[0] if word.strip() else "", "running")

@@ -10,6 +10,7 @@
     alive                      lock: held from submission until the supervisor's end
     heartbeat                  seconds held so far, rewritten every second
     cancel                     somebody asked for the end
+    stop                       somebody asked for the stop signal
     pid                        the supervisor's, for people
 
 A lock ends with its holder, so that no PID is ever trusted: not a reused one, not one of before a reboot.
@@ -81,6 +82,10 @@ class JobFolder(NamedTuple):
     @property
     def cancel(self) -> Path:
         return self.root / "cancel"
+
+    @property
+    def stop(self) -> Path:
+        return self.root / "stop"
 
     @property
     def pid(self) -> Path:

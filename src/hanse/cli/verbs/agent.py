@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hanse.agent.policy_file import PolicyFile
     from hanse.cli.home import Home
     from hanse.contracts.machine import Machine
+    from hanse.schedulers.firecrest_call import Access
 
 
 def run(
@@ -42,6 +43,9 @@ def run(
     ] = "",
     because: Annotated[str, typer.Option("--because", help="The reason those jobs are given.")] = "",
     resume: Annotated[str, typer.Option("--resume", metavar="MACHINE", help="Lift the kill switch.")] = "",
+    firecrest: Annotated[
+        str, typer.Option("--firecrest", metavar="URL", help="Speak to the cluster through its FirecREST v2.")
+    ] = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow an http:// address that is not here.")] = False,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> None:
@@ -69,7 +73,10 @@ def run(
     elif not token:
         kept = _kept(here, described, url)
         url, token = kept.url, kept.token
-    _be_agent(here, described, url, token, rules, kept=kept, once=once, observe=observe, insecure=insecure)
+    _be_agent(
+        here, described, url, token, rules, kept=kept, once=once, observe=observe, insecure=insecure,
+        firecrest=firecrest,
+    )  # fmt: skip
 
 
 def _switch(here: Home, *, stop: str, resume: str, because: str) -> None:
@@ -165,9 +172,11 @@ def _be_agent(
     once: bool,
     observe: bool,
     insecure: bool,
+    firecrest: str = "",
 ) -> None:
     from hanse.agent import credentials
     from hanse.agent.cycle import Setting
+    from hanse.agent.identity import Schedulers
     from hanse.agent.main import run as run_agent
     from hanse.agent.parts import schedulers_of
     from hanse.cli import background
@@ -185,8 +194,10 @@ def _be_agent(
             where=str(own),
             fix="One is enough: a second would only make the first stop.",
         )
-    scheduler = make(described, here.work / described.id)
-    setting = Setting(observe=observe, policy=rules, schedulers=schedulers_of(described, scheduler, own.parent))
+    access = _access(described, firecrest) if firecrest else None
+    scheduler = make(described, here.work / described.id, firecrest=access)
+    acting = Schedulers(scheduler) if access else schedulers_of(described, scheduler, own.parent)
+    setting = Setting(observe=observe, policy=rules, schedulers=acting)
     background.write_json(own, background.describe_self(url=url, machine=described.id))
     try:
         run_agent(url, token, described, scheduler, here.root, once=once, setting=setting, kept=kept)
@@ -197,3 +208,10 @@ def _be_agent(
     finally:
         if background.read_json(own).get("pid") == os.getpid():
             own.unlink(missing_ok=True)
+
+
+def _access(described: Machine, url: str) -> Access:
+    """FirecREST's own name of the machine is its id unless FIRECREST_SYSTEM says otherwise."""
+    from hanse.schedulers.firecrest_call import Access
+
+    return Access.from_environment({"FIRECREST_SYSTEM": described.id, **os.environ}, url=url)
