@@ -51,13 +51,19 @@ class ModelSpec(Contract):
 
 
 class DatasetSpec(Contract):
-    """Text to train on. `source` is 'python-stdlib', or a path or glob of text files (relative to train.yaml)."""
+    """Text to train on.
+
+    `source` is 'python-stdlib', a path or glob of text files (relative to train.yaml), or one behind a URL that fsspec
+    opens ('s3://bucket/texts/*.txt'), read as a stream where the data are prepared.
+    """
 
     name: Identifier
     source: str = Field(min_length=1)
     licence: str = Field(min_length=1)
     """SPDX identifier or a sentence; it goes into the ledger and the documents."""
     personal_data: bool = False
+    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of all samples so many parts come from it, whatever its size: 3 beside 1 is three in four. None: its own size."""
 
 
 class TokenizerSpec(Contract):
@@ -162,6 +168,16 @@ class TrainSpec(Contract):
     """Only to overrule the planner."""
     command: CommandSpec | None = None
     where: WhereSpec
+
+    @model_validator(mode="after")
+    def _mixture(self) -> TrainSpec:
+        without = [each.name for each in self.data if each.weight is None]
+        if without and len(without) < len(self.data):
+            raise ValueError(f"data: give every dataset a weight or none; {', '.join(without)} has none")
+        names = [each.name for each in self.data]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"data: two datasets are named {', '.join(twice)}; shards and ledger go by the name")
+        return self
 
     @model_validator(mode="after")
     def _adapters(self) -> TrainSpec:
