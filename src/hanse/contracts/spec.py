@@ -101,6 +101,8 @@ class CheckpointSpec(Contract):
     every_steps: Positive | None = None
     """None: the plan's interval."""
     keep: Positive = 2
+    asynchronous: bool = True
+    """Training goes on while a copy in main memory is written; false: it waits."""
 
 
 class WhereSpec(Contract):

@@ -62,8 +62,9 @@ def train(
         mean_loss, stop = meter.report(step, loss=float(loss), grad_norm=grad_norm, lr=rate)
         training_s = start.training_s + time.perf_counter() - began
         position = Position(step=step, loss=mean_loss, training_s=training_s)
-        due = stop or step == job.steps or step % job.checkpoint_every == 0
-        meter.end(step, checkpoint_s=checkpoints.save(position) if due else 0.0)
+        last = stop or step == job.steps
+        due = last or step % job.checkpoint_every == 0
+        meter.end(step, checkpoint_s=checkpoints.save(position, wait=last) if due else 0.0)
         if stop:
             break
     return position

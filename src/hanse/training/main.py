@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         run(no_ticket="--no-ticket" in arguments)
     except HanseError as error:
-        _fail(" — ".join(str(error).splitlines()))
+        _fail(" — ".join(str(error).splitlines()), error.exit_code)
     except Exception as error:  # whatever it was, it is said on one line with rank and host, then in full
         traceback.print_exc()
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
@@ -90,10 +90,10 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _fail(what: str) -> NoReturn:
+def _fail(what: str, code: int = 1) -> NoReturn:
     rank = os.environ.get("RANK", "?")
     say(f"FAILED rank {rank} on {socket.gethostname()}: {what}")
-    _leave(1)
+    _leave(code)
 
 
 def _listen(job: Job) -> Callable[[], bool]:
