@@ -20,6 +20,7 @@ from hanse.training.data.pack import ShardWriter, dtype_for
 from hanse.training.data.prepare import prepare
 from hanse.training.data.samples import Samples, open_samples
 from hanse.training.data.sources import Document, documents
+from hanse.training.position import Position
 from tests.training.hands import Launchers, make_job, make_run, make_spec, write_texts, write_ticket
 from tests.waiting import until
 
@@ -185,7 +186,7 @@ def test_weights_mix_datasets_of_any_size_and_the_ledger_counts_them_apart(tmp_p
     samples, folder = open_samples(job)
     read = samples.datasets_of(np.arange(4000))
     assert [np.bincount(part).tolist() for part in np.split(read, 1000)] == [[3, 1]] * 1000
-    ledger.extend(job, samples, 5)
+    ledger.extend(job, samples, Position(step=5))
     assert [(each.dataset, each.samples, each.licence) for each in ledger.read(job.run.ledger)] == [
         ("few", 30, "CC0-1.0"), ("many", 10, "CC-BY-4.0"),
     ]  # fmt: skip

@@ -105,6 +105,24 @@ class CheckpointSpec(Contract):
     """Training goes on while a copy in main memory is written; false: it waits."""
 
 
+class FaultsSpec(Contract):
+    """What the trainer does when a step goes wrong."""
+
+    not_finite: Literal["stop", "skip", "roll-back"] = "stop"
+    """A loss or gradient that is not finite. skip: its batch is left out; roll-back: training goes on from the last
+    checkpoint and leaves out all data from there to that batch."""
+    spike: Literal["ignore", "skip", "roll-back", "stop"] = "ignore"
+    """A loss that leaps."""
+    spike_deviations: float = Field(default=6.0, gt=0)
+    """It leaps if it lies so many standard deviations above the mean of the losses before it."""
+    spike_window: Positive = 32
+    """How many losses before it."""
+    most: Positive = 10
+    """Times an attempt leaves data out before it stops."""
+    hung_s: Positive = 300
+    """A part of a step that takes longer is a hang: the rank waited for is named, and the attempt ends."""
+
+
 class WhereSpec(Contract):
     """Where it may run and what it may cost."""
 
@@ -166,6 +184,7 @@ class TrainSpec(Contract):
     precision: Precision = "bf16"
     seed: int = 0
     checkpoint: CheckpointSpec = CheckpointSpec()
+    faults: FaultsSpec = FaultsSpec()
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None

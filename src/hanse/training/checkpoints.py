@@ -85,6 +85,7 @@ class Checkpoints:
 
     def resume(self) -> Position:
         """Load the newest checkpoint that is whole; where there is none, the run begins at step 0."""
+        self.settle()
         position = Position()
         if self.rank == 0:
             self._sweep()
@@ -141,7 +142,7 @@ class Checkpoints:
 
     def _commit(self, beside: Path, folder: Path, position: Position, files: dict[str, str]) -> None:
         # The ledger first: a run that dies in between cuts it back to the checkpoint it resumes from.
-        ledger.extend(self.job, self.samples, position.step)
+        ledger.extend(self.job, self.samples, position)
         complete = Complete(
             position=position, attempt=self.job.attempt_number, layout=self.parallel.layout.describe(), files=files,
             model=model_identity(self.job),
