@@ -23,8 +23,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["torch", "torch.distributed.fsdp", "torch.distributed.checkpoint", "torch._dynamo"])
 
 
-def together(world: int, task: Callable[[], None], *, within_s: float = 60.0) -> str:
-    """Run `task` (picklable) on `world` ranks of one gloo group; return what they said; fail if any of them fails."""
+def together(world: int, task: Callable[[], None], *, within_s: float = 60.0, code: int = 0) -> str:
+    """Run `task` (picklable) on `world` ranks of one gloo group; return what they said; fail if any ends otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         ranks = [_CONTEXT.Process(target=_rank, args=(rank, world, folder, task), daemon=True) for rank in range(world)]
         for each in ranks:
@@ -35,7 +35,7 @@ def together(world: int, task: Callable[[], None], *, within_s: float = 60.0) ->
         for each in ranks:
             each.kill()
         said = Path(folder, "said").read_text()
-    assert codes == [0] * world, f"ranks ended with {codes}\n{said}"
+    assert codes == [code] * world, f"ranks ended with {codes}\n{said}"
     return said
 
 

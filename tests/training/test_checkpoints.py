@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hanse.contracts.errors import TrainingError
+from hanse.contracts.errors import NotAsWritten, TrainingError
 from hanse.contracts.layout import Layout
 from hanse.training import ledger
-from hanse.training.checkpoints import COMPLETE
+from hanse.training.complete import COMPLETE, Complete, refuse_another_model
 from hanse.training.job import Job
 from hanse.training.optimizer import make_optimizer, movement
 from hanse.training.parallelize import Parallel
@@ -71,9 +73,11 @@ def test_a_damaged_checkpoint_is_said_set_aside_and_the_one_before_used(
 def test_a_half_written_checkpoint_is_never_looked_at(stopped: Job) -> None:
     half = stopped.run.checkpoints / "step-00000012.tmp"
     half.mkdir()
+    left = half.with_name("step-00000011.tmp")
+    left.mkdir()
     (half / "__0_0.distcp").write_bytes(b"half")
     said = together(2, Trained(with_layout(stopped, Layout(dp=2, micro_batch=4), attempt=2)))
-    assert "resumed at step 10" in said and not half.exists()
+    assert "resumed at step 10" in said and not half.exists() and not left.exists()
 
 
 def test_a_ledger_ahead_of_its_checkpoint_is_cut_back(stopped: Job) -> None:
@@ -95,3 +99,53 @@ def test_an_optimiser_bound_to_another_model_is_noticed_at_the_first_step() -> N
         bound_wrong.step()
     with movement(model, required=True):
         make_optimizer(model, make_spec(Path("texts")).optimizer).step()
+
+
+class Cramped(Trained):
+    """Ranks that may not write a file beyond 100 kB: a disk that is full for checkpoints, not for rows."""
+
+    def __call__(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        with pytest.raises(
+            TrainingError, match=r"step 12 could not be written.*the newest that is whole is of step 10"
+        ):
+            super().__call__()
+
+
+def test_a_full_disk_is_said_loudly_costs_no_whole_checkpoint_and_stops_nothing_before_the_end(stopped: Job) -> None:
+    again = with_layout(stopped, Layout(dp=2, micro_batch=4), attempt=2)
+    every_step = stopped.spec.checkpoint.model_copy(update={"every_steps": 1})
+    cramped = replace(again, spec=again.spec.model_copy(update={"checkpoint": every_step}))
+    said = together(2, Cramped(cramped))
+    assert "CHECKPOINT FAILED at step 11: rank " in said and "Training goes on" in said
+    assert kept(stopped) == ["step-00000008", "step-00000010"] and len(losses(again)) == 2
+    together(2, Trained(replace(again, attempt_number=3)))
+    assert losses(replace(again, attempt_number=3)) == losses(again), "trained again from step 10, to the last bit"
+
+
+def test_a_checkpoint_of_another_model_is_refused_with_2_and_left_as_it_is(stopped: Job) -> None:
+    def deeper(job: Job) -> Job:
+        shape = TINY.model_copy(update={"layers": 3})
+        model = job.model.model_copy(update={"shape": shape})
+        return replace(job, spec=job.spec.model_copy(update={"model": model}))
+
+    other = deeper(with_layout(stopped, Layout(micro_batch=8), attempt=2))
+    refuse_another_model(with_layout(stopped, Layout(micro_batch=8), attempt=2))
+    with pytest.raises(NotAsWritten, match=r"of another model: train\.yaml describes another one") as refused:
+        refuse_another_model(other)
+    assert refused.value.exit_code == 2
+    for folder in stopped.run.checkpoints.iterdir():
+        told = Complete.from_json((folder / COMPLETE).read_bytes())
+        (folder / COMPLETE).write_text(told.model_copy(update={"model": None}).to_json())
+    together(1, Refused(other, "blocks.2.attention.k.weight is missing there and \\(16, 32\\) here"))
+    assert kept(stopped) == ["step-00000008", "step-00000010"]
+
+
+class Refused(Trained):
+    def __init__(self, job: Job, words: str) -> None:
+        super().__init__(job)
+        self.words = words
+
+    def __call__(self) -> None:
+        with pytest.raises(NotAsWritten, match=self.words):
+            super().__call__()

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanse.contracts.errors import TrainingError
+from hanse.contracts.errors import NotAsWritten, TrainingError
 from hanse.contracts.spec import DatasetSpec
+from hanse.training import ledger
 from hanse.training.data import tokenizer as bpe
-from hanse.training.data.manifest import MANIFEST, TOKENIZER, folder_of, read_pointer
+from hanse.training.data.manifest import FREQUENCIES, MANIFEST, TOKENIZER, folder_of, read_pointer, verify
 from hanse.training.data.pack import ShardWriter, dtype_for
 from hanse.training.data.prepare import prepare
 from hanse.training.data.samples import Samples, open_samples
-from hanse.training.data.sources import documents, pieces
+from hanse.training.data.sources import Document, documents
+from hanse.training.position import Position
 from tests.training.hands import Launchers, make_job, make_run, make_spec, write_texts, write_ticket
 from tests.waiting import until
 
@@ -82,16 +84,37 @@ def test_data_that_changed_since_the_first_attempt_are_refused(tmp_path: Path) -
         prepare(make_job(job.run, tmp_path / "emptied"))
 
 
-def test_a_shortened_shard_is_noticed_and_prepared_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_shard_that_is_missing_shortened_or_altered_is_refused_with_2_and_nothing_is_overwritten(
+    tmp_path: Path,
+) -> None:
     job = make_job(make_run(tmp_path / "run", make_spec(write_texts(tmp_path / "texts"))), tmp_path / "data")
     manifest = prepare(job)
-    shard = folder_of(job.data_dir, manifest.key) / manifest.datasets[0].shards[0].file
+    folder = folder_of(job.data_dir, manifest.key)
+    shard = folder / manifest.datasets[0].shards[0].file
     whole = shard.read_bytes()
-    shard.write_bytes(whole[:-2])
-    with pytest.raises(TrainingError, match=f"has {len(whole) - 2} bytes, not {len(whole)}"):
-        open_samples(job)
-    assert prepare(job) == manifest and shard.read_bytes() == whole
-    assert "DAMAGED DATA" in capfd.readouterr().out
+    verify(folder, manifest)
+    altered = bytes([whole[0] ^ 1]) + whole[1:]
+    for content, words in ((whole[:-2], f"has {len(whole) - 2} bytes"), (altered, "is damaged"), (None, "is missing")):
+        shard.unlink() if content is None else shard.write_bytes(content)
+        with pytest.raises(NotAsWritten, match=words) as refused:
+            prepare(job)
+        assert refused.value.exit_code == 2 and "hanse train --prepare" in refused.value.fix
+        assert (shard.read_bytes() if shard.exists() else None) == content
+    shard.write_bytes(whole)
+    assert prepare(job) == manifest, "brought back, it is as good as before"
+
+
+def test_a_launcher_says_a_wrong_checksum_once_and_ends_with_2_before_torch_is_loaded(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", make_spec(write_texts(tmp_path / "texts")))
+    job = make_job(run, tmp_path / "data")
+    manifest = prepare(job)
+    shard = folder_of(job.data_dir, manifest.key) / manifest.datasets[0].shards[0].file
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    write_ticket(run, 1, job.spec)
+    launchers = Launchers(run, tmp_path / "data")
+    assert launchers.wait() == [2]
+    (said,) = launchers.text.splitlines()
+    assert said.startswith("FAILED on") and "lines-00000.bin is damaged" in said
 
 
 def test_what_is_held_out_is_never_trained_on(tmp_path: Path) -> None:
@@ -151,10 +174,73 @@ def test_two_datasets_are_mixed_and_told_apart(tmp_path: Path) -> None:
     assert counts.tolist() == [(each.train_tokens - 1) // 16 for each in manifest.datasets]
 
 
+def test_weights_mix_datasets_of_any_size_and_the_ledger_counts_them_apart(tmp_path: Path) -> None:
+    data = [
+        DatasetSpec(
+            name=name, source=str(write_texts(tmp_path / name, files=files)), licence=licence, weight=weight
+        ).model_dump()
+        for name, files, licence, weight in (("few", 2, "CC0-1.0", 3), ("many", 6, "CC-BY-4.0", 1))
+    ]
+    job = make_job(make_run(tmp_path / "run", make_spec(tmp_path / "few", data=data)), tmp_path / "data")
+    manifest = prepare(job)
+    samples, folder = open_samples(job)
+    read = samples.datasets_of(np.arange(4000))
+    assert [np.bincount(part).tolist() for part in np.split(read, 1000)] == [[3, 1]] * 1000
+    ledger.extend(job, samples, Position(step=5))
+    assert [(each.dataset, each.samples, each.licence) for each in ledger.read(job.run.ledger)] == [
+        ("few", 30, "CC0-1.0"), ("many", 10, "CC-BY-4.0"),
+    ]  # fmt: skip
+    counts = np.load(folder / FREQUENCIES)
+    shares = (counts / counts.sum(1, keepdims=True) * [[0.75], [0.25]]).sum(0)
+    assert samples.unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in shares if p))
+    unweighted = [{**each, "weight": None} for each in data]
+    same = make_job(make_run(tmp_path / "other", make_spec(tmp_path / "few", data=unweighted)), tmp_path / "data")
+    assert prepare(same) == manifest, "other weights, the same shards"
+
+
+def test_a_weighted_dataset_without_one_sample_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "word.txt").write_text("word")
+    sources = (("lines", write_texts(tmp_path / "texts")), ("word", tmp_path / "one"))
+    data = [DatasetSpec(name=n, source=str(s), licence="CC0-1.0", weight=1).model_dump() for n, s in sources]
+    job = make_job(make_run(tmp_path / "run", make_spec(tmp_path, data=data)), tmp_path / "data")
+    prepare(job)
+    with pytest.raises(TrainingError, match="word has a weight and not one sample of 17 tokens"):
+        open_samples(job)
+
+
+def test_text_behind_a_url_is_read_as_a_stream_and_gives_the_same_tokens(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    texts = write_texts(tmp_path / "texts")
+    store = fsspec.filesystem("memory")
+    for file in texts.iterdir():
+        store.pipe(f"/shelf/texts/{file.name}", file.read_bytes())
+    store.pipe("/shelf/texts/readme.md", b"not asked for")
+    try:
+        job = make_job(make_run(tmp_path / "run", make_spec(texts)), tmp_path / "data")
+        url = "memory://shelf/texts/*.txt"
+        spec = make_spec(texts, data=[DatasetSpec(name="lines", source=url, licence="CC0-1.0").model_dump()])
+        remote = make_job(make_run(tmp_path / "remote", spec), tmp_path / "data")
+        assert remote.spec.data[0].source == url
+        here, there = prepare(job), prepare(remote)
+        assert here.key != there.key
+        assert [s.sha256 for s in here.datasets[0].shards] == [s.sha256 for s in there.datasets[0].shards]
+        nothing = DatasetSpec(name="none", source="memory://shelf/elsewhere/*.txt", licence="CC0-1.0")
+        with pytest.raises(TrainingError, match="nothing is found at memory://shelf/elsewhere"):
+            documents(nothing, job.run.code)
+        unknown = DatasetSpec(name="none", source="nowhere://shelf/x", licence="CC0-1.0")
+        with pytest.raises(TrainingError, match="cannot be listed"):
+            documents(unknown, job.run.code)
+    finally:
+        store.rm("/shelf", recursive=True)
+
+
 def test_a_tokenizer_of_the_users_is_taken_and_one_too_large_for_the_model_is_refused(tmp_path: Path) -> None:
     texts = write_texts(tmp_path / "texts")
     path = tmp_path / "tokenizer.json"
-    bpe.train((text for file in sorted(texts.iterdir()) for text in pieces(file)), 290).save(str(path))
+    bpe.train((text for file in sorted(texts.iterdir()) for text in Document(file.name, file).pieces()), 290).save(
+        str(path)
+    )
     own = {"kind": "file", "path": str(path)}
     job = make_job(make_run(tmp_path / "own", make_spec(texts, tokenizer=own)), tmp_path / "data")
     assert prepare(job).vocab == 290

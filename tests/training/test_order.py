@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.training.data.order import Order
+from hanse.training.data.order import FINEST, Mixture, Order, slots
 
 COUNTS = st.integers(1, 700)
 SEEDS = st.integers(0, 2**63)
@@ -38,6 +40,43 @@ def test_any_sequence_of_world_sizes_reads_the_same_samples_in_the_same_order(
             first = step * batch + rank * share
             read += order.at(np.arange(first, first + share)).tolist()
     assert read == order.at(np.arange(batch * len(worlds))).tolist()
+
+
+WEIGHTS = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+@given(WEIGHTS, st.data(), SEEDS, st.lists(st.sampled_from([4, 2, 3]), min_size=1, max_size=8))
+def test_a_mixture_is_read_in_one_order_whatever_the_ranks_and_each_dataset_once_an_epoch(
+    weights: list[int], data: st.DataObject, seed: int, worlds: list[int]
+) -> None:
+    counts = data.draw(st.lists(st.integers(1, 30), min_size=len(weights), max_size=len(weights)))
+    batch, mixture = 12, Mixture(counts, weights, seed)
+    read: list[int] = []
+    for step, world in enumerate(worlds):
+        share = batch // world
+        for rank in range(world):
+            first = step * batch + rank * share
+            read += mixture.at(np.arange(first, first + share)).tolist()
+    assert read == mixture.at(np.arange(batch * len(worlds))).tolist()
+    period, ends = sum(mixture.slots), np.cumsum(counts)
+    # So many periods that each dataset has come to the end of an epoch, and of the pattern, at once.
+    turns = math.lcm(*(math.lcm(count, part) // part for count, part in zip(counts, mixture.slots, strict=True)))
+    if turns * period <= 20_000:
+        times = np.bincount(mixture.at(np.arange(turns * period)), minlength=mixture.samples)
+        for first, count, part in zip([0, *ends], counts, mixture.slots, strict=False):
+            assert (times[first : first + count] == turns * part // count).all()
+
+
+@given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=6))
+def test_a_mixture_keeps_to_its_weights_in_every_period(weights: list[float]) -> None:
+    parts = slots(weights)
+    for weight, part in zip(weights, parts, strict=True):
+        assert part >= 1 and abs(part / sum(parts) - weight / math.fsum(weights)) < (len(weights) + 1) / FINEST
+
+
+def test_weights_are_read_as_people_write_them() -> None:
+    assert slots([0.7, 0.2, 0.1]) == (7, 2, 1) and slots([3, 1]) == (3, 1) and slots([2.0, 1.0]) == (2, 1)
+    assert sum(slots([1, 2, 4, 0.00001])) <= FINEST + 1
 
 
 def test_epochs_and_seeds_shuffle_differently() -> None:

@@ -118,14 +118,18 @@ models = st.one_of(
 )
 datasets = st.builds(
     DatasetSpec, name=names, source=st.sampled_from(["python-stdlib", "/", "/etc/host*"]), licence=some_text,
-    personal_data=st.booleans(),
+    personal_data=st.booleans(), weight=st.none(),
 )  # fmt: skip
+weighted = st.builds(DatasetSpec, name=names, source=st.just("s3://bucket/*"), licence=some_text, weight=positive)
+datasets_together = st.one_of(
+    st.lists(kind, min_size=1, max_size=3, unique_by=lambda each: each.name).map(tuple) for kind in (datasets, weighted)
+)
 wheres = st.builds(
     WhereSpec, machines=st.lists(names, min_size=1, max_size=3).map(tuple), partition=st.none() | texts,
     account=st.none() | texts, nodes=st.none() | st.integers(1, 9999), wall_time_s=counts, max_gpu_hours=positive,
 )  # fmt: skip
 trainings = st.builds(
-    TrainSpec, name=names, purpose=texts, model=models, data=st.lists(datasets, min_size=1, max_size=3).map(tuple),
+    TrainSpec, name=names, purpose=texts, model=models, data=datasets_together,
     tokenizer=st.builds(TokenizerSpec, vocab=st.integers(257, 4096)), batch=counts, tokens=counts,
     optimizer=st.builds(OptimizerSpec, lr=positive, betas=st.tuples(fractions, fractions), clip_norm=positive),
     schedule=st.builds(ScheduleSpec, kind=st.sampled_from(["cosine", "constant"]), warmup=fractions),

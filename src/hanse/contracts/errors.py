@@ -12,6 +12,7 @@ HanseError                 exit code 1: the work failed
 │   └── Conflict             somebody else changed the object first, or an older agent spoke
 ├── TicketError            a ticket is missing, expired, altered or does not cover what is asked
 └── TrainingError          the trainer stopped: data, checkpoint, numerics
+    └── NotAsWritten         exit code 2: data or a checkpoint are not what they say; nothing was changed
 """
 
 from __future__ import annotations
@@ -94,3 +95,9 @@ class TicketError(HanseError):
 
 class TrainingError(HanseError):
     pass
+
+
+class NotAsWritten(TrainingError):  # noqa: N818 - it states what is known
+    """Prepared data or a checkpoint are missing, damaged or another model's: refused before anything is written."""
+
+    exit_code = 2

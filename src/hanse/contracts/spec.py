@@ -51,13 +51,19 @@ class ModelSpec(Contract):
 
 
 class DatasetSpec(Contract):
-    """Text to train on. `source` is 'python-stdlib', or a path or glob of text files (relative to train.yaml)."""
+    """Text to train on.
+
+    `source` is 'python-stdlib', a path or glob of text files (relative to train.yaml), or one behind a URL that fsspec
+    opens ('s3://bucket/texts/*.txt'), read as a stream where the data are prepared.
+    """
 
     name: Identifier
     source: str = Field(min_length=1)
     licence: str = Field(min_length=1)
     """SPDX identifier or a sentence; it goes into the ledger and the documents."""
     personal_data: bool = False
+    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of all samples so many parts come from it, whatever its size: 3 beside 1 is three in four. None: its own size."""
 
 
 class TokenizerSpec(Contract):
@@ -95,6 +101,26 @@ class CheckpointSpec(Contract):
     every_steps: Positive | None = None
     """None: the plan's interval."""
     keep: Positive = 2
+    asynchronous: bool = True
+    """Training goes on while a copy in main memory is written; false: it waits."""
+
+
+class FaultsSpec(Contract):
+    """What the trainer does when a step goes wrong."""
+
+    not_finite: Literal["stop", "skip", "roll-back"] = "stop"
+    """A loss or gradient that is not finite. skip: its batch is left out; roll-back: training goes on from the last
+    checkpoint and leaves out all data from there to that batch."""
+    spike: Literal["ignore", "skip", "roll-back", "stop"] = "ignore"
+    """A loss that leaps."""
+    spike_deviations: float = Field(default=6.0, gt=0)
+    """It leaps if it lies so many standard deviations above the mean of the losses before it."""
+    spike_window: Positive = 32
+    """How many losses before it."""
+    most: Positive = 10
+    """Times an attempt leaves data out before it stops."""
+    hung_s: Positive = 300
+    """A part of a step that takes longer is a hang: the rank waited for is named, and the attempt ends."""
 
 
 class WhereSpec(Contract):
@@ -158,10 +184,21 @@ class TrainSpec(Contract):
     precision: Precision = "bf16"
     seed: int = 0
     checkpoint: CheckpointSpec = CheckpointSpec()
+    faults: FaultsSpec = FaultsSpec()
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None
     where: WhereSpec
+
+    @model_validator(mode="after")
+    def _mixture(self) -> TrainSpec:
+        without = [each.name for each in self.data if each.weight is None]
+        if without and len(without) < len(self.data):
+            raise ValueError(f"data: give every dataset a weight or none; {', '.join(without)} has none")
+        names = [each.name for each in self.data]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"data: two datasets are named {', '.join(twice)}; shards and ledger go by the name")
+        return self
 
     @model_validator(mode="after")
     def _adapters(self) -> TrainSpec:

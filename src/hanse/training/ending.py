@@ -49,7 +49,7 @@ def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, posit
     write_export(job, weights, samples.manifest, prepared)
     result = TrainResult(
         steps=position.step, tokens=position.step * job.tokens_per_step, final_loss=position.loss,
-        validation_loss=validation_loss, unigram_entropy=samples.manifest.unigram_entropy, vocab=job.vocab,
+        validation_loss=validation_loss, unigram_entropy=samples.unigram_entropy, vocab=job.vocab,
         parameters=parameters, dataset_tokens=samples.manifest.tokens, training_s=position.training_s,
         sample_prompt=prompt, sample_text=text, software=compat.software(), finished_at=now(),
     )  # fmt: skip

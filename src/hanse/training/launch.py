@@ -72,11 +72,15 @@ def _prepare(job: Job, *, no_ticket: bool) -> int:
 
 def _check(job: Job, *, no_ticket: bool) -> None:
     """Raise here, at once and once a node, what every rank would raise after loading torch."""
-    from hanse.training import permit
+    from hanse.training import complete, permit
+    from hanse.training.data.manifest import verify
     from hanse.training.data.samples import open_samples
 
     permit.require(job, no_ticket=no_ticket)
-    open_samples(job)
+    samples, prepared = open_samples(job)
+    if job.node_rank == 0:
+        verify(prepared, samples.manifest)
+    complete.refuse_another_model(job)
     _ = job.layout
 
 

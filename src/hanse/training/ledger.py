@@ -14,6 +14,7 @@ from hanse.contracts.telemetry import LedgerEntry
 from hanse.files.durable import write_atomically
 from hanse.training.data.samples import Samples
 from hanse.training.job import Job
+from hanse.training.position import Position
 
 
 def read(path: Path) -> tuple[LedgerEntry, ...]:
@@ -30,13 +31,18 @@ def cut_back(path: Path, step: int) -> None:
         _write(path, kept)
 
 
-def extend(job: Job, samples: Samples, last_step: int) -> None:
-    """Add the steps since the last entry, one entry a dataset."""
+def extend(job: Job, samples: Samples, position: Position) -> None:
+    """Add the steps since the last entry, one entry a dataset; batches that were left out are in none."""
+    last_step = position.step
     entries = list(read(job.run.ledger))
     first_step = max((each.last_step for each in entries), default=0) + 1
     if first_step > last_step:
         return
-    positions = np.arange((first_step - 1) * job.batch, last_step * job.batch)
+    # Since the last checkpoint the data have not been passed over any further: a way back begins at a checkpoint.
+    batches = np.arange(first_step, last_step + 1) + position.passed_over
+    for first, last in position.left_out:
+        batches = batches[(batches < first) | (batches > last)]
+    positions = ((batches[:, None] - 1) * job.batch + np.arange(job.batch)).ravel()
     counts = np.bincount(samples.datasets_of(positions), minlength=len(samples.manifest.datasets))
     for dataset, count in zip(samples.manifest.datasets, counts.tolist(), strict=True):
         if not count:

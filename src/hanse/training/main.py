@@ -22,6 +22,7 @@ from hanse.training import compat, permit
 from hanse.training.checkpoints import Checkpoints
 from hanse.training.data.samples import open_samples
 from hanse.training.ending import finish
+from hanse.training.faults import Faults, RollBack
 from hanse.training.job import Job
 from hanse.training.loop import train
 from hanse.training.meter import Meter
@@ -30,8 +31,9 @@ from hanse.training.parallelize import parallelize
 from hanse.training.parent import die_with_parent
 from hanse.training.say import say
 
-COLLECTIVE_TIMEOUT: Final = timedelta(seconds=300)
-"""A rank that waits longer than this for the others gives up. A rank that died is noticed at once, by its sockets."""
+BEYOND_HUNG_S: Final = 120
+"""A rank that waits for the others so long after `faults.hung_s`, when it should have been told who hangs, gives up. A
+rank that died is noticed at once, by its sockets."""
 
 
 def run(*, no_ticket: bool = False) -> None:
@@ -43,7 +45,9 @@ def run(*, no_ticket: bool = False) -> None:
     stop_asked = _listen(job)
     permit.require(job, no_ticket=no_ticket)
     device = compat.device_of(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group(compat.backend_of(device), timeout=COLLECTIVE_TIMEOUT)
+    dist.init_process_group(
+        compat.backend_of(device), timeout=timedelta(seconds=job.spec.faults.hung_s + BEYOND_HUNG_S)
+    )
     work(job, device, stop_asked)
 
 
@@ -57,7 +61,16 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
         _introduce(job, device)
     start = checkpoints.resume()
     meter = Meter(job, device, stop_asked)
-    position = train(job, parallel, optimizer, samples, checkpoints, meter, start)
+    faults = Faults(job, dist.get_rank())
+    if faults.goes_back and start.step == 0:
+        checkpoints.save(start)
+    while True:
+        try:
+            position = train(job, parallel, optimizer, samples, checkpoints, meter, faults, start)
+            break
+        except RollBack as back:
+            optimizer.zero_grad(set_to_none=True)
+            start = back.start(checkpoints.resume())
     meter.close()
     if position.step == job.steps:
         finish(job, parallel, samples, prepared, position)
@@ -70,7 +83,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         run(no_ticket="--no-ticket" in arguments)
     except HanseError as error:
-        _fail(" — ".join(str(error).splitlines()))
+        _fail(" — ".join(str(error).splitlines()), error.exit_code)
     except Exception as error:  # whatever it was, it is said on one line with rank and host, then in full
         traceback.print_exc()
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
@@ -90,10 +103,10 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _fail(what: str) -> NoReturn:
+def _fail(what: str, code: int = 1) -> NoReturn:
     rank = os.environ.get("RANK", "?")
     say(f"FAILED rank {rank} on {socket.gethostname()}: {what}")
-    _leave(1)
+    _leave(code)
 
 
 def _listen(job: Job) -> Callable[[], bool]:

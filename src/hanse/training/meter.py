@@ -5,6 +5,7 @@ A step's time runs from the end of the step before, checkpoints left out, so tha
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -19,9 +20,13 @@ from hanse.contracts.units import format_count, format_seconds
 from hanse.training import compat
 from hanse.training.job import Job
 from hanse.training.say import say
+from hanse.training.watch import Watch
 
 LOG_EVERY_S: Final = 2.0
 _FIELDS: Final = ("loss", "step_s", "data_s", "compute_s", "optimiser_s", "memory_bytes", "stop")
+
+_NEXT: Final = {"data_s": 1, "compute_s": 2, "optimiser_s": 3}
+"""Which of `watch.PARTS` begins where a part ends."""
 
 
 class Meter:
@@ -33,11 +38,14 @@ class Meter:
         job.attempt.root.mkdir(parents=True, exist_ok=True)
         self._rows = _append(job.attempt.root / job.attempt.rank_rows(self.rank).name)
         self._steps = _append(job.attempt.steps) if self.rank == 0 else None
+        self.watch = Watch(job.attempt.root / "hung", job.spec.faults.hung_s)
         self._parts: dict[str, float] = {}
         self._from: float | None = None
         self._logged_at = float("-inf")
 
-    def begin(self) -> None:
+    def begin(self, step: int) -> None:
+        self._step = step
+        self.watch.at(step, 0)
         self._mark = time.perf_counter()
         self._from = self._mark if self._from is None else self._from
         self._parts = {}
@@ -47,6 +55,7 @@ class Meter:
         instant = time.perf_counter()
         self._parts[part] = instant - self._mark
         self._mark = instant
+        self.watch.at(self._step, _NEXT.get(part, 0))
 
     def report(self, step: int, *, loss: float, grad_norm: float, lr: float) -> tuple[float, bool]:
         """Share this step with all ranks; return the mean loss, and whether any rank was asked to stop."""
@@ -58,8 +67,10 @@ class Meter:
         received = torch.empty(self.world * len(mine), dtype=torch.float64, device=self.device)
         compat.all_gather(received, sent)
         columns = dict(zip(_FIELDS, received.view(self.world, -1).T.tolist(), strict=True))
+        self.watch.rest()
         mean_loss = statistics.fmean(columns["loss"])
-        if self._steps is not None:
+        # A step that was left out for its loss has no number to show.
+        if self._steps is not None and math.isfinite(mean_loss) and math.isfinite(grad_norm):
             self._summarise(step, columns, loss=mean_loss, grad_norm=grad_norm, lr=lr)
         return mean_loss, any(columns["stop"])
 
@@ -73,6 +84,7 @@ class Meter:
         self._rows.write(row.model_dump_json() + "\n")
 
     def close(self) -> None:
+        self.watch.close()
         self._rows.close()
         if self._steps is not None:
             self._steps.close()

@@ -28,6 +28,9 @@ from hanse.workloads.shapes import parameters as shape_parameters
 STDLIB: Final = "python-stdlib"
 """The data source that is no path: the source text of Python's own standard library."""
 
+_REMOTE: Final = "://"
+"""A source behind a URL, which fsspec opens where the data are prepared; whether it is there is found out there."""
+
 _MOST_PARAMETERS: Final = 10**14
 _LARGE: Final = {"layers": 128, "hidden": 16384, "ffn": 65536, "vocab": 262144, "heads": 128}
 """Sizes of the largest models in use."""
@@ -178,7 +181,7 @@ def _check_entry(spec: TrainSpec, source: Document, folder: Path) -> None:
 def _with_paths(spec: TrainSpec, source: Document, folder: Path, *, check_files: bool) -> TrainSpec:
     datasets = []
     for index, dataset in enumerate(spec.data):
-        if dataset.source == STDLIB:
+        if dataset.source == STDLIB or _REMOTE in dataset.source:
             datasets.append(dataset)
             continue
         absolute = str(folder / Path(dataset.source).expanduser())

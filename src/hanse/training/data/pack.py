@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hanse.contracts.spec import DatasetSpec
 from hanse.training.data.manifest import PreparedDataset, Shard
-from hanse.training.data.sources import Document, pieces
+from hanse.training.data.sources import Document
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,6 +23,9 @@ HELD_OUT: Final = 0.02
 HELD_OUT_OF_LITTLE: Final = 0.05
 ENOUGH_HELD_OUT: Final = 1024
 """Share of a dataset's tokens, at its end, that is never trained on; more of little data, up to enough."""
+
+BATCH_CHARACTERS: Final = 16 << 20
+"""Text that is tokenised at once: enough to keep a node's cores busy, little beside its memory."""
 
 Dtype = Literal["uint16", "uint32"]
 Ids = npt.NDArray[np.unsignedinteger]
@@ -37,18 +40,26 @@ def pack(
 ) -> PreparedDataset:
     """Write the shards of one dataset into `folder`: its documents one after another, each ended by `end`."""
     writer = ShardWriter(folder, dataset.name, dtype)
-    for document in files:
-        for batch in _batches(pieces(document.path)):
-            for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
-                writer.add(np.asarray(encoding.ids, dtype=dtype))
-        if end is not None:
-            writer.add(np.asarray([end], dtype=dtype))
+    for ids in encoded(files, tokenizer, end):
+        writer.add(np.asarray(ids, dtype=dtype))
     shards = writer.close()
     tokens = sum(shard.tokens for shard in shards)
     return PreparedDataset(
         name=dataset.name, source=dataset.source, licence=dataset.licence, documents=len(files), tokens=tokens,
         train_tokens=tokens - held_out(tokens), shards=shards,
     )  # fmt: skip
+
+
+def encoded(files: Iterable[Document], tokenizer: Tokenizer, end: int | None) -> Iterator[list[int]]:
+    """The documents' ids in order. The tokenizer works on all cores: pieces of many documents are given it at once."""
+    for batch in _batches(files):
+        texts = [text for text in batch if text is not None]
+        ids = iter(tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        for text in batch:
+            if text is not None:
+                yield next(ids).ids
+            elif end is not None:
+                yield [end]
 
 
 def held_out(tokens: int) -> int:
@@ -96,12 +107,16 @@ class ShardWriter:
         )
 
 
-def _batches(texts: Iterable[str], size: int = 16) -> Iterable[list[str]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == size:
-            yield batch
-            batch = []
+def _batches(files: Iterable[Document]) -> Iterator[list[str | None]]:
+    """Pieces of text in batches of about `BATCH_CHARACTERS`, None where a document ends."""
+    batch: list[str | None] = []
+    characters = 0
+    for document in files:
+        for piece in (*document.pieces(), None):
+            batch.append(piece)
+            characters += len(piece or "")
+            if characters >= BATCH_CHARACTERS:
+                yield batch
+                batch, characters = [], 0
     if batch:
         yield batch

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import socket
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from hanse.contracts.errors import TrainingError
+from hanse.contracts.errors import NotAsWritten, TrainingError
 from hanse.contracts.units import format_bytes, format_count
 from hanse.files.durable import move_folder, write_atomically
 from hanse.training.data import tokenizer as bpe
 from hanse.training.data.manifest import (
+    FREQUENCIES,
     MANIFEST,
     TOKENIZER,
     Manifest,
@@ -31,9 +32,11 @@ from hanse.training.data.manifest import (
     folder_of,
     read_manifest,
     read_pointer,
+    verify,
 )  # fmt: skip
 from hanse.training.data.pack import ENOUGH_HELD_OUT, HELD_OUT, HELD_OUT_OF_LITTLE, SHARD_TOKENS, Dtype, dtype_for, pack
-from hanse.training.data.sources import Document, documents, pieces
+from hanse.training.data.samples import entropy
+from hanse.training.data.sources import Document, documents
 from hanse.training.job import Job
 from hanse.training.say import say
 
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Raise it when the same files would give other tokens."""
 
+Counts = npt.NDArray[np.int64]
 Files = tuple[tuple[Document, ...], ...]
 
 
@@ -55,7 +59,7 @@ def prepare(job: Job) -> Manifest:
     files = tuple(documents(dataset, job.run.code) for dataset in job.spec.data)
     key = _key(job, files)
     if pointer is not None and pointer.key != key:
-        raise TrainingError(
+        raise NotAsWritten(
             "the data are no longer those of the run's first attempt, and their prepared copy is gone",
             where=str(job.run.data), fix="Bring the files back as they were, or launch a new run.",
         )  # fmt: skip
@@ -70,13 +74,11 @@ def prepare(job: Job) -> Manifest:
 
 
 def _whole(folder: Path) -> Manifest | None:
-    """The manifest of a folder that is as it was written; a damaged one is removed, loudly."""
-    try:
-        return read_manifest(folder)
-    except TrainingError as error:
-        say(f"DAMAGED DATA: {error.where}: {error.what}; preparing it again")
-        shutil.rmtree(folder)
-        return None
+    """The manifest of a folder that is as it was written, to the checksum; None where there is none."""
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        verify(folder, manifest)
+    return manifest
 
 
 def _key(job: Job, files: Files) -> str:
@@ -85,12 +87,11 @@ def _key(job: Job, files: Files) -> str:
     settings = {
         "format": FORMAT, "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
         "held_out": [HELD_OUT, HELD_OUT_OF_LITTLE, ENOUGH_HELD_OUT], "tokenizer": _tokenizer_identity(job),
-        "datasets": [dataset.model_dump(mode="json", exclude={"personal_data"}) for dataset in job.spec.data],
+        "datasets": [dataset.model_dump(mode="json", exclude={"personal_data", "weight"}) for dataset in job.spec.data],
     }  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for document in (document for each in files for document in each):
-        with document.path.open("rb") as file:
-            digest.update(f"\n{document.name} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+        digest.update(f"\n{document.name} {document.digest()}".encode())
     return digest.hexdigest()
 
 
@@ -142,10 +143,13 @@ def _write(job: Job, files: Files, key: str, folder: Path) -> Manifest:
         pack(dataset, each, tokenizer, end, folder, dtype)
         for dataset, each in zip(job.spec.data, files, strict=True)
     )  # fmt: skip
+    counts = _frequencies(folder, datasets, dtype, vocab)
+    np.save(folder / FREQUENCIES, counts)
     manifest = Manifest(
         key=key, dtype=dtype, vocab=vocab, end_token=end,
         tokenizer_sha256=hashlib.sha256((folder / TOKENIZER).read_bytes()).hexdigest(),
-        unigram_entropy=_entropy(folder, datasets, dtype, vocab), datasets=datasets,
+        unigram_entropy=entropy(counts.sum(0) / counts.sum()), datasets=datasets,
+        frequencies_sha256=hashlib.sha256((folder / FREQUENCIES).read_bytes()).hexdigest(),
     )  # fmt: skip
     write_atomically(folder / MANIFEST, manifest.to_json())
     return manifest
@@ -160,20 +164,19 @@ def _tokenizer(job: Job, files: Files) -> Tokenizer:
 
 def _texts(files: Files) -> Iterator[str]:
     for document in (document for each in files for document in each):
-        yield from pieces(document.path)
+        yield from document.pieces()
 
 
-def _entropy(folder: Path, datasets: tuple[PreparedDataset, ...], dtype: Dtype, vocab: int) -> float:
-    """−Σ p ln p over the token frequencies of what is trained on."""
-    counts = np.zeros(vocab, dtype=np.int64)
-    for dataset in datasets:
+def _frequencies(folder: Path, datasets: tuple[PreparedDataset, ...], dtype: Dtype, vocab: int) -> Counts:
+    """How often each token stands in what is trained on of each dataset: (datasets, vocab)."""
+    counts = np.zeros((len(datasets), vocab), dtype=np.int64)
+    for row, dataset in zip(counts, datasets, strict=True):
         left = dataset.train_tokens
         for shard in dataset.shards:
             ids = np.memmap(folder / shard.file, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")[:left]
-            counts += np.bincount(ids, minlength=vocab)
+            row += np.bincount(ids, minlength=vocab)
             left -= len(ids)
-    shares = counts[counts > 0] / counts.sum()
-    return math.fsum(-shares * np.log(shares))
+    return counts
 
 
 def _sweep(parent: Path) -> None:

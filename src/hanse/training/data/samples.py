@@ -1,21 +1,31 @@
 """Prepared tokens as samples of context + 1 ids, mapped into memory; a rank reads only what is its own.
 
 A global batch is a run of `batch` consecutive positions of the order; data-parallel rank r of R reads the r-th of R
-equal slices. So every sample is read exactly once an epoch for any sequence of world sizes.
+equal slices. So every sample is read exactly once an epoch for any sequence of world sizes. Datasets with weights are
+mixed by them, each with epochs of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hanse.contracts.errors import TrainingError
-from hanse.training.data.manifest import AGAIN, Manifest, PreparedDataset, folder_of, read_manifest, read_pointer
-from hanse.training.data.order import Indices, Order
+from hanse.contracts.errors import NotAsWritten, TrainingError
+from hanse.training.data.manifest import (
+    AGAIN,
+    FREQUENCIES,
+    Manifest,
+    PreparedDataset,
+    folder_of,
+    read_manifest,
+    read_pointer,
+)
+from hanse.training.data.order import Indices, Mixture, Order, Ordering
 from hanse.training.job import Job
 
 Ids = npt.NDArray[np.int64]
@@ -26,8 +36,10 @@ VALIDATION_SAMPLES: Final = 64
 class Samples:
     """The training samples and the held-out ones of a run's data."""
 
-    def __init__(self, manifest: Manifest, folder: Path, *, context: int, seed: int) -> None:
-        self.manifest, self.context = manifest, context
+    def __init__(
+        self, manifest: Manifest, folder: Path, *, context: int, seed: int, weights: Sequence[float] = ()
+    ) -> None:
+        self.manifest, self.context, self._folder = manifest, context, folder
         self._streams = [_Stream(folder, each, manifest.dtype) for each in manifest.datasets]
         counts = [max(0, (each.train_tokens - 1) // context) for each in manifest.datasets]
         self._ends = np.cumsum(counts)
@@ -36,7 +48,11 @@ class Samples:
                 f"the data have {manifest.tokens} tokens; one sample needs {context + 1}",
                 fix="Add text, or shorten the model's context.",
             )
-        self.order = Order(int(self._ends[-1]), seed)
+        self.weights = tuple(weights)
+        self.order: Ordering = Order(int(self._ends[-1]), seed)
+        if self.weights:
+            self._refuse_empty(counts)
+            self.order = Mixture(counts, self.weights, seed)
 
     def batch(self, step: int, *, batch: int, part: int, parts: int) -> Ids:
         """Samples of the `part`-th of `parts` equal slices of step 1, 2, …: (batch / parts, context + 1)."""
@@ -54,6 +70,24 @@ class Samples:
         """Which dataset (by its place in the manifest) each position of the run reads from."""
         return np.searchsorted(self._ends, self.order.at(positions), side="right")
 
+    @property
+    def unigram_entropy(self) -> float:
+        """Nats, over the token frequencies of what is read: of the mixture where there is one."""
+        path = self._folder / FREQUENCIES
+        if not self.weights or self.manifest.frequencies_sha256 is None or not path.is_file():
+            return self.manifest.unigram_entropy
+        counts = np.load(path)
+        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        return entropy(np.asarray(self.weights) / math.fsum(self.weights) @ shares)
+
+    def _refuse_empty(self, counts: Sequence[int]) -> None:
+        empty = [each.name for each, count in zip(self.manifest.datasets, counts, strict=True) if not count]
+        if empty:
+            raise TrainingError(
+                f"{' and '.join(empty)} has a weight and not one sample of {self.context + 1} tokens",
+                where="train.yaml: data", fix="Add text, or shorten the model's context.",
+            )  # fmt: skip
+
     def held_out(self) -> Iterator[Ids]:
         """At most `VALIDATION_SAMPLES` windows, spread evenly over what is never trained on."""
         windows = [
@@ -67,24 +101,31 @@ class Samples:
             yield stream.read(start, self.context + 1)
 
 
+def entropy(shares: npt.NDArray[np.float64]) -> float:
+    """−Σ p ln p, in nats."""
+    there = shares[shares > 0]
+    return math.fsum(-there * np.log(there))
+
+
 def open_samples(job: Job) -> tuple[Samples, Path]:
     """The run's samples and the folder they lie in. `permit.require` comes before.
 
     Raises:
-        TrainingError: the data are not prepared, or are others than the run's first attempt read.
+        NotAsWritten: the data are not prepared, or are others than the run's first attempt read.
     """
     pointer = read_pointer(job.run.data)
     folder = folder_of(job.data_dir, pointer.key) if pointer else None
     manifest = read_manifest(folder) if folder else None
     if pointer is None or folder is None or manifest is None:
-        raise TrainingError("the run's data are not prepared on this machine", where=str(job.data_dir), fix=AGAIN)
+        raise NotAsWritten("the run's data are not prepared on this machine", where=str(job.data_dir), fix=AGAIN)
     prepared = [(each.name, each.source) for each in manifest.datasets]
     if manifest.digest() != pointer.manifest_sha256 or prepared != [(d.name, d.source) for d in job.spec.data]:
-        raise TrainingError(
+        raise NotAsWritten(
             "the prepared data are not those the run began with", where=str(folder),
             fix=f"Delete the folder. {AGAIN}",
         )  # fmt: skip
-    return Samples(manifest, folder, context=job.context, seed=job.spec.seed), folder
+    weights = [each.weight for each in job.spec.data if each.weight is not None]
+    return Samples(manifest, folder, context=job.context, seed=job.spec.seed, weights=weights), folder
 
 
 class _Stream:
