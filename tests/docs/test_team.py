@@ -22,12 +22,14 @@ import pytest
 from hanse.contracts.base import now
 from hanse.rules.gate import questions
 from tests import postgres
+from tests.codes import code_of
 from tests.docs.test_docs import DOCS, ROOT, commands
 from tests.slurm_site import ACCOUNT, SlurmSite
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
 GOOD = ("civilian-purpose", "data-rights")
+CSRF = r'csrfmiddlewaretoken" value="([^"]+)"'
 PASSWORD = "three ships from Visby"
 TEAM, SLURM = (DOCS / "how-to" / name for name in ("serve-a-team.md", "use-a-slurm-machine.md"))
 
@@ -42,11 +44,20 @@ class Portal:
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.url, follow_redirects=True, headers={"Referer": self.url}, timeout=30)
-        self.post("/login/", username=self.name, password=PASSWORD)
+        self.post("/login/", login=self.name, password=PASSWORD)
+        page = self.http.get("/applications/")
+        if "factor" in page.url.path:  # an officer's first page: their second factor is set up
+            self._set_up_a_second_factor(page)
+
+    def _set_up_a_second_factor(self, page: httpx.Response) -> None:
+        secret, key = (re.search(shape, page.text) for shape in (r"<code>([A-Z2-7]+)</code>", CSRF))
+        assert secret is not None and key is not None, page.text
+        self.http.post(page.url.path, data={"csrfmiddlewaretoken": key.group(1), "code": code_of(secret.group(1))})
+        assert self.http.get("/applications/").url.path == "/applications/"
 
     def post(self, path: str, **given: Any) -> str:
         """Send the form of the page at `path`."""
-        key = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', self.http.get(path).text)
+        key = re.search(CSRF, self.http.get(path).text)
         assert key is not None, path
         answer = self.http.post(path, data={"csrfmiddlewaretoken": key.group(1), **given})
         assert answer.status_code == 200, (path, answer.text)

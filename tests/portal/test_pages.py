@@ -74,12 +74,12 @@ def test_a_stranger_is_asked_to_sign_in_and_led_back(ida: Person) -> None:
     response = client.get(f"/runs/{run.public_id}/")
     assert response.status_code == 302
     assert response["Location"] == f"/login/?next=/runs/{run.public_id}/"
-    given = {"username": "ida", "password": seed.PASSWORD, "next": f"/runs/{run.public_id}/"}
+    given = {"login": "ida", "password": seed.PASSWORD, "next": f"/runs/{run.public_id}/"}
     assert client.post("/login/", given)["Location"] == f"/runs/{run.public_id}/"
 
 
 def test_a_wrong_password_says_what_to_do_and_not_which_part_is_wrong(ida: Person) -> None:
-    response = Client().post("/login/", {"username": "ida", "password": "wrong"})
+    response = Client().post("/login/", {"login": "ida", "password": "wrong"})
     text = Reader(response.content.decode()).text
     assert "Name and password do not belong together" in text
     assert "Sign out" not in text

@@ -26,6 +26,7 @@ def set_up() -> None:
     for name in [name for name in os.environ if name.startswith("HANSE_") and not name.startswith("HANSE_TEST_")]:
         del os.environ[name]
     os.environ |= {"DJANGO_SETTINGS_MODULE": "hanse.service.settings", "HANSE_HOME": str(home)}
+    os.environ["HANSE_OFFICERS_NEED_SECOND_FACTOR"] = "0"  # but where a test is about it
     os.environ.pop("DATABASE_URL", None)
     if os.environ.get("HANSE_TEST_DATABASE") == "postgres":
         os.environ["DATABASE_URL"] = postgres.up()

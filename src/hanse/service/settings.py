@@ -4,6 +4,7 @@ HANSE_HOME · DATABASE_URL · HANSE_SECRET_KEY · HANSE_ALLOWED_HOSTS (comma-sep
 HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) · HANSE_PARCEL_MAX_BYTES ·
 HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine).
+Those of signing in are in signon/options.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import dj_database_url
 
 from hanse.service import homes
+from hanse.service.signon import options as signon
 
 
 def _flag(name: str) -> bool:
@@ -38,6 +40,7 @@ INSTALLED_APPS = [
     "hanse.service.compliance",
     "hanse.service.api",
     "hanse.service.portal",
+    "hanse.service.signon",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,6 +48,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_htmx",
+    *signon.APPS,
 ]
 MIDDLEWARE = [
     "hanse.service.middleware.requests",
@@ -57,6 +61,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "hanse.service.signon.factor.second_factor",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "hanse.service.middleware.brussels_time",
@@ -67,6 +73,10 @@ AUTH_USER_MODEL = "access.Person"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
+HANSE_BEHIND_PROXY = _flag("HANSE_BEHIND_PROXY")
+SIGN_ON = signon.settings(os.environ, embedded=HANSE_EMBEDDED, behind_proxy=HANSE_BEHIND_PROXY)
+globals().update(SIGN_ON)
+IDENTITY_PROVIDER = SIGN_ON["IDENTITY_PROVIDER"]
 
 TEMPLATES = [
     {
@@ -122,7 +132,8 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
         **{f"{kind}-src": ["'self'"] for kind in ("script", "style", "img", "font", "connect", "manifest")},
-        "form-action": ["'self'"],
+        # A form that leads to the identity provider is sent on there.
+        "form-action": ["'self'", *([IDENTITY_PROVIDER["origin"]] if IDENTITY_PROVIDER else [])],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
     }
@@ -134,7 +145,6 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = [] if LOCAL else [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host != "*"]
 HANSE_METRICS_TOKEN = os.environ.get("HANSE_METRICS_TOKEN", "")
-HANSE_BEHIND_PROXY = _flag("HANSE_BEHIND_PROXY")
 if HANSE_BEHIND_PROXY:
     # Probes and scrapes come from this machine, without TLS.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]

@@ -18,5 +18,6 @@ urlpatterns = [
     path("api/agent/v1/", agent_api.urls),
     path("admin/", admin.site.urls),
     path("in/<str:secret>/", follow_login_link, name="login-link"),
+    path("", include("hanse.service.signon.urls")),
     path("", include("hanse.service.portal.urls")),
 ]

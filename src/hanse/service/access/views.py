@@ -19,5 +19,5 @@ def follow_login_link(request: HttpRequest, secret: str) -> HttpResponse:
     person = LoginLink.use(secret)
     if person is None:
         return redirect(settings.LOGIN_URL)
-    login(request, person, backend="django.contrib.auth.backends.ModelBackend")
+    login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
     return redirect(settings.LOGIN_REDIRECT_URL)
