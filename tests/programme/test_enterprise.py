@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -247,3 +250,12 @@ def test_the_order_in_which_they_are_written_does_not_matter(order: list[str]) -
     said = sized(*(firms[one] for one in order), US, ties=ties)
     assert (said.linked, said.partners) == (("c",), {"a": 0.3, "b": 0.3, "d": 0.26})
     assert said.steps[-2].staff == pytest.approx(40 + 30 + 9 + 9 + 7.8)
+
+
+def test_the_example_of_the_how_to_page_is_no_sme_because_of_its_parent() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "apply.md").read_text()
+    block = re.search(r"```yaml\ngroup:\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    said = assess(Group.model_validate(yaml.safe_load(block[1])))
+    assert (said.size, said.linked, said.partners) == ("small mid-cap", ("parent",), {})
+    assert any("fund is an investor who may hold up to half" in step.text for step in said.steps)

@@ -144,6 +144,21 @@ def test_every_question_of_the_gate_is_known_to_these_tests() -> None:
     assert set(a_draft().answers) == {question.id for question in gate.questions(now().date())}
 
 
+def test_an_officer_publishes_a_call_from_a_pattern_and_amends_it_version_by_version(published: World) -> None:
+    founder, officer = (Http(published.token(one)) for one in (published.founder, published.officer))
+    pattern = calls.load("large-ai-grand-challenge")
+    ours = pattern.model_copy(update={"id": "baltic-challenge", "offered": True, "max_entries": 94, "winners": 2})
+    assert founder.post("/api/v1/calls", ours).status_code == 403
+    assert officer.post("/api/v1/calls", ours).status_code == 201
+    assert officer.post("/api/v1/calls", ours).status_code == 409
+    amended = ours.model_copy(update={"version": 2, "prize_eur": 500_000})
+    assert officer.post("/api/v1/calls", amended).json()["prize_eur"] == 500_000
+    assert Call.version_of("baltic-challenge", 1).terms == ours
+    wrong = amended.model_copy(update={"version": 3, "min_gpu_hours": 10**9})
+    assert officer.post("/api/v1/calls", wrong).status_code == 422
+    assert submit(published.founder, a_form(call="baltic-challenge", duration_months=12)).state == "sent"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_draft_is_sent_from_the_command_line_once_it_is_complete(
     shared_world: World, live_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -183,11 +183,27 @@ def view(draft: Draft, terms: CallTerms | None, gaps: Sequence[Gap]) -> Renderab
             for gap in gaps
             if gap.section == section
         ]
+    open_ = unanswered(draft)
+    if open_:
+        parts += ["", Text("The gate's questions not answered yet (answers, or --answer ID=yes)", style="bold")]
+        parts += [Padding(Text(f"· {id}: {text}"), (0, 0, 0, 2)) for id, text in open_]
     changed = filling.changed(draft)
     if changed:
         parts += ["", Text("Changed since the plan (--again puts it back)", style="bold")]
         parts += [Padding(Text(f"{one.path}: {one.source} said {_short(one.value)}"), (0, 0, 0, 2)) for one in changed]
     return Group(*parts, *_size(draft))
+
+
+def unanswered(draft: Draft) -> list[tuple[str, str]]:
+    """The gate's questions that would be put next, by id; those that follow another only after its yes."""
+    from hanse.contracts.base import now
+    from hanse.rules import gate
+
+    return [
+        (one.id, one.text)
+        for one in gate.questions(now().date())
+        if one.id not in draft.answers and (not one.follows or draft.answers.get(one.follows))
+    ]
 
 
 def _short(text: str) -> str:

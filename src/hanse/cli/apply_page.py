@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 NOT_SAID = "not said yet"
 NAMES = {
     "duration_months": "Months", "case": "Case", "in_eu_project": "Belongs to the EU project", "email": "E-mail",
-    "vat_number": "VAT number", "pic": "PIC", "ai_pact": "AI Pact signed", "code_of_practice": "Code of practice signed",
+    "vat_number": "VAT number", "pic": "PIC", "ai_pact": "AI Pact signed",
+    "code_of_practice": "Code of practice signed",
     "gpu_hours": "GPU-hours", "arithmetic": "How they come about", "nodes_largest": "Nodes of the largest job",
     "nodes_average": "Nodes of an average job", "wall_time_s": "Wall time of a job", "at_once": "Jobs at once",
     "count": "Jobs in all", "memory_bytes_average": "Memory of an average job", "io_strategy": "Input and output",

@@ -93,23 +93,24 @@ def _suggest(given: Mapping[str, Any], wishes: Wishes) -> None:
 
 
 def _terms(call: str | None, *, asked_service: bool) -> CallTerms | None:
-    """The call's terms: those the service publishes where it is to be sent, else those that come with Hanse.
+    """The call's terms: those that come with Hanse; those a service publishes where one was chosen and it is theirs, or
+    where the draft is to be sent.
 
     Raises:
         UsageError: there is no such call.
     """
     if call is None:
         return None
-    if asked_service:
-        from hanse.cli.connect import client as connect
+    from hanse.cli.connect import client as connect
+    from hanse.cli.connect import configured
+    from hanse.programme import calls
 
+    if asked_service or (call not in calls.patterns() and configured() is not None):
         published = {terms.id: terms for terms in connect().calls()}
         if call not in published:
             listed = ", ".join(sorted(published))
             raise UsageError(f"The service has no call {call!r}.", where="--call", fix=f"It has: {listed}.")
         return published[call]
-    from hanse.programme import calls
-
     return calls.load(call)
 
 

@@ -15,7 +15,7 @@ from django.db import models, transaction
 from hanse.contracts import programme as contract
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
-from hanse.contracts.errors import PolicyError, UsageError
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.service.access.people import Organisation, Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
 from hanse.service.runs.events import Event
@@ -67,6 +67,30 @@ class Call(models.Model):
                 fix="raise its version",
             )
         return published
+
+    @classmethod
+    def publish_next(cls, terms: contract.CallTerms, *, by: Person) -> Call:
+        """Publish a call of one's own, or the version that amends one; versions follow one another.
+
+        Raises:
+            PolicyError: not an officer.
+            UsageError: amounts contradict each other.
+            Conflict: it is not the next version; somebody published one first, or it is published already.
+        """
+        by.require_officer()
+        if terms.max_gpu_hours is not None and terms.min_gpu_hours > terms.max_gpu_hours:
+            raise UsageError(
+                "the smallest amount is above the largest", where="min_gpu_hours", fix="correct one of them"
+            )
+        latest = cls.objects.filter(call_id=terms.id).order_by("-version").first()
+        following = latest.version + 1 if latest else 1
+        if terms.version != following:
+            raise Conflict(
+                f"the next version of {terms.id} is {following}, not {terms.version}",
+                where=f"call {terms.id}",
+                fix="look at the latest version, then amend that",
+            )
+        return cls.publish(terms, by=by.username)
 
     @classmethod
     def current(cls) -> tuple[Call, ...]:

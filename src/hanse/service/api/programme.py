@@ -40,6 +40,13 @@ def call_version(request: HttpRequest, id: str, version: int) -> HttpResponse:  
 
 
 @router.post(
+    "calls", response={201: contract.CallTerms, **PROBLEMS}, summary="Publish a call or its next version, as an officer"
+)
+def publish(request: HttpRequest, body: contract.CallTerms) -> HttpResponse:
+    return reply(Call.publish_next(body, by=request.auth).terms, status=201)
+
+
+@router.post(
     "calls/suggest", response={200: Suggestion, **PROBLEMS}, summary="Which call suits, and why not the others"
 )
 def suggest(request: HttpRequest, body: Need) -> HttpResponse:  # noqa: ARG001
