@@ -326,6 +326,24 @@ def test_closed_attempts_are_forgotten_after_the_days_the_policy_keeps_and_open_
     store.close()
 
 
+def test_of_all_closed_attempts_only_the_last_are_kept_and_those_whose_job_may_yet_appear(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "agent.sqlite3"
+    store = Store(path)
+    lost, *rest = [wanted(f"{number:05d}") for number in range(121)]
+    names = tuple(one.attempt_id for one in rest)
+    store.take((lost, *rest))
+    store.intend(lost.attempt_id, now())  # given up without an end: its job is watched for
+    store.take((), closed=(lost.attempt_id, *names))
+    store.prune(before=now() - timedelta(days=90), most=20)
+    kept = [name for name in names if store.find(name) is not None]
+    assert kept == list(names[-20:])
+    assert store.prune(before=now() + timedelta(days=1)) == 20
+    assert store.find(lost.attempt_id) is not None
+    store.close()
+
+
 def test_a_clock_that_is_minutes_apart_is_said_plainly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Ahead(Service):
         def hello(self, hello: Hello) -> Welcome:

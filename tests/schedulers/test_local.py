@@ -7,14 +7,15 @@ import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, SiteError
-from hanse.contracts.job import Step
-from hanse.schedulers.spool import Spool
+from hanse.contracts.job import JobReport, Step
+from hanse.schedulers.spool import KEPT_FOR, JobFolder, Spool
 from tests.schedulers.conftest import Make
 from tests.schedulers.jobs import (
     ended,
@@ -266,3 +267,36 @@ def test_two_launchers_meet_over_torchruns_rendezvous(make: Make, tmp_path: Path
     done = ended(scheduler, job.name, submit(scheduler, job, run_dir), within_s=120)
     assert done.state == "completed", text_of(run_dir.attempt(1).log)
     assert [text_of(run_dir.attempt(1).root / f"sum-{rank}") for rank in (0, 1)] == ["3 of 2", "3 of 2"]
+
+
+def _past(spool: Spool, number: int, ended_at: datetime | None, state: str = "completed") -> None:
+    """A job of earlier days, as its supervisor left it."""
+    folder = JobFolder(spool.jobs / f"{number:08d}-hanse-{number}")
+    folder.root.mkdir()
+    folder.alive.touch()
+    report = {"job_id": str(number), "name": f"hanse-{number}", "state": state, "raw_state": "X", "ended_at": ended_at}
+    folder.status.write_text(JobReport.model_validate(report).to_json())
+
+
+def test_jobs_of_long_ago_are_forgotten_and_numbers_never_come_twice(tmp_path: Path) -> None:
+    spool, at = Spool(tmp_path), datetime.now(UTC)
+    spool.lay()
+    old, young = at - KEPT_FOR - timedelta(hours=1), at - timedelta(hours=1)
+    _past(spool, 1, old)
+    _past(spool, 2, None, "running")
+    _past(spool, 3, young)
+    _past(spool, 4, old)
+    (spool.jobs / ".half-made").mkdir()
+    assert spool.forget_old(at) == 1
+    assert [folder.job_id for folder in spool.folders()] == ["2", "3", "4"], "the last number stays, to count on from"
+    assert not (spool.jobs / ".half-made").exists()
+
+
+def test_a_spool_is_bounded_by_the_jobs_of_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanse.schedulers.spool.MOST_KEPT", 3)
+    spool, at = Spool(tmp_path), datetime.now(UTC)
+    spool.lay()
+    for number in range(1, 8):
+        _past(spool, number, at - (timedelta(days=2) if number != 2 else timedelta(hours=1)))
+    assert spool.forget_old(at) == 3
+    assert [folder.job_id for folder in spool.folders()] == ["2", "5", "6", "7"], "one of today is never surplus"

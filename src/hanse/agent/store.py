@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS watched (name TEXT PRIMARY KEY, attempt_id TEXT NOT N
 """
 
 
+MOST_CLOSED = 5000
+"""Closed attempts kept at most, however young: the service has them all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One attempt as this machine knows it."""
@@ -135,9 +139,20 @@ class Store:
     def unwatch(self, *, before: datetime) -> None:
         self._db.execute("DELETE FROM watched WHERE since < ?", (before.isoformat(),))
 
-    def prune(self, *, before: datetime) -> int:
-        """Forget attempts that were closed before then; open ones never."""
-        return self._db.execute("DELETE FROM attempts WHERE closed_at < ?", (before.isoformat(),)).rowcount
+    def prune(self, *, before: datetime, most: int = MOST_CLOSED) -> int:
+        """Forget attempts that were closed before then, and all closed ones but the last `most`.
+
+        Never one that is open, nor one whose job may yet appear and would have to be ended.
+        """
+        watched = "attempt_id NOT IN (SELECT attempt_id FROM watched)"
+        latest = (
+            "SELECT attempt_id FROM attempts WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, rowid DESC LIMIT ?"
+        )
+        return self._db.execute(
+            f"DELETE FROM attempts WHERE closed_at IS NOT NULL AND {watched} "  # noqa: S608 - text of this module  # nosec
+            f"AND (closed_at < ? OR attempt_id NOT IN ({latest}))",
+            (before.isoformat(), most),
+        ).rowcount
 
     def intend(self, attempt_id: str, at: datetime) -> None:
         """Write down that the scheduler is about to be asked. On disk when this returns."""

@@ -187,6 +187,7 @@ class LocalScheduler:
     def _enqueue(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str) -> tuple[JobFolder, int]:
         """Make the job appear in the spool in one rename, its `alive` lock already held by this process."""
         with holding(self._spool.submitting):
+            self._spool.forget_old(now())
             number = max((int(folder.number) for folder in self._spool.folders()), default=0) + 1
             order = Order(
                 job_id=str(number),

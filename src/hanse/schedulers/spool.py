@@ -18,9 +18,12 @@ A lock ends with its holder, so that no PID is ever trusted: not a reused one, n
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -28,6 +31,14 @@ from hanse.contracts.base import Contract, Positive, Seconds, Timestamp
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport, JobSpec
 from hanse.schedulers.files import is_locked
+
+MOST_KEPT: Final = 1000
+"""More ended jobs than this are kept for a day only: an agent has long told of them by then."""
+SURPLUS_KEPT_FOR: Final = timedelta(days=1)
+KEPT_FOR: Final = timedelta(days=60)
+"""As far back as Slurm's accounting is asked."""
+LOOKED_AT: Final = 64
+"""So many of the oldest at each submission: a submission must not wait for a cleaning."""
 
 Devices = Literal["cpu", "cuda", "rocm"]
 
@@ -115,6 +126,16 @@ class JobFolder(NamedTuple):
             return 0.0
 
 
+def _ended_before(folder: JobFolder, moment: datetime) -> bool:
+    """A record that cannot be read is no end."""
+    try:
+        report = folder.read_status()
+    except SchedulerUnknown:
+        return False
+    over = report.state in FINAL_JOB_STATES and not is_locked(folder.alive)
+    return over and report.ended_at is not None and report.ended_at < moment
+
+
 class Spool(NamedTuple):
     root: Path
 
@@ -138,10 +159,30 @@ class Spool(NamedTuple):
             folder.mkdir(parents=True, exist_ok=True)
 
     def folders(self) -> Iterator[JobFolder]:
-        """Every job ever submitted here, oldest first."""
+        """Every job that is remembered here, oldest first."""
         for entry in sorted(self.jobs.iterdir()):
             if entry.name[:1].isdigit():
                 yield JobFolder(entry)
+
+    def forget_old(self, at: datetime) -> int:
+        """Remove jobs that ended long ago, a few at a time; whoever calls this holds `submitting`.
+
+        The youngest stays whatever its age: the next one's number follows it. What a crash left half-made goes too.
+        """
+        for entry in self.jobs.iterdir():
+            if entry.name.startswith("."):
+                shutil.rmtree(entry, ignore_errors=True)
+        every = list(self.folders())
+        forgotten = 0
+        for place, folder in enumerate(every[:-1][:LOOKED_AT]):
+            kept_for = SURPLUS_KEPT_FOR if len(every) - place > MOST_KEPT else KEPT_FOR
+            if not _ended_before(folder, at - kept_for):
+                continue
+            aside = self.jobs / f".{uuid.uuid4().hex}"
+            folder.root.rename(aside)  # it vanishes whole, or not at all
+            shutil.rmtree(aside, ignore_errors=True)
+            forgotten += 1
+        return forgotten
 
     def is_next(self, folder: JobFolder) -> bool:
         """Whether no living job that was submitted before `folder` still waits for nodes."""
