@@ -288,12 +288,18 @@ class Attempt(models.Model):
         if since and since == upto:
             return Offered((), (), upto)
         changed = cls.objects.filter(machine=machine, revision__lte=upto)
-        changed = changed.filter(revision__gt=since) if since else changed
+        if since:
+            changed = changed.filter(revision__gt=since)
+            for last in changed.order_by("revision").values_list("revision", flat=True)[MOST_TOLD - 1 : MOST_TOLD]:
+                changed, upto = changed.filter(revision__lte=last), last
         is_open = changed.exclude(state__in=FINAL_ATTEMPT_STATES)
         if not since and not is_open.exists():  # a machine without work: most of all machines, most of the time
             return Offered((), (), upto)
         # One launched after this is left for the next sync: whatever is told must have been noted.
-        wanted = [each for each in is_open.select_related(*_TOLD).order_by("pk") if each.may_be_told()]
+        rows = list(is_open.select_related(*_TOLD).defer(*_UNTOLD).order_by("pk"))
+        for each in rows:
+            each.leg.machine = machine  # read once, and not with each of them
+        wanted = [each for each in rows if each.may_be_told()]
         unnoted = [each.pk for each in wanted if each.offered_at is None]
         for start in range(0, len(unnoted), 500):
             told = cls.objects.filter(pk__in=unnoted[start : start + 500], offered_at=None)
@@ -373,7 +379,10 @@ class Attempt(models.Model):
         )
 
 
-_TOLD = ("leg__run__code", "leg__run__created_by", "leg__run__project", "leg__machine", "after")
+_TOLD = ("leg__run__code", "leg__run__created_by", "leg__run__project", "after")
+_UNTOLD = tuple(f"leg__run__{name}" for name in ("admission", "placement", "result"))
+MOST_TOLD = 500
+"""Changed wishes in one answer; what is beyond is told at the next sync. An answer to cursor 0 holds all there is."""
 """What an assignment is made of."""
 
 
