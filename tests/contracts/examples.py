@@ -439,7 +439,6 @@ EXAMPLES: dict[str, Contract] = {
         telemetry=(STEP,), result=RESULT, usage=(USAGE,), events=(EVENT,), made_at=LATER,
     ),
     "usage-entry": USAGE,
-    "decision": DECISION,
     "document": Document(
         kind="energy-statement",
         title="Energy and carbon statement",
