@@ -159,7 +159,11 @@ class CommandSpec(Contract):
     image: str | None = None
     accelerators_per_node: Positive = 1
     resumes: bool = False
-    """It goes on from what it saved in HANSE_RUN_DIR: an attempt that failed or was killed is followed by another."""
+    """It goes on from what it saved in HANSE_RUN_DIR: an attempt that failed or was killed is followed by another.
+
+    Asked to stop or to move it gets USR1, as before the end of its wall time, and time to save; to end with 0 still
+    means that it is finished.
+    """
 
 
 class TrainSpec(Contract):
