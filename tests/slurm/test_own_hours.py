@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,15 +51,35 @@ class Laptop:
     front: sshd.Sshd
     known_hosts: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "HANSE"))}
+        return kept | {"HANSE_HOME": str(self.home / "hanse"), "PYTHONPATH": SOURCE}
+
     def hanse(self, *arguments: object, code: int = 0) -> str:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "HANSE"))}
         done = subprocess.run(
             [sys.executable, "-m", "hanse", *map(str, arguments)], capture_output=True, text=True, timeout=240,
-            cwd=self.home, check=False,
-            env=environment | {"HANSE_HOME": str(self.home / "hanse"), "PYTHONPATH": SOURCE},
+            cwd=self.home, check=False, env=self.environment,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
+
+    def typed(self, text: str, *arguments: str) -> str:
+        """What a terminal shows when `text` is typed into a command that opens a shell."""
+        screen, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "hanse", *arguments], stdin=theirs, stdout=theirs, stderr=theirs, cwd=self.home,
+            env=self.environment, start_new_session=True,
+        ) as shell:  # fmt: skip
+            os.close(theirs)
+            os.write(screen, text.encode())
+            shown = b""
+            with suppress(OSError):  # a terminal that nobody holds any more
+                while piece := os.read(screen, 1000):
+                    shown += piece
+            shell.wait(60)
+        os.close(screen)
+        return shown.decode(errors="replace")
 
     def run(self, run_id: str) -> Run:
         facts = json.loads((self.home / "hanse" / "service" / "endpoint.json").read_text())
@@ -115,12 +137,14 @@ def test_own_hours_are_used_from_a_laptop_and_a_certificate_that_ends_costs_noth
     assert not (laptop.home / "hanse" / "work" / "runs" / run_id).exists()
     assert (far / "runs" / run_id / "code" / "greeting.txt").exists()
 
+    job_id = laptop.run(run_id).legs[0].attempts[0].job_id or ""
+    assert f"in-job-{job_id}" in laptop.typed("echo in-job-$SLURM_JOB_ID; exit\n", "shell", run_id)
+
     _certify(laptop, key, "-2h:-1h")
     laptop.front.stop()
     laptop.front.start()
     until(lambda: is_(AttemptState.UNKNOWN, "the certificate ended at"), within_s=120, what="the news", every_s=0.3)
     assert "Run 'renew-it now'" in laptop.run(run_id).legs[0].attempts[0].reason
-    job_id = laptop.run(run_id).legs[0].attempts[0].job_id or ""
     assert slurm_site.run("squeue", "-h", "-j", job_id, "-o", "%T").strip() == "RUNNING"
     (tmp_path / "go").touch()
     _certify(laptop, key, "-1m:+1h")
