@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hanse.agent.cycle import Agent, Setting
+from hanse.agent.cycle import Agent
+from hanse.agent.setting import Setting
 from hanse.agent.store import Store
 from hanse.contracts.agentapi import Assignment, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now

@@ -47,8 +47,8 @@ PUBLIC = {
     "machines check": {"FILE", "--json"},
     "machines calibrate": {"--again", "--json", "--machine", "--out", "--nodes", "--account", "--partition"},
     "connect": {
-        "MACHINE", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--partition", "--work",
-        "--json",
+        "[MACHINE]", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--renew", "--partition",
+        "--work", "--python", "--setup", "--gpu-hours", "--look-only", "--list", "--forget", "--json",
     },
     "usage": {"[ALLOCATION]", "--entries", "--json"},
     "site provision": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,3 +161,56 @@ def test_the_end_of_a_certificate_is_read_for_every_kind_of_key(
     assert found == ("who", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
     with pytest.raises(ValueError, match="holds no OpenSSH certificate"):
         ssh_certificate.read(tmp_path / "key.pub")
+
+
+def test_the_ends_of_files_are_read_in_one_exchange(host: Host, tmp_path: Path) -> None:
+    long, short, gone = tmp_path / "long", tmp_path / "short", tmp_path / "gone"
+    long.write_bytes(bytes(range(200)))
+    short.write_bytes(b"ab")
+    found = host.tails({long: -10, short: -10, gone: -10}, 8)
+    assert found == {long: bytes(range(190, 198)), short: b"ab", gone: None}
+
+
+def test_a_jump_is_gone_through_with_the_same_key_and_known_hosts_and_heals_too(
+    server: sshd.Sshd, tmp_path: Path
+) -> None:
+    jump = sshd.up(tmp_path / "jump")
+    shutil.copy(server.root / "authorized_keys", jump.root / "authorized_keys")
+    known = tmp_path / "known"
+    known.write_text(server.known_hosts.read_text() + jump.known_hosts.read_text())
+    host = SshHost(
+        server.login, port=server.port, key=server.key, jump=f"{jump.login}:{jump.port}", known_hosts=known,
+        config=tmp_path / "none", connect_within_s=10,
+    )  # fmt: skip
+    came_from = ["sh", "-c", "echo ${SSH_CONNECTION%% *}"]
+    try:
+        assert host.run(came_from).returncode == 0
+        jump.stop()
+        with pytest.raises(HostUnreachable):
+            host.run(came_from)
+        jump.start()
+
+        def healed() -> bool:
+            try:
+                return host.run(came_from).returncode == 0
+            except HostUnreachable:
+                return False
+
+        until(healed, within_s=60, what="the connection through the jump host")
+    finally:
+        host.close()
+        jump.stop()
+
+
+def test_whoever_named_a_command_for_a_new_certificate_is_told_to_run_it(server: sshd.Sshd, tmp_path: Path) -> None:
+    key = server.certified("ended", "-2h:-1h")
+    host = SshHost(
+        server.login, port=server.port, key=key, known_hosts=server.known_hosts, config=tmp_path / "none",
+        renew="step ssh certificate me",
+    )  # fmt: skip
+    try:
+        with pytest.raises(HostUnreachable) as refused:
+            host.connect()
+        assert refused.value.fix == "Run 'step ssh certificate me' and it goes on by itself."
+    finally:
+        host.close()

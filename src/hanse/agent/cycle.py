@@ -7,22 +7,22 @@ finds afterwards is decided in `decide`; jobs never depend on it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from hanse import __version__
 from hanse.agent import nodes, place, policy, tails
 from hanse.agent.budget import Budget
-from hanse.agent.courier_thread import Courier, CourierThread
+from hanse.agent.courier_thread import CourierThread
 from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
 from hanse.agent.ending import End, Ending
 from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
-from hanse.agent.looks import Looks, Meter
-from hanse.agent.policy_file import PolicyFile
+from hanse.agent.looks import Looks
+from hanse.agent.setting import Service, Setting
 from hanse.agent.store import Record, Store
 from hanse.agent.submission import Delay, Outcome, Refusal, Submission, Submitted
 from hanse.agent.telling import Telling, essence, is_final
@@ -35,6 +35,7 @@ from hanse.contracts.parcel import ParcelOrder
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.schedulers.base import Scheduler
+from hanse.schedulers.host import HostUnreachable
 
 logger = logging.getLogger("hanse.agent")
 
@@ -43,29 +44,8 @@ CLOCK_APART = timedelta(minutes=5)
 WATCH_FOR = timedelta(days=7)
 """A job of an attempt that was given up is ended if it appears within that time; no queue brings one up later."""
 PRUNE_EVERY = timedelta(hours=6)
+_SOON = re.compile(r" \(tried again in [\d.]+ s\)")
 _WAITS = frozenset({AttemptState.PLANNED, AttemptState.QUEUED})
-
-
-class Service(Protocol):
-    def hello(self, hello: Hello) -> Welcome: ...
-
-    def sync(self, request: SyncRequest) -> SyncResponse: ...
-
-    def code(self, sha256: str) -> bytes: ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Setting:
-    """How the site has its agent: all of it may be left out."""
-
-    observe: bool = False
-    """It reports and submits nothing, and ends nothing."""
-    policy: PolicyFile = field(default_factory=lambda: PolicyFile(None))
-    halt: Halt | None = None
-    schedulers: Schedulers | None = None
-    courier: Courier | None = None
-    meter: Meter | None = None
-    state_every: timedelta = timedelta(seconds=60)
 
 
 class Agent:
@@ -81,6 +61,7 @@ class Agent:
         self._store = store
         self._work = work
         self._setting = setting or Setting()
+        self._host = self._setting.host
         self._halt = self._setting.halt or Halt(work.parent / "agent" / machine.id)
         self._schedulers = self._setting.schedulers or Schedulers(scheduler)
         self._budget = Budget(self._setting.policy.policy.scheduler_calls_per_minute)
@@ -96,11 +77,12 @@ class Agent:
         """Attempts whose jobs the kill switch ended, and why; it may be lifted before their end is seen."""
         self._pruned_at = now() - PRUNE_EVERY
         self.welcome = self._greet()
-        self._telling = Telling(store, self.run_dir, self.welcome.epoch)
+        self._telling = Telling(store, self.run_dir, self.welcome.epoch, self._host)
         self._ending = Ending(schedulers=self._schedulers, budget=self._budget, store=store, say=self._say)
         self._submission = Submission(
             machine=machine.id, ticket_key=self.welcome.ticket_key, schedulers=self._schedulers, store=store, work=work,
             fetch_code=service.code, budget=self._budget, arrivals=self._setting.courier, sure=self._sure,
+            host=self._host,
         )  # fmt: skip
 
     def _greet(self) -> Welcome:
@@ -172,7 +154,10 @@ class Agent:
         reports = self._observe({**dict.fromkeys(watched), **{r.assignment.job.name: r.job_id for r in records}})
         self._news = False
         if reports is not None:
-            self._act(records, reports)
+            try:
+                self._act(records, reports)
+            except HostUnreachable as error:  # what was not reached stays as it was
+                self._cut_off(error)
             self._end_the_given_up(watched, reports)
         self._looks.look(at)
         return self._news or self._submission.more
@@ -186,11 +171,25 @@ class Agent:
             return None
         try:
             reports = self._scheduler.observe(jobs)
+        except HostUnreachable as error:
+            self._cut_off(error)
+            return None
         except SchedulerUnknown as error:
             self._say("scheduler", f"no answer: {error.what}")
             return None
         self._said.pop("scheduler", None)
         return reports
+
+    def _cut_off(self, error: HostUnreachable) -> None:
+        """Nothing is known of any job there, and its user is told why: most often a certificate has ended."""
+        self._say("scheduler", reason := f"No connection: {_SOON.sub('', error.what)}. {error.fix}".strip())
+        with self._store.together():
+            for record in self._store.open():
+                seen = record.seen
+                if seen is not None and record.job_id is not None and not is_final(seen):
+                    lost = seen.model_copy(update={"state": AttemptState.UNKNOWN, "reason": reason, "at": now()})
+                    if essence(lost) != essence(seen):
+                        self._keep(record, lost)
 
     def _act(self, records: list[Record], reports: Mapping[str, tuple[JobReport, ...]]) -> None:
         halted = self._note_halt()
@@ -247,17 +246,21 @@ class Agent:
     def _ask_to_stop(self, record: Record, because: str) -> None:
         """A folder that cannot be written now is tried at the next look: other attempts must not suffer from it."""
         try:
-            if place.ask_to_stop(self.run_dir(record).attempt(record.assignment.number)):
+            if place.ask_to_stop(self.run_dir(record).attempt(record.assignment.number), self._host):
                 self._say(record.attempt_id, because)
         except OSError as error:
             self._say(record.attempt_id, f"it cannot be asked to stop yet: {error.strerror}")
 
     def _sure(self, record: Record) -> bool:
-        """Whether its folders, too, say that it was never submitted: what was written down here may have been lost."""
-        return self._move(record, (), self._traces(record), "", [])
+        """Whether its folders, too, say it was never submitted: what was written down here may have been lost."""
+        try:
+            return self._move(record, (), self._traces(record), "", [])
+        except HostUnreachable as error:
+            self._say(record.attempt_id, f"waiting: no connection: {_SOON.sub('', error.what)}")
+            return False
 
     def _traces(self, record: Record) -> Traces:
-        return tails.traces(self.run_dir(record), record.assignment.number)
+        return tails.traces(self.run_dir(record), record.assignment.number, self._host)
 
     def _submit(self, records: list[Record]) -> None:
         self._submission.more = False
@@ -316,7 +319,7 @@ class Agent:
         cancelled = follow.state is AttemptState.CANCELLED
         reason = (self._halted.pop(record.attempt_id, "") if cancelled else "") or follow.reason
         log = self.run_dir(record).attempt(record.assignment.number).log
-        to_blame = nodes.to_blame(job, tails.last_lines(log), at=now()) if failed else ()
+        to_blame = nodes.to_blame(job, tails.last_lines(log, self._host), at=now()) if failed else ()
         self._keep(
             record,
             Observation(
@@ -326,8 +329,8 @@ class Agent:
                 accelerator_seconds=job.accelerator_seconds, energy_joules=job.energy_joules,
                 doubled_jobs=tuple(other.job_id for other in follow.doubled),
                 doubled_accelerator_seconds=sum(other.accelerator_seconds for other in follow.doubled),
-                error=tails.telling_lines(log) if failed else "", expected_start_at=job.expected_start_at,
-                bad_nodes=to_blame,
+                error=tails.telling_lines(log, host=self._host) if failed else "", bad_nodes=to_blame,
+                expected_start_at=job.expected_start_at,
             )
         )  # fmt: skip
         if follow.state in FINAL_ATTEMPT_STATES:

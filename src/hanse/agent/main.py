@@ -18,8 +18,9 @@ from pathlib import Path
 
 from hanse.agent import credentials, parts
 from hanse.agent.credentials import Credentials
-from hanse.agent.cycle import Agent, Setting
+from hanse.agent.cycle import Agent
 from hanse.agent.halt import Halt
+from hanse.agent.setting import Setting
 from hanse.agent.store import Store
 from hanse.client.agent import AgentClient
 from hanse.client.http import TokenRefused
@@ -59,24 +60,28 @@ def run(
     local = machine.scheduler.kind == "local"
     every_s = every_s or (LOCAL_EVERY_S if local else CLUSTER_EVERY_S)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "asyncssh"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()
     folder = home / "agent" / machine.id
     setting = setting or Setting()
+    work = setting.work or home / "work"
     setting.halt = setting.halt or Halt(folder)
     if local:
         setting.state_every = timedelta(seconds=LOCAL_STATE_EVERY_S)
     with _alone(folder), _until_signalled(stop):
         store = Store(folder / "agent.sqlite3")
         with contextlib.closing(store), AgentClient(url, token) as service:
-            setting.courier = setting.courier or parts.courier_of(machine, service, folder, home / "work")
+            setting.courier = setting.courier or parts.courier_of(
+                machine, service, folder, work, setting.host
+            )  # fmt: skip
             setting.meter = setting.meter or parts.meter_of(scheduler, folder)
             agent: Agent | None = None
             backoff_s = every_s
             while not stop.is_set():
                 try:
                     if agent is None:
-                        agent = Agent(service, machine, scheduler, store, home / "work", setting)
+                        agent = Agent(service, machine, scheduler, store, work, setting)
                         logger.info("agent of %s, epoch %d, at %s", machine.id, agent.welcome.epoch, url)
                     changed = agent.cycle()
                     kept = _renewed(kept, service, folder)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hanse.agent.courier import Courier
-from hanse.agent.courier_ground import LocalGround
+from hanse.agent.courier_ground import HostGround, LocalGround
 from hanse.agent.identity import Schedulers, command_as
 from hanse.agent.meter import Meter
 from hanse.client.http import Connection
@@ -18,6 +18,7 @@ from hanse.contracts.errors import SiteError
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
 from hanse.schedulers.base import Scheduler
+from hanse.schedulers.host import Host
 from hanse.schedulers.make import make
 
 _ACTING = ("sbatch", "scancel")
@@ -55,14 +56,15 @@ def _commands_as(user: str, folder: Path) -> str:
     return f"{folder}:{os.environ.get('PATH', os.defpath)}"
 
 
-def courier_of(machine: Machine, service: Connection, folder: Path, work: Path) -> Courier:
-    """What carries parcels. It speaks with the agent's token, on its own connection."""
+def courier_of(machine: Machine, service: Connection, folder: Path, work: Path, host: Host | None = None) -> Courier:
+    """What carries parcels to and from `work` on `host`. It speaks with the agent's token, on its own connection."""
 
     def run_dir(run_id: str) -> RunDir:
         return RunDir(work / "runs" / run_id)
 
+    ground = HostGround(host) if host is not None and host.remote else LocalGround()
     return Courier(
-        ParcelClient(service.url, "").speaking_as(service), run_dir, LocalGround(), folder / "courier.sqlite3",
+        ParcelClient(service.url, "").speaking_as(service), run_dir, ground, folder / "courier.sqlite3",
         machine=machine.id, data_dir=work / "data",
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Prepare a run's folder for an attempt, after checking offline that its ticket allows what is asked.
 
-Every file is written whole or not at all, so that an agent killed here simply begins again.
+Every file is written whole or not at all, so that an agent killed here simply begins again. The folder lies on a host,
+this one or one behind SSH.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import os
 import shutil
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable
 from datetime import datetime
@@ -19,9 +21,13 @@ from hanse.contracts.agentapi import Assignment
 from hanse.contracts.errors import NoRoom, SiteError, TicketError
 from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.ticket import Ticket
-from hanse.files.durable import write_atomically
+from hanse.schedulers.host import Host, LocalHost
 from hanse.tickets.signing import verify
 from hanse.workloads.load import dump_spec
+
+HERE = LocalHost()
+_UNPACK = 'rm -rf -- "$1" && mkdir -p -- "$1" && tar -xzf - -C "$1" && mv -T -- "$1" "$2"'
+_UNPACK_S = 600.0
 
 
 def check(assignment: Assignment, *, machine: str, ticket_key: str, at: datetime) -> Ticket:
@@ -56,28 +62,48 @@ def check(assignment: Assignment, *, machine: str, ticket_key: str, at: datetime
     return ticket
 
 
-def prepare(assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str], bytes]) -> None:
+def prepare(
+    assignment: Assignment, run_dir: RunDir, fetch_code: Callable[[str], bytes], host: Host = HERE
+) -> None:  # fmt: skip
     """Write everything the job reads.
 
     Raises:
         NoRoom: the disk is full.
         SiteError: the disk refuses otherwise, or the code bundle is not a safe archive.
+        HostUnreachable: there is no connection to where it lies.
     """
     attempt = run_dir.attempt(assignment.number)
     try:
-        attempt.root.mkdir(parents=True, exist_ok=True)
-        write_atomically(run_dir.spec, dump_spec(assignment.spec))
-        write_atomically(run_dir.machine, assignment.machine.to_json())
+        host.make_dirs(attempt.root)
+        host.write_atomically(run_dir.spec, dump_spec(assignment.spec).encode())
+        host.write_atomically(run_dir.machine, assignment.machine.to_json().encode())
         if assignment.plan is not None:
-            write_atomically(run_dir.plan, assignment.plan.to_json())
-        write_atomically(attempt.job, assignment.job.to_json())
-        write_atomically(attempt.ticket, assignment.ticket.to_json())
+            host.write_atomically(run_dir.plan, assignment.plan.to_json().encode())
+        host.write_atomically(attempt.job, assignment.job.to_json().encode())
+        host.write_atomically(attempt.ticket, assignment.ticket.to_json().encode())
     except OSError as error:
-        raise _kind_of(error)(
+        raise _kind_of(error, remote=host.remote)(
             f"the run's folder cannot be written: {error.strerror}", where=str(run_dir.root), fix="Make room there."
         ) from error
-    if assignment.code_sha256 is not None and not run_dir.code.exists():
-        unpack(fetch_code(assignment.code_sha256), run_dir.code)
+    if assignment.code_sha256 is not None and not host.exists(run_dir.code):
+        archive = fetch_code(assignment.code_sha256)
+        _unpack_there(archive, run_dir.code, host) if host.remote else unpack(archive, run_dir.code)
+
+
+def _unpack_there(archive: bytes, target: Path, host: Host) -> None:
+    """Unpacked here first, which tells whether it is safe; then there, beside its place and by one rename."""
+    with tempfile.TemporaryDirectory(prefix="hanse-code-") as scratch:
+        unpack(archive, Path(scratch) / "code")
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        done = host.run(
+            ["sh", "-c", _UNPACK, "sh", str(aside), str(target)], input=archive, timeout_s=_UNPACK_S
+        )  # fmt: skip
+    except TimeoutError as error:
+        raise NoRoom(f"the code bundle was not unpacked within {_UNPACK_S:g} s", where=str(target)) from error
+    if done.returncode != 0 and not host.exists(target):
+        said = " ".join(done.stderr.split())
+        raise NoRoom(f"the code bundle cannot be unpacked: {said or done.returncode}", where=str(target))
 
 
 def unpack(archive: bytes, target: Path) -> None:
@@ -99,15 +125,19 @@ def unpack(archive: bytes, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def ask_to_stop(attempt: AttemptDir) -> bool:
-    """Make the stop file that an attempt's trainer watches; whether it was made just now. Raises OSError."""
-    if attempt.stop.exists():
+def ask_to_stop(attempt: AttemptDir, host: Host = HERE) -> bool:
+    """Make the stop file that an attempt's trainer watches; whether it was made just now.
+
+    Raises OSError, and HostUnreachable where there is no connection.
+    """
+    if host.exists(attempt.stop):
         return False
-    attempt.stop.touch()
+    host.write_atomically(attempt.stop, b"")
     return True
 
 
-def _kind_of(error: Exception) -> type[SiteError]:
-    """A full disk passes; whatever else the disk refuses stays refused."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _kind_of(error: Exception, *, remote: bool = False) -> type[SiteError]:
+    """A full disk passes, also one that SFTP cannot tell from others; whatever else the disk refuses stays refused."""
+    passing = (errno.ENOSPC, errno.EDQUOT, *((errno.EIO,) if remote else ()))
+    full = isinstance(error, OSError) and error.errno in passing
     return NoRoom if full else SiteError

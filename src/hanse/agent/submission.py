@@ -25,6 +25,7 @@ from hanse.contracts.parcel import Parcel
 from hanse.contracts.policy import SitePolicy
 from hanse.contracts.run import FINAL_ATTEMPT_STATES
 from hanse.contracts.rundir import RunDir
+from hanse.schedulers.host import Host, HostUnreachable
 
 logger = logging.getLogger("hanse.agent")
 
@@ -80,6 +81,8 @@ class Submission:
     arrivals: Arrivals | None = None
     clock: Callable[[], float] = time.monotonic
     more: bool = False
+    host: Host = place.HERE
+    """Where the runs' folders lie."""
 
     def submit(self, records: Sequence[Record], rules: SitePolicy, tell: Callable[[Outcome], None]) -> None:
         """Submit what may be, project by project in turn; `tell` hears of each as soon as it is known.
@@ -123,10 +126,10 @@ class Submission:
         assignment = assignment.model_copy(update={"job": policy.with_excluded(rules, assignment.job)})
         place.check(assignment, machine=self.machine, ticket_key=self.ticket_key, at=now())
         run_dir = self._run_dir(assignment)
-        lay_folder(
-            run_dir.attempt(assignment.number).root, run_dir.root, policy.unix_user(rules, assignment), rules.identity
-        )
-        place.prepare(assignment, run_dir, self.fetch_code)
+        if not self.host.remote:
+            user = policy.unix_user(rules, assignment)
+            lay_folder(run_dir.attempt(assignment.number).root, run_dir.root, user, rules.identity)
+        place.prepare(assignment, run_dir, self.fetch_code, self.host)
         return assignment
 
     def _hand_over(self, record: Record, rules: SitePolicy, prepared: Future[Assignment]) -> Outcome | None:
@@ -146,6 +149,8 @@ class Submission:
                 assignment.job, self._run_dir(assignment), ticket_key=self.ticket_key,
                 data_dir=str(self.work / "data"), after=after,
             )  # fmt: skip
+        except HostUnreachable as error:  # if sbatch was under way its job is found by name
+            return Delay(record=record, reason=f"no connection: {error.what}")
         except SchedulerUnknown as error:
             return Delay(record=record, reason=f"submitted or not, the scheduler does not say: {error.what}")
         except Conflict:

@@ -15,6 +15,7 @@ from hanse.agent.store import Record, Store
 from hanse.contracts.agentapi import Observation, RunResultReport
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from hanse.contracts.rundir import RunDir
+from hanse.schedulers.host import Host, HostUnreachable
 
 MOST_OBSERVATIONS = 200
 """In one request: each is a transaction's worth of work for the service. The rest follows at once."""
@@ -36,15 +37,19 @@ class Letter:
 class Telling:
     """The memory of one epoch. `number` gives the next sequence."""
 
-    def __init__(self, store: Store, run_dir: Callable[[Record], RunDir], epoch: int) -> None:
+    def __init__(
+        self, store: Store, run_dir: Callable[[Record], RunDir], epoch: int, host: Host = tails.HERE
+    ) -> None:  # fmt: skip
         self._store = store
         self._run_dir = run_dir
         self._epoch = epoch
+        self._host = host
         self._sequence = 0
         self._told: dict[str, tuple[Observation, tuple[object, ...]]] = {}
 
     def letter(self) -> Letter:
         letter = Letter()
+        cut = False
         for record in self._store.open():
             seen = record.seen
             if seen is None:
@@ -53,7 +58,13 @@ class Telling:
             differs = last is None or (last[0] is not seen and last[1] != essence(seen))
             ended = is_final(seen)
             if seen.state not in _NOTHING_TO_READ and (differs or not ended):
-                news = tails.news(record, self._run_dir(record), ended=ended)
+                news = None if cut else self._news(record, ended=ended)
+                cut = news is None
+                if news is None and ended:
+                    continue  # its end is told with the rest of it, once there is a connection
+            else:
+                news = None
+            if news is not None:
                 letter.news[record.attempt_id] = news
                 letter.more |= news.more
                 if news.result is not None:
@@ -68,6 +79,13 @@ class Telling:
             elif differs:
                 letter.more = True
         return letter
+
+    def _news(self, record: Record, *, ended: bool) -> tails.News | None:
+        """None: where its files lie cannot be reached now."""
+        try:
+            return tails.news(record, self._run_dir(record), self._host, ended=ended)
+        except HostUnreachable:
+            return None
 
     def arrived(self, letter: Letter) -> None:
         for attempt_id, seen in letter.seen.items():

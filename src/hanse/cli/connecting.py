@@ -163,9 +163,17 @@ def _software(host: Host, target: Target) -> Iterator[Check]:
     yield _clock(host)
 
 
+def work_folder(host: Host, target: Target) -> PurePosixPath:
+    """Where runs lie over there: the one named, else `hanse` in the user's home. Raises HostUnreachable."""
+    return target.work or _home(host) / "hanse"
+
+
+def _home(host: Host) -> PurePosixPath:
+    return PurePosixPath(host.run(["sh", "-c", 'printf %s "$HOME"']).stdout)
+
+
 def _folder(host: Host, target: Target) -> Check:
-    home = host.run(["sh", "-c", 'printf %s "$HOME"']).stdout
-    work = str(target.work or home)
+    work = str(target.work or _home(host))
     done = host.run(["df", "-Pk", work])
     cells = done.stdout.splitlines()[-1].split() if done.returncode == 0 and done.stdout.strip() else []
     if len(cells) < 6 or host.run(["test", "-w", work]).returncode != 0:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hanse.cli import background
+from hanse.cli import background, connections
 from hanse.cli.home import Home, home, short
 from hanse.cli.machine import LOCAL
+from hanse.cli.output import ProgramError, note
 from hanse.contracts import jobenv
 from hanse.contracts.errors import HanseError, UsageError
 from hanse.files.places import on_network
@@ -22,6 +23,10 @@ AGENT_WITHIN_S = 30.0
 ANSWERS_WITHIN_S, PATIENT_S = 5.0, 25.0
 """A machine that trains is a busy one: a service that is slow to answer is asked once more before it counts as dead."""
 SERVICE_LOG, AGENT_LOG = "service.log", "agent-local.log"
+
+
+def agent_log(machine: str) -> str:
+    return f"agent-{machine}.log"
 
 
 class Service(NamedTuple):
@@ -146,15 +151,38 @@ def ensure() -> Service:
             if agent is not None:
                 background.stop(background.read_json(here.agent(LOCAL) / "agent.json"))
             _start_agent(here)
+        for machine in connections.saved(here):
+            _look_after(here, machine, service)
     return service
 
 
-def restart_agent() -> None:
+def _look_after(here: Home, machine: str, service: Service) -> None:
+    """The agent of a connected machine. One that does not start holds up nothing that is done elsewhere."""
+    agent = agent_status(machine)
+    if (agent is not None and agent.url == service.url) or not (here.agent(machine) / "credentials").exists():
+        return
+    background.stop(background.read_json(here.agent(machine) / "agent.json"))
+    try:
+        _start_agent(here, machine)
+    except ProgramError as error:
+        note(f"{error.what} {error.where}")
+
+
+def restart_agent(machine: str = LOCAL) -> None:
     """Let the agent describe its machine anew (after a calibration). Its jobs go on; it finds them again."""
     here = home()
     with background.only_one(here.service / "start.lock"):
-        background.stop(background.read_json(here.agent(LOCAL) / "agent.json"))
-        _start_agent(here)
+        background.stop(background.read_json(here.agent(machine) / "agent.json"))
+        _start_agent(here, machine)
+
+
+def stop_agent(machine: str) -> bool:
+    """Whether one ran. Its jobs go on."""
+    here = home()
+    if not here.service.exists():
+        return False
+    with background.only_one(here.service / "start.lock"):
+        return background.stop(background.read_json(here.agent(machine) / "agent.json"))
 
 
 def _start_service(here: Home) -> Service:
@@ -172,12 +200,12 @@ def _start_service(here: Home) -> Service:
     return found
 
 
-def _start_agent(here: Home) -> None:
-    log = here.logs / AGENT_LOG
-    child = background.start(["agent", "--embedded"], log, {jobenv.HOME: str(here.root)})
-    background.wait_for(
-        child, lambda: agent_status() is not None, what="The agent of this machine", within_s=AGENT_WITHIN_S
+def _start_agent(here: Home, machine: str = LOCAL) -> None:
+    child = background.start(
+        ["agent", "--embedded", "--machine", machine], here.logs / agent_log(machine), {jobenv.HOME: str(here.root)}
     )
+    what = "The agent of this machine" if machine == LOCAL else f"The agent of {machine}"
+    background.wait_for(child, lambda: agent_status(machine) is not None, what=what, within_s=AGENT_WITHIN_S)
 
 
 def stop_all() -> list[str]:
@@ -187,7 +215,8 @@ def stop_all() -> list[str]:
     if not here.service.exists():
         return stopped
     with background.only_one(here.service / "start.lock"):  # what another command starts meanwhile is not lost sight of
-        for name, path in (("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
+        further = [(f"agent of {one}", here.agent(one) / "agent.json") for one in connections.saved(here)]
+        for name, path in (*further, ("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
             if background.stop(background.read_json(path)):
                 stopped.append(name)
             path.unlink(missing_ok=True)

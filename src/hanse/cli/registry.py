@@ -202,10 +202,14 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "connect",
         COMPUTE,
-        "Check over SSH that your account's jobs can run on a machine.",
+        "Use your own hours on a machine, over SSH: look, save, and launch there.",
         (
-            Example("hanse connect leonardo --account EUHPC_A01 --host me@login.example", "ready, or what is missing"),
-            Example("hanse connect my-cluster.yaml --account proj1 --json", "on its login node, as facts"),
+            Example(
+                "hanse connect leonardo --account EUHPC_A01 --host me@login.example",
+                "ready and saved, or what is missing",
+            ),
+            Example("hanse connect my-cluster.yaml --account proj1 --look-only --json", "on its login node, as facts"),
+            Example("hanse connect --list", "the saved ones; --forget MACHINE drops one"),
         ),
     ),
     Verb(

@@ -1,8 +1,9 @@
-"""Ways to a shell: in a run's folder on this machine, or inside its job where Slurm's commands are."""
+"""Ways to a shell: in a run's folder on this machine, inside its job where Slurm's commands are, or there over SSH."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from hanse.cli import connections
 from hanse.cli.home import Home, short
 from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
@@ -20,6 +22,7 @@ from hanse.contracts.run import FINAL_ATTEMPT_STATES, Attempt, AttemptState, Run
 from hanse.contracts.rundir import RunDir
 
 if TYPE_CHECKING:
+    from hanse.cli.connections import Connection
     from hanse.contracts.machine import Machine
 
 ASK_S = 30.0
@@ -53,6 +56,9 @@ def into_run(run: Run, machines: Mapping[str, Machine], here: Home) -> Way:
     machine, attempt = machines[found[0]], found[1]
     if machine.scheduler.kind == "local":
         return _in_its_folder(run, attempt, machine, here)
+    connection = connections.find(here, machine.id)
+    if connection is not None and connection.login:
+        return _over_ssh(run, attempt, connection)
     if machine.scheduler.kind == "slurm" and shutil.which("srun") and shutil.which("squeue"):
         return _inside_its_job(run, attempt, machine)
     raise UsageError(
@@ -69,10 +75,15 @@ def onto_machine(machine: Machine, here: Home) -> Way:
         if not folder.is_dir():
             raise UsageError("No run has had a folder on this machine yet.", where=short(folder))
         return Way(argv=_shell(), cwd=folder, environment=os.environ, told=f"The folders of runs: {short(folder)}")
+    connection = connections.find(here, machine.id)
+    if connection is not None and connection.login:
+        line = f"cd {shlex.quote(str(connection.runs))} 2>/dev/null; exec ${{SHELL:-bash}} -l"
+        told = f"The folders of runs on {machine.name}: {connection.runs}"
+        return Way(argv=(*connection.ssh(), line), cwd=Path.cwd(), environment=os.environ, told=told)
     raise UsageError(
         f"Hanse keeps no connection to {machine.name} through which it could log in.",
         where=machine.id,
-        fix="Log in there as the site describes; 'hanse shell RUN' then opens a shell inside a job.",
+        fix=f"'hanse connect {machine.id} --account ACCOUNT --host LOGIN' saves one.",
     )
 
 
@@ -112,6 +123,24 @@ def _in_its_folder(run: Run, attempt: Attempt, machine: Machine, here: Home) -> 
         environment=dict(os.environ) | python_path(os.environ) | job.environment | known,
         told=f"Attempt {attempt.number} of {run.id}, in {short(folder)}; leave with 'exit', the run is not touched.",
     )
+
+
+def _over_ssh(run: Run, attempt: Attempt, connection: Connection) -> Way:
+    """Inside its job while it runs, else in its folder over there. The job's name is looked at before it is entered."""
+    folder = connection.runs / run.id
+    job = str(attempt.job_id)
+    if attempt.state is AttemptState.RUNNING:
+        inside = f"srun --overlap --jobid={shlex.quote(job)} --nodes=1 --ntasks=1 --pty bash"
+        named = (
+            f'[ "$(squeue --noheader --format=%j --jobs={shlex.quote(job)})" = {shlex.quote(f"hanse-{attempt.id}")} ]'
+        )
+        unknown = shlex.quote(f"Slurm does not know job {job} as that of {run.id}.")
+        line = f"if {named}; then exec {inside}; else echo {unknown} >&2; exit 1; fi"
+        told = f"Attempt {attempt.number} of {run.id}, inside job {job}; what you start there takes from its memory."
+    else:
+        line, told = "exec ${SHELL:-bash} -l", f"{run.id} has no nodes now; this is its folder, {folder}."
+    argv = (*connection.ssh(), f"cd {shlex.quote(str(folder))} && {line}")
+    return Way(argv=argv, cwd=Path.cwd(), environment=os.environ, told=told)
 
 
 def _inside_its_job(run: Run, attempt: Attempt, machine: Machine) -> Way:

@@ -80,7 +80,10 @@ class Host(Protocol):
         ...
 
     def tails(self, wanted: Mapping[PurePath, int], limit: int) -> dict[PurePath, bytes | None]:
-        """From each path at most `limit` bytes from its offset on, in one exchange; None as in `read_many`."""
+        """From each path at most `limit` bytes from its offset on, in one exchange; None as in `read_many`.
+
+        An offset below 0 counts from the end, as far as the file goes back.
+        """
         ...
 
     def size(self, path: PurePath) -> int | None:
@@ -136,7 +139,8 @@ class LocalHost:
         found: dict[PurePath, bytes | None] = {}
         for path, offset in wanted.items():
             try:
-                found[path] = self.read(path, offset, limit)
+                begins = offset if offset >= 0 else max(0, Path(path).stat().st_size + offset)
+                found[path] = self.read(path, begins, limit)
             except OSError:
                 found[path] = None
         return found

@@ -23,7 +23,7 @@ from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.site import MachineState, SiteBudget, SiteJob
 from hanse.schedulers import accounting, slurm_state
-from hanse.schedulers.host import Completed, Host, LocalHost
+from hanse.schedulers.host import Completed, Host, HostUnreachable, LocalHost
 from hanse.schedulers.script import render
 from hanse.schedulers.slurm_text import (
     ENDED_ALREADY,
@@ -233,6 +233,8 @@ class SlurmScheduler:
             done = self._call(command, utc=True)
         except FileNotFoundError as error:
             raise SchedulerUnknown(f"{command[0]} is not on PATH", where=self._machine.id) from error
+        except HostUnreachable:  # a host has pauses of its own, and says nothing of this command
+            raise
         except SchedulerUnknown as error:
             pause.failed(error.what, at=self._clock())
             raise

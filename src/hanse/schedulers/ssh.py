@@ -37,6 +37,8 @@ class SshHost:
     """`login` is what one would type after `ssh`: an alias of ~/.ssh/config, host, or user@host.
 
     Without `known_hosts` and `config` those of ~/.ssh count. Opening a connection takes at most `connect_within_s`.
+    `jump` (host, user@host, each with :port; several with commas) is gone through first, with the same key and
+    known hosts. `renew` is the command by which its user gets a new certificate, for messages.
     """
 
     remote = True
@@ -48,6 +50,7 @@ class SshHost:
         port: int | None = None,
         key: Path | None = None,
         jump: str | None = None,
+        renew: str | None = None,
         known_hosts: Path | None = None,
         config: Path | None = None,
         connect_within_s: float = 30.0,
@@ -68,11 +71,11 @@ class SshHost:
         given = {
             "port": port,
             "username": user or None,
-            "tunnel": jump,
             "known_hosts": known_hosts and str(known_hosts),
         }
         self._options |= {name: value for name, value in given.items() if value is not None}
-        self._key = key
+        self._key, self._renew = key, renew
+        self._jumps = [one.strip() for one in (jump or "").split(",") if one.strip()]
         if key is not None:
             self._options |= {"client_keys": [str(key)], "agent_path": None}
         self._files_within_s = files_within_s
@@ -141,7 +144,7 @@ class SshHost:
             return {}
         script = "".join(
             f'p={shlex.quote(str(path))}; if [ -f "$p" ] && [ -r "$p" ]; then echo +; '
-            f'tail -c +{offset + 1} -- "$p" | head -c {limit} | base64; echo .; else echo -; fi\n'
+            f'tail -c {_begin(offset)} -- "$p" | head -c {limit} | base64; echo .; else echo -; fi\n'
             for path, offset in wanted.items()
         )
         done = self.run(["sh", "-s"], input=script.encode(), timeout_s=self._files_within_s)
@@ -238,7 +241,7 @@ class SshHost:
                 raise HostUnreachable(f"{what} (tried again in {rest_s:.1f} s)", where=self.name, fix=fix)
             self._sftp = None
             try:
-                self._connection = await asyncssh.connect(**self._options)
+                self._connection = await self._connected()
             except (asyncssh.Error, OSError, ValueError) as error:
                 self._words = what, fix = self._diagnosis(error)
                 self._failures += 1
@@ -247,6 +250,28 @@ class SshHost:
                 raise HostUnreachable(what, where=self.name, fix=fix) from error
             self._failures = 0
             return self._connection
+
+    async def _connected(self) -> asyncssh.SSHClientConnection:
+        """Host by host; each connection rests on the one before and ends with the last."""
+        reached: asyncssh.SSHClientConnection | None = None
+        try:
+            for jump in self._jumps:
+                user, _, place = jump.rpartition("@")
+                host, _, port = place.partition(":")
+                own = {name: value for name, value in self._options.items() if name not in ("port", "username")}
+                own |= {"host": host} | ({"username": user} if user else {}) | ({"port": int(port)} if port else {})
+                further = await asyncssh.connect(**own, **({"tunnel": reached} if reached else {}))
+                if reached is not None:
+                    further.set_tunnel(reached)
+                reached = further
+            opened = await asyncssh.connect(**self._options, **({"tunnel": reached} if reached else {}))
+        except BaseException:
+            if reached is not None:
+                reached.abort()
+            raise
+        if reached is not None:
+            opened.set_tunnel(reached)
+        return opened
 
     def _diagnosis(self, error: Exception) -> tuple[str, str]:
         """What is wrong and what to do. A key that was refused may be one whose certificate has ended."""
@@ -260,7 +285,8 @@ class SshHost:
         if isinstance(error, asyncssh.PermissionDenied):
             fault = self.certificate.fault(now()) if self.certificate else ""
             if fault:
-                return fault, "Get a new certificate from the site and put it beside the key."
+                anew = f"Run '{self._renew}'" if self._renew else "Get a new certificate from the site"
+                return fault, f"{anew} and {'it goes on by itself' if self._renew else 'put it beside the key'}."
             return (
                 "it refuses the login: no key it knows was offered",
                 f"Try 'ssh {self.name}'; register the key with the site, or name it with --key.",
@@ -288,6 +314,11 @@ class SshHost:
 def _bytes(output: object) -> bytes:
     """asyncssh types a command's output as text or bytes; without an encoding it is bytes."""
     return output if isinstance(output, bytes) else b""
+
+
+def _begin(offset: int) -> str:
+    """Where tail begins: at a byte, counted from 1, or so many before the end."""
+    return f"+{offset + 1}" if offset >= 0 else str(-offset)
 
 
 def _unframed(answer: bytes) -> list[bytes | None] | None:

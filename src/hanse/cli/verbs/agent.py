@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from hanse.agent.credentials import Credentials
     from hanse.agent.policy_file import PolicyFile
+    from hanse.cli.connections import Connection
     from hanse.cli.home import Home
     from hanse.contracts.machine import Machine
     from hanse.schedulers.firecrest_call import Access
@@ -49,6 +50,7 @@ def run(
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow an http:// address that is not here.")] = False,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> None:
+    from hanse.cli import connections
     from hanse.cli.home import home
     from hanse.cli.machine import resolve
 
@@ -56,7 +58,8 @@ def run(
     if stop or resume:
         _switch(here, stop=stop, resume=resume, because=because)
         return
-    described = resolve(machine)
+    connection = connections.find(here, machine)
+    described = connection.machine if connection else resolve(machine)
     if enrol:
         _enrol(here, described, url, enrol, insecure=insecure)
         return
@@ -70,12 +73,15 @@ def run(
 
         facts = background.read_json(here.endpoint)
         url, token = str(facts.get("url", "")), str(facts.get("agent_token", ""))
+        if connection:
+            kept = _kept(here, described, url)
+            token = kept.token
     elif not token:
         kept = _kept(here, described, url)
         url, token = kept.url, kept.token
     _be_agent(
         here, described, url, token, rules, kept=kept, once=once, observe=observe, insecure=insecure,
-        firecrest=firecrest,
+        firecrest=firecrest, connection=connection,
     )  # fmt: skip
 
 
@@ -172,13 +178,14 @@ def _be_agent(
     once: bool,
     observe: bool,
     insecure: bool,
+    connection: Connection | None,
     firecrest: str = "",
 ) -> None:
     from hanse.agent import credentials
-    from hanse.agent.cycle import Setting
     from hanse.agent.identity import Schedulers
     from hanse.agent.main import run as run_agent
     from hanse.agent.parts import schedulers_of
+    from hanse.agent.setting import Setting
     from hanse.cli import background
     from hanse.contracts.errors import UsageError
     from hanse.schedulers.make import make
@@ -194,13 +201,20 @@ def _be_agent(
             where=str(own),
             fix="One is enough: a second would only make the first stop.",
         )
+    host = connection.host() if connection else None
     access = _access(described, firecrest) if firecrest else None
-    scheduler = make(described, here.work / described.id, firecrest=access)
-    acting = Schedulers(scheduler) if access else schedulers_of(described, scheduler, own.parent)
+    scheduler = make(described, here.work / described.id, host=host, firecrest=access)
+    if access is not None:
+        acting = Schedulers(scheduler)
+    else:
+        acting = None if host is not None and host.remote else schedulers_of(described, scheduler, own.parent)
     setting = Setting(observe=observe, policy=rules, schedulers=acting)
+    if connection and host is not None:
+        setting.host, setting.work = host, Path(connection.work)
+    every_s = connection.look_every_s if connection else None
     background.write_json(own, background.describe_self(url=url, machine=described.id))
     try:
-        run_agent(url, token, described, scheduler, here.root, once=once, setting=setting, kept=kept)
+        run_agent(url, token, described, scheduler, here.root, once=once, every_s=every_s, setting=setting, kept=kept)
     except KeyboardInterrupt:
         typer.echo(
             f"The agent of {described.id} stopped. Its jobs go on; it finds them again at its next start.", err=True
