@@ -51,8 +51,8 @@ a condition `applies`, and name conditions as `terms` that any file uses as `{{t
 | `silent` | it gives roles, duties or easings, and no finding |
 
 A condition compares an answer (`is`, `any_of`, `before` a date or `today`, `given`) or a fact (`above`, `below`,
-`above_part_of`, `is`, `one_of`); `if_missing` says what counts without one. What is not known leaves a rule open, and an
-open question that matters asks for a person.
+`above_part_of`, `is`, `one_of`); `if_missing` says what counts without one. What is not known leaves a rule open, and
+an open question that matters asks for a person.
 
 A question's `unless_answered` is what counts while nobody answers (an exception nobody claims does not apply), and its
 `strict` answer never makes the outcome milder; tests hold both.
@@ -88,7 +88,8 @@ def _lines() -> Iterator[str]:
 def _row(rule: Rule) -> str:
     ending = "–" if rule.silent else ENDINGS[verdict_of(rule)]
     where = f"[{rule.citation}]({rule.link or rule.source})"
-    return f"| `{rule.id}`: {rule.title} | {ending} | {rule.effective} | {rule.until or ''} | {where} | {rule.confidence} |"
+    days = f"{rule.effective} | {rule.until or ''}"
+    return f"| `{rule.id}`: {rule.title} | {ending} | {days} | {where} | {rule.confidence} |"
 
 
 if __name__ == "__main__":

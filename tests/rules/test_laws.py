@@ -27,7 +27,7 @@ def set_to(answers: dict[str, Any], id: str, value: Any) -> dict[str, Any]:
     return require_consistent(with_parents(changed, id))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_answers(), ordered, some_days, computations, rests)
 def test_a_stricter_answer_never_gives_a_milder_outcome(
     answers: dict[str, Any], id: str, on: date, flops: float, rest: dict[str, Any]
@@ -38,7 +38,7 @@ def test_a_stricter_answer_never_gives_a_milder_outcome(
     assert SEVERITY[strict.outcome] >= SEVERITY[mild.outcome]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(some_answers(), sets, some_days, computations, st.data())
 def test_one_more_use_or_issue_never_gives_a_milder_outcome(
     answers: dict[str, Any], id: str, on: date, flops: float, data: st.DataObject
@@ -51,7 +51,7 @@ def test_one_more_use_or_issue_never_gives_a_milder_outcome(
     assert SEVERITY[strict.outcome] >= SEVERITY[mild.outcome]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(some_answers(), some_days, computations, computations)
 def test_more_computation_never_gives_a_milder_outcome(
     answers: dict[str, Any], on: date, one: float, other: float
@@ -61,7 +61,7 @@ def test_more_computation_never_gives_a_milder_outcome(
     assert SEVERITY[second.outcome] >= SEVERITY[first.outcome]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(some_answers(), some_days, some_days, computations)
 def test_a_later_day_drops_no_obligation_unless_a_rule_says_so(
     answers: dict[str, Any], one: date, other: date, flops: float

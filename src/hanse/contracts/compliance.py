@@ -19,7 +19,7 @@ Confidence = Literal["read", "secondary", "unread"]
 
 Role = Literal[
     "provider", "deployer", "modifier", "importer", "distributor", "authorised-representative", "product-manufacturer",
-    "sme", "open-source", "researcher",
+    "sme", "start-up", "open-source", "researcher",
 ]  # fmt: skip
 Risk = Literal["prohibited", "high", "systemic", "general-purpose", "limited", "minimal"]
 """Worst first. `limited` is a system with duties of transparency; `systemic` and `general-purpose` are of models."""

@@ -7,6 +7,7 @@ what cannot all be true is refused with one message.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,8 @@ HARMLESS: Final = "harmless"
 
 _YES: Final = frozenset({"yes", "y", "true"})
 _NO: Final = frozenset({"no", "n", "false"})
+_SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_POWER: Final = re.compile(r"(?:([0-9.]+)\s*[*x×·]\s*)?10\s*(?:\^|\*\*)\s*([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ def read(answers: Mapping[str, Any], facts: Mapping[str, Any], rules: RuleSet, *
         else:
             raise _unknown(key, [*questions, *(id for id, fact in numbers.items() if fact.may_be_stated)])
     _imply_parents(given, questions)
+    given = {id: value for id, value in given.items() if value != frozenset() or given.get(questions[id].follows or "")}
     for key, value in facts.items():
         if _folded(key) in numbers:
             stated[numbers[_folded(key)].id] = _fact(numbers[_folded(key)], value, where="fact")
@@ -146,10 +150,7 @@ def _fact(fact: FactDeclared, value: Any, *, where: str) -> Value:
     """Raises UsageError for what the fact cannot be."""
     made = value
     if fact.kind == "number" and isinstance(value, str):
-        try:
-            made = float(value.replace("_", "").replace(",", "").replace("^", "**").replace("10**", "1e"))
-        except ValueError:
-            made = None
+        made = _number(value)
     elif fact.kind == "yes-no" and isinstance(value, str):
         made = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}.get(value.strip().lower())
     fits = {
@@ -161,6 +162,17 @@ def _fact(fact: FactDeclared, value: Any, *, where: str) -> Value:
         need = "a number that is not negative" if fact.kind == "number" else f"a {fact.kind}"
         raise UsageError(f"{value!r} cannot be {fact.label}", where=f"{where} {fact.id}", fix=f"Give {need}.")
     return made  # type: ignore[no-any-return]
+
+
+def _number(text: str) -> float | None:
+    """As people write large numbers: 5e23, 10^25, 3.3 × 10²², 1_000_000."""
+    plain_text = re.sub(r"10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", r"10^\1", text).translate(_SUPERSCRIPTS)
+    plain_text = plain_text.replace("_", "").replace(",", "")
+    power = _POWER.fullmatch(plain_text.strip())
+    try:
+        return float(f"{power[1] or 1}e{power[2]}") if power else float(plain_text)
+    except ValueError:
+        return None
 
 
 def _imply_parents(given: dict[str, Value], questions: Mapping[str, Question]) -> None:

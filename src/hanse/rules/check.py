@@ -133,7 +133,7 @@ def _upcoming(judged: Judged) -> tuple[Upcoming, ...]:
     held_now = [rule for rule, decided in judged.now if decided.holds]
     made = []
     for rule, decided in judged.later:
-        if not decided.holds or (rule.until is not None and rule.until <= rule.effective):
+        if not decided.holds or (rule.silent and not rule.duties):
             continue
         lifted = {easing.duty for one in held_now for easing in one.eases if easing.lifts}
         duties = [duty for duty in rule.duties if duty.id not in lifted]
@@ -171,9 +171,10 @@ def _citations(spoke: list[Rule], given: Read, rules: RuleSet) -> tuple[Citation
 
 def _chosen(rule: Rule, given: Read, rules: RuleSet) -> Iterator[Choice]:
     """The choices somebody made in the questions this rule looks at."""
+    asked = set(rule.questions)
     for question in rules.questions:
         answer = given.known.answers.get(question.id)
-        if question.id in rule.questions and question.choices and answer is not None:
+        if question.choices and question.id in asked and answer is not None:
             chosen = answer if isinstance(answer, frozenset) else {answer}
             yield from (one for one in question.choices if one.id in chosen)
 

@@ -6,7 +6,7 @@ is false whatever the rest, so nobody is asked what does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -156,7 +156,7 @@ class All(Contract):
     all: tuple[Condition, ...] = Field(min_length=1)
 
     def decide(self, known: Known) -> Outcome:
-        return _combine([part.decide(known) for part in self.all], decisive=False)
+        return _combine((part.decide(known) for part in self.all), decisive=False)
 
 
 class AnyOf(Contract):
@@ -165,7 +165,7 @@ class AnyOf(Contract):
     any: tuple[Condition, ...] = Field(min_length=1)
 
     def decide(self, known: Known) -> Outcome:
-        return _combine([part.decide(known) for part in self.any], decisive=True)
+        return _combine((part.decide(known) for part in self.any), decisive=True)
 
 
 class Not(Contract):
@@ -178,11 +178,14 @@ class Not(Contract):
         return outcome if outcome.holds is None else Outcome(not outcome.holds)
 
 
-def _combine(outcomes: list[Outcome], *, decisive: bool) -> Outcome:
-    """One decisive part decides; otherwise undecided parts leave the whole undecided."""
-    if any(outcome.holds is decisive for outcome in outcomes):
-        return Outcome(decisive)
-    undecided = [outcome for outcome in outcomes if outcome.holds is None]
+def _combine(outcomes: Iterable[Outcome], *, decisive: bool) -> Outcome:
+    """The first decisive part decides; otherwise undecided parts leave the whole undecided."""
+    undecided = []
+    for outcome in outcomes:
+        if outcome.holds is decisive:
+            return Outcome(decisive)
+        if outcome.holds is None:
+            undecided.append(outcome)
     if not undecided:
         return Outcome(not decisive)
     return Outcome(
