@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.contracts.workload import ModelShape
-from hanse.training.export import llama_name
 from hanse.training.model import Attention, Decoder, initial_value, rotary_table, rotate
+from hanse.training.names import llama_name
 from hanse.workloads import shapes
 from tests.training.hands import TINY
 

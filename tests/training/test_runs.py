@@ -215,5 +215,5 @@ def test_without_a_ticket_for_its_data_a_rank_reads_nothing(tmp_path: Path) -> N
 def test_data_that_were_never_prepared_are_asked_for(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", make_spec(write_texts(tmp_path / "texts")))
     launchers = start(run)
-    assert launchers.wait() == [1]
+    assert launchers.wait() == [2]
     assert "not prepared on this machine" in launchers.text and "hanse train --prepare" in launchers.text

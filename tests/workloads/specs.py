@@ -17,6 +17,7 @@ from hanse.contracts.spec import (
     WhereSpec,
 )
 from hanse.contracts.workload import Experts, LatentAttention, Lora, ModelShape
+from hanse.workloads import shapes as shapes_of
 from hanse.workloads.presets import PRESETS
 
 WHOLE = """\
@@ -111,7 +112,8 @@ def transformers(draw: st.DrawFn) -> ModelShape:
 
 
 models = st.one_of(
-    st.builds(ModelSpec, shape=transformers()),
+    # Larger ones are refused as such.
+    st.builds(ModelSpec, shape=transformers().filter(lambda shape: shapes_of.parameters(shape) <= 10**14)),
     st.builds(ModelSpec, preset=st.sampled_from(["llama-3-8b", "deepseek-v3", "vit-b-16"]), context=st.none() | counts),
     st.builds(ModelSpec, preset=st.sampled_from(sorted(PRESETS))),
     st.builds(ModelSpec, entry=st.just("json.tool:main"), vocab=st.integers(4096, 9999), context=counts),

@@ -7,7 +7,7 @@
   code/                        the unpacked code bundle, where there is one
   data.json                    which prepared data the run reads; written once, the same for every attempt
   checkpoints/step-00000040/   Distributed Checkpoint; complete only with its COMPLETE file
-  export/                      model.safetensors, config.json, tokenizer.json of the finished model
+  export/                      model.safetensors, config.json, tokenizer.json of the finished model; adapter/
   ledger.jsonl                 LedgerEntry rows: what was really read
   FINISHED                     written last, by rank 0: a job that finds it ends at once
   result.json                  TrainResult
@@ -18,6 +18,7 @@
     job.sh  job.log            the batch script where there is one; stdout and stderr of the job
     steps.jsonl                StepSummary rows (rank 0)
     rank-00000.jsonl           RankRow rows, one file a rank
+    hung/                      where each rank was when a part of a step took longer than faults.hung_s
     stop                       made by a node's launcher: finish the step, write a checkpoint, end with 0
 """
 

@@ -26,6 +26,9 @@ class ModelSpec(Contract):
     shape: ModelShape | None = None
     config: str | None = Field(default=None, min_length=1)
     """A Hugging Face config.json, relative to train.yaml. Reading the file turns it into `shape`."""
+    weights: str | None = Field(default=None, min_length=1)
+    """A folder with config.json and .safetensors of the Llama family to begin from, relative to train.yaml: with
+    `training: finetuning` or `lora`."""
     entry: EntryPoint | None = None
     vocab: Positive | None = None
     """With `entry`: number of tokens the module knows."""
@@ -45,6 +48,8 @@ class ModelSpec(Contract):
             raise ValueError("context stands in shape; drop the one beside it")
         if self.entry is None and (only := [name for name in ("vocab", "parameters") if getattr(self, name)]):
             raise ValueError(f"{' and '.join(only)} belongs to entry only; {given[0]} says it already")
+        if self.entry and self.weights:
+            raise ValueError("weights are loaded into a known shape; a module of yours (entry) loads its own")
         if self.entry and not (self.vocab and self.context):
             raise ValueError("entry needs vocab and context beside it")
         return self
@@ -210,6 +215,8 @@ class TrainSpec(Contract):
             raise ValueError(f"lora goes with training: lora, not with training: {self.training}")
         if self.training == "lora" and self.model is not None and self.model.entry is not None:
             raise ValueError("training: lora needs a known shape; give model.preset, model.shape or model.config")
+        if self.training == "pretraining" and self.model is not None and self.model.weights is not None:
+            raise ValueError("model.weights goes with training: finetuning or lora")
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,12 @@ class RankRow(Contract):
     optimiser_s: Seconds
     """Clipping and the optimiser's step."""
     checkpoint_s: Seconds = 0.0
+    """Training stood still so long for a checkpoint."""
     memory_bytes: Bytes = 0
+    wait_s: Seconds | None = None
+    """In the exchange that closes the step: this rank was done so long before the slowest."""
+    power_w: float | None = None
+    """What this rank's node draws, on the lowest rank of a node where the machine lets it be read."""
 
 
 class Spread(Contract):

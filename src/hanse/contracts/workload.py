@@ -133,6 +133,8 @@ class Lora(Contract):
     rank: Positive = 16
     targets: Literal["attention", "all"] = "all"
     """Which products get one: attention's, or the feed-forward's too."""
+    alpha: Positive | None = None
+    """An adapter counts alpha / rank times; None: twice the rank."""
 
 
 class Block(Contract):

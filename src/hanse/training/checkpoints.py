@@ -43,6 +43,8 @@ class Checkpoints:
         self.job, self.parallel, self.optimizer, self.samples = job, parallel, optimizer, samples
         self.root = job.run.checkpoints
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        # Making a group waits half an hour for a rank that died before it came here; a barrier notices it at once.
+        dist.barrier()
         # The writers' own: what they tell one another must not get between the collectives of a step.
         self._group = dist.new_group(backend="gloo")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")

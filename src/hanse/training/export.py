@@ -1,6 +1,7 @@
 """The finished model as files others open: model.safetensors, config.json, tokenizer.json.
 
-A known shape is written under the names and with the configuration of Hugging Face's Llama.
+A known shape is written under the names and with the configuration of Hugging Face's Llama; trained adapters are merged
+into it and lie alone in adapter/.
 """
 
 from __future__ import annotations
@@ -16,16 +17,11 @@ from torch import Tensor
 
 from hanse.contracts.workload import ModelShape
 from hanse.files.durable import move_folder, sync_folder
+from hanse.training import tune
 from hanse.training.data.manifest import TOKENIZER, Manifest
 from hanse.training.job import Job
 from hanse.training.model import NORM_EPSILON, ROTARY_BASE
-
-_LLAMA_NAMES = {
-    "embed.": "model.embed_tokens.", "blocks.": "model.layers.", "head.": "lm_head.", "norm.": "model.norm.",
-    "attention_norm.": "input_layernorm.", "mlp_norm.": "post_attention_layernorm.",
-    **{f"attention.{part}.": f"self_attn.{part}_proj." for part in "qkvo"},
-    **{f"mlp.{part}.": f"mlp.{part}_proj." for part in ("gate", "up", "down")},
-}  # fmt: skip
+from hanse.training.names import llama_name
 
 
 def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepared: Path) -> None:
@@ -34,6 +30,10 @@ def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepa
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     dtype = torch.bfloat16 if job.spec.precision == "bf16" else torch.float32
+    lora = tune.lora_of(job)
+    if lora is not None:
+        _write_adapter(beside / "adapter", *tune.adapter(weights, lora, Path(str(job.model.weights)).name))
+        weights = tune.merged(weights, lora)
     # Cloned, because a module of the user's may share one tensor under two names and the format has no such thing.
     tensors = {_name(job, name): value.to(dtype, copy=True).contiguous() for name, value in weights.items()}
     save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
@@ -44,19 +44,16 @@ def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepa
     move_folder(beside, job.run.export)
 
 
+def _write_adapter(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    folder.mkdir()
+    contiguous = {name: value.float().contiguous() for name, value in tensors.items()}
+    save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    sync_folder(folder)
+
+
 def _name(job: Job, name: str) -> str:
     return llama_name(name) if job.shape is not None else name
-
-
-def llama_name(name: str) -> str:
-    """'blocks.0.attention.q.weight' → 'model.layers.0.self_attn.q_proj.weight'."""
-    head, dot, rest = name.partition(".")
-    top = _LLAMA_NAMES[head + dot]
-    if head != "blocks":
-        return top + rest
-    number, _, inner = rest.partition(".")
-    prefix, _, kind = inner.rpartition(".")
-    return f"{top}{number}.{_LLAMA_NAMES[prefix + '.']}{kind}"
 
 
 def _config(job: Job, manifest: Manifest, dtype: torch.dtype) -> dict[str, Any]:
@@ -64,7 +61,7 @@ def _config(job: Job, manifest: Manifest, dtype: torch.dtype) -> dict[str, Any]:
     kind = {"torch_dtype": str(dtype).removeprefix("torch.")}
     if job.shape is None:
         return {"entry": job.model.entry, "vocab": job.vocab, "context": job.context} | tokens | kind
-    return _llama_config(job.shape) | tokens | kind
+    return _llama_config(job.shape) | tune.constants(job) | tokens | kind
 
 
 def _llama_config(shape: ModelShape) -> dict[str, Any]:

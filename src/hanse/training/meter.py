@@ -6,6 +6,7 @@ A step's time runs from the end of the step before, checkpoints left out, so tha
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from hanse.contracts.telemetry import RankRow, Spread, StepSummary
 from hanse.contracts.units import format_count, format_seconds
 from hanse.training import compat
 from hanse.training.job import Job
+from hanse.training.power import Nothing, Power
 from hanse.training.say import say
 from hanse.training.watch import Watch
 
@@ -42,6 +44,7 @@ class Meter:
         self._parts: dict[str, float] = {}
         self._from: float | None = None
         self._logged_at = float("-inf")
+        self._power = Power() if os.environ.get("LOCAL_RANK", "0") == "0" else Nothing()
 
     def begin(self, step: int) -> None:
         self._step = step
@@ -66,7 +69,10 @@ class Meter:
         sent = torch.tensor(mine, dtype=torch.float64, device=self.device)
         received = torch.empty(self.world * len(mine), dtype=torch.float64, device=self.device)
         compat.all_gather(received, sent)
-        columns = dict(zip(_FIELDS, received.view(self.world, -1).T.tolist(), strict=True))
+        # Reading what came waits for it, so that the clock sees how long the others were awaited.
+        rows = received.view(self.world, -1).T.tolist()
+        self._wait_s = time.perf_counter() - self._mark
+        columns = dict(zip(_FIELDS, rows, strict=True))
         self.watch.rest()
         mean_loss = statistics.fmean(columns["loss"])
         # A step that was left out for its loss has no number to show.
@@ -79,7 +85,7 @@ class Meter:
         self._from = (self._from or 0.0) + checkpoint_s
         row = RankRow(
             step=step, rank=self.rank, step_s=self._step_s, **self._parts, checkpoint_s=checkpoint_s,
-            memory_bytes=self._memory,
+            memory_bytes=self._memory, wait_s=self._wait_s, power_w=self._power.watts(),
         )  # fmt: skip
         self._rows.write(row.model_dump_json() + "\n")
 

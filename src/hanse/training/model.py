@@ -76,6 +76,7 @@ class Decoder(nn.Module):
         if (because := shape_refusal(shape)) is not None:
             raise TrainingError(because, where="model", fix="Launch a model of the llama family, or give a module.")
         self.shape = shape
+        self.rotary_base = ROTARY_BASE
         self.embed = nn.Embedding(shape.vocab, shape.hidden)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.hidden, eps=NORM_EPSILON)
@@ -83,7 +84,9 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embed(tokens)
-        rotary = rotary_table(tokens.shape[1], self.shape.head_dim, device=x.device, dtype=x.dtype)
+        rotary = rotary_table(
+            tokens.shape[1], self.shape.head_dim, device=x.device, dtype=x.dtype, base=self.rotary_base
+        )
         for block in self.blocks:
             x = block(x, rotary)
         x = self.norm(x)
@@ -93,9 +96,11 @@ class Decoder(nn.Module):
         return logits
 
 
-def rotary_table(length: int, head_dim: int, *, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary_table(
+    length: int, head_dim: int, *, device: torch.device, dtype: torch.dtype, base: float = ROTARY_BASE
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines, each (length, head_dim)."""
-    rates = ROTARY_BASE ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    rates = base ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
     angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), rates).repeat(1, 2)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 

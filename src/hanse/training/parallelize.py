@@ -24,9 +24,9 @@ from torch.utils.checkpoint import checkpoint
 from hanse.contracts.errors import TrainingError
 from hanse.contracts.layout import Layout
 from hanse.contracts.workload import Precision
-from hanse.training import compat, entry
+from hanse.training import compat, entry, tune
 from hanse.training.job import Job
-from hanse.training.model import Decoder, initial_value
+from hanse.training.model import Decoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def parallelize(job: Job, device: torch.device) -> Parallel:
     if layout.fsdp > 1:
         _shard(model, blocks, _mesh(layout, device), job.spec.precision)
     if job.shape is not None:
-        _fill(model, layers=job.shape.layers, seed=job.spec.seed, device=device)
+        _fill(model, tune.first_values(job), device)
     else:
         model.to(device)
     if layout.fsdp == 1 and layout.dp > 1:
@@ -101,7 +101,7 @@ def plain_model(job: Job) -> nn.Module:
     if job.shape is None:
         return entry.build(job.model, job.run.code)
     with torch.device("meta"):
-        model = Decoder(job.shape)
+        model = tune.adapt(Decoder(job.shape), job)
     return model.to_empty(device="cpu")
 
 
@@ -110,7 +110,7 @@ def _build(job: Job) -> nn.Module:
         torch.manual_seed(job.spec.seed)
         return entry.build(job.model, job.run.code)
     with torch.device("meta"):
-        return Decoder(job.shape)
+        return tune.adapt(Decoder(job.shape), job)
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
@@ -137,12 +137,11 @@ def _shard(model: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, precisio
     fully_shard(model, mesh=mesh, mp_policy=policy)
 
 
-def _fill(model: nn.Module, *, layers: int, seed: int, device: torch.device) -> None:
+def _fill(model: nn.Module, first: tune.FirstValue, device: torch.device) -> None:
     model.to_empty(device=device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            value = initial_value(name, parameter.shape, layers=layers, seed=seed).to(device)
-            parameter.copy_(_like(parameter, value))
+            parameter.copy_(_like(parameter, first(name, parameter.shape).to(device)))
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ def _with_config(spec: TrainSpec, source: Document, folder: Path) -> TrainSpec:
         shape = huggingface.shape(path, context=spec.model.context)
     except SpecError as error:
         raise source.error(f"{error.where}: {error.what}", ("model", "config"), fix=error.fix) from None
-    return spec.model_copy(update={"model": ModelSpec(shape=shape)})
+    return spec.model_copy(update={"model": ModelSpec(shape=shape, weights=spec.model.weights)})
 
 
 def _check_size(spec: TrainSpec, source: Document) -> None:
@@ -198,7 +198,13 @@ def _with_paths(spec: TrainSpec, source: Document, folder: Path, *, check_files:
         if check_files and not Path(absolute).is_file():
             raise source.error(f"there is no file {absolute}", ("tokenizer", "path"))
         tokenizer = tokenizer.model_copy(update={"path": absolute})
-    return spec.model_copy(update={"data": tuple(datasets), "tokenizer": tokenizer})
+    changes: dict[str, Any] = {"data": tuple(datasets), "tokenizer": tokenizer}
+    if spec.model is not None and spec.model.weights is not None:
+        weights = folder / Path(spec.model.weights).expanduser()
+        if check_files and not (weights / "config.json").is_file():
+            raise source.error(f"there is no config.json in {weights}", ("model", "weights"))
+        changes["model"] = spec.model.model_copy(update={"weights": str(weights)})
+    return spec.model_copy(update=changes)
 
 
 def _exists(path: str) -> bool:

@@ -11,12 +11,11 @@ def refusal(spec: TrainSpec) -> str | None:
     """Why the trainer cannot carry out `spec`, in one sentence; None if it can. A command is none of its business."""
     if spec.command is not None or spec.model is None:
         return None
-    if spec.training == "lora":
-        return "Hanse's trainer does not train adapters (training: lora) yet; it can be planned, not launched."
-    if spec.training == "finetuning":
-        return (
-            "Hanse's trainer begins at first values and loads no weights yet; finetuning can be planned, not launched."
-        )
+    if spec.training != "pretraining":
+        if spec.model.weights is None and (spec.training == "lora" or spec.model.entry is None):
+            return f"training: {spec.training} begins from weights; give model.weights, or only plan."
+        if spec.model.weights is not None and spec.tokenizer.path is None:
+            return "weights go with their own tokenizer; give tokenizer: {kind: file, path: …/tokenizer.json}."
     if spec.precision == "fp8":
         return "Hanse's trainer has no fp8 yet; set precision: bf16, or only plan."
     shape = model_shape(spec)
