@@ -10,7 +10,8 @@ import pytest
 from hanse.client.answers import Problem
 from hanse.contracts.base import now
 from hanse.contracts.site import BadNode
-from hanse.service.runs.models import Attempt, Machine, Run
+from hanse.service.access.models import Allocation, Application
+from hanse.service.runs.models import Attempt, Machine, Run, UsageEntry
 from tests.service.fixtures import HOUR, World, a_plan, a_spec
 from tests.service.test_api import Http
 
@@ -172,3 +173,30 @@ def test_attempts_used_up_end_a_run_whose_failures_each_got_further(world: World
         fail(world, current, step=step)
     run.refresh_from_db()
     assert run.state == "failed" and run.reason.startswith("All 4 attempts that where.max_attempts allows are used.")
+
+
+def test_hours_granted_elsewhere_are_stated_by_who_operates_the_machine_and_no_application_is_made_up(
+    world: World,
+) -> None:
+    http, path = people(world), f"/api/v1/machines/{world.machine.public_id}/own-hours"
+    ends = now().date() + timedelta(days=90)
+    body = {"account": "EUHPC_A01", "gpu_hours": 500, "ends": str(ends)}
+    applications = Application.objects.count()
+    assert "only an operator" in told(http["founder"].post(path, body), 403).what
+    told(NOBODY.post(path, body), 401)
+    told(http["operator"].post(path, body | {"gpu_hours": 0}), 422)
+    assert "is past" in told(http["operator"].post(path, body | {"ends": "2020-01-01"}), 422).what
+    first = http["operator"].post(path, body).json()
+    assert (first["granted_accelerator_seconds"], first["account"], first["ends"]) == (
+        500 * 3600,
+        "EUHPC_A01",
+        str(ends),
+    )
+    assert Allocation.objects.get(public_id=first["id"]).award is None
+    again = http["operator"].post(path, body | {"gpu_hours": 800}).json()
+    assert again["id"] == first["id"] and again["granted_accelerator_seconds"] == 800 * 3600
+    held = Allocation.objects.get(public_id=first["id"])
+    UsageEntry.correct(held, 600 * 3600, by="olli", reason="used before")
+    assert "used or set aside already" in told(http["operator"].post(path, body), 422).what
+    assert Allocation.objects.get(public_id=first["id"]).granted_accelerator_seconds == 800 * 3600
+    assert Application.objects.count() == applications

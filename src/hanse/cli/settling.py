@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hanse.cli import compute, embedded
+from hanse.cli import embedded
 from hanse.cli.home import Home
 from hanse.cli.output import ProgramError
 from hanse.contracts.base import now
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SITE = "this-machine"
 HELLO_WITHIN_S = 60.0
-REASON = "The site granted these hours itself; here they are only counted."
+FOR_DAYS = 365
+"""So long stated hours stand here; connecting again renews them. When they end there, the site says."""
 
 
 def settle(here: Home, connection: Connection, gpu_hours: int) -> Allocation:
@@ -55,37 +56,14 @@ def _wait_for_hello(here: Home, client: Client, machine: str) -> None:
         time.sleep(0.2)
 
 
-def _answers() -> dict[str, bool | str | int | float]:
-    """What `hanse connect` says its user answers for."""
-    from hanse.rules import gate
-
-    return {
-        question.id: question.id in ("civilian-purpose", "data-rights") for question in gate.questions(now().date())
-    }
-
-
 def _hours(client: Client, connection: Connection, gpu_hours: int) -> Allocation:
-    """An allocation that is charged to the account over there: the one made before, or one more."""
-    from hanse.client.answers import DecisionRequest
-    from hanse.contracts.programme import ApplicationForm
-    from hanse.programme import calls
+    """What the account has over there, as its holder states it: from now on it is metered here."""
+    from datetime import timedelta
 
-    machine, today = connection.machine.id, now().date()
-    for one in client.allocations():
-        if one.machine == machine and one.account == connection.account and one.starts <= today <= one.ends:
-            return one
-    terms = calls.load(compute.CALL)
-    form = ApplicationForm(
-        call=compute.CALL, organisation="Own hours", organisation_kind="start-up", country="DE",
-        title=f"Own hours on {machine}", purpose=f"Use the hours of {connection.account} on {machine}.",
-        machine=machine, gpu_hours=min(gpu_hours, terms.max_gpu_hours), duration_months=max(terms.durations_months),
-        contact_email="me@here.example", answers=_answers(),
+    from hanse.client.answers import OwnHoursRequest
+
+    hours = OwnHoursRequest(
+        account=connection.account, partition=connection.partition or None, gpu_hours=gpu_hours,
+        ends=now().date() + timedelta(days=FOR_DAYS),
     )  # fmt: skip
-    application = client.apply(form)
-    decision = DecisionRequest(
-        decision="grant", reason=REASON, override_reason=REASON, account=connection.account,
-        partition=connection.partition,
-    )  # fmt: skip
-    granted = client.decide(application.id, decision)
-    assert granted.allocation_id is not None
-    return client.allocation(granted.allocation_id)
+    return client.own_hours(connection.machine.id, hours)

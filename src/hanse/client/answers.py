@@ -5,6 +5,7 @@ The service builds its answers from these same classes, so that the two cannot d
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -163,6 +164,15 @@ class EnrolRequest(Contract):
     machine: Identifier
     site: Identifier
     name: str = Field(default="agent", max_length=100)
+
+
+class OwnHoursRequest(Contract):
+    """Hours somebody has there already, granted elsewhere, as who operates the machine here states them."""
+
+    account: str = Field(min_length=1, max_length=63)
+    partition: str | None = None
+    gpu_hours: Positive
+    ends: date
 
 
 class NewToken(Contract):

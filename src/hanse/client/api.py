@@ -25,6 +25,7 @@ from hanse.client.answers import (
     NewCode,
     NewLoginLink,
     NewToken,
+    OwnHoursRequest,
     Page,
     RetryRequest,
     UndrainRequest,
@@ -171,6 +172,10 @@ class Client(Connection):
 
     def record(self, run: str) -> RunRecord:
         return parsed(RunRecord, self.exchange("GET", f"/api/v1/runs/{run}/record"))
+
+    def own_hours(self, machine: str, hours: OwnHoursRequest) -> Allocation:
+        """Enter hours granted elsewhere, as an operator of the machine; the same account again changes them."""
+        return self._post(Allocation, f"machines/{machine}/own-hours", hours)
 
     def enrol_agent(self, machine: str, site: str, name: str = "agent") -> NewToken:
         """A token for the agent of one machine, as an operator of its site. It is shown this once."""

@@ -117,7 +117,7 @@ def _settle(connection: Connection, saved: Path, gpu_hours: int, *, quiet: bool)
         amount = format_gpu_hours(allocation.granted_accelerator_seconds)
         said.append(
             f"An agent here looks after it, and {allocation.id} counts up to {amount} of {connection.account}.\n"
-            "For their use (civilian ends, data you have the right to) you answer to the site.\n"
+            "The site granted them: for their use you answer to it.\n"
             f"Name it in train.yaml (where: {{machines: [{machine}]}}), then: hanse launch train.yaml"
         )
     else:

@@ -16,11 +16,14 @@ from hanse.client.answers import (
     EnrolRequest,
     NewCode,
     NewToken,
+    OwnHoursRequest,
     Page,
     UndrainRequest,
 )
 from hanse.contracts import machine as contract
+from hanse.contracts.programme import Allocation
 from hanse.contracts.site import MachineState
+from hanse.service.access import own
 from hanse.service.access.enrol import enrol_agent, make_code
 from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, part_of, reply
 from hanse.service.runs import operating
@@ -72,6 +75,20 @@ def undrain(request: HttpRequest, id: str, body: UndrainRequest) -> HttpResponse
     row = find(Machine.objects.select_related("site__organisation"), id)
     operating.operate(row, "undrain", by=request.auth, because=body.reason)
     return reply(Drained(machine=row.public_id, draining=False))
+
+
+@router.post(
+    "machines/{id}/own-hours",
+    response={201: Allocation, **PROBLEMS},
+    summary="Enter hours granted elsewhere, as operator; the same account again changes them",
+)
+def own_hours(request: HttpRequest, id: str, body: OwnHoursRequest) -> HttpResponse:
+    row = find(Machine.objects.select_related("site__organisation"), id)
+    entered = own.enter(
+        row, by=request.auth, account=body.account, partition=body.partition or "",
+        accelerator_seconds=body.gpu_hours * 3600, ends=body.ends,
+    )  # fmt: skip
+    return reply(entered.contract(), status=201)
 
 
 @router.post(
