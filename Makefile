@@ -47,6 +47,7 @@ schemas: setup-dev  ## freeze the contracts' JSON Schemas, after a change you de
 
 reference:  ## the pages of docs/reference/ that follow from the code
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/rules_page.py
 
 clean:  ## everything made here
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

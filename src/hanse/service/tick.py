@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from hanse.contracts.base import now
+from hanse.files.durable import write_atomically
 from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
+from hanse.service.compliance.rescreen import rescreen
 from hanse.service.runs import arrivals, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
@@ -31,6 +34,7 @@ class Ticked:
     purged: int
     warnings: int = 0
     stops_asked: int = 0
+    rescreened: int = 0
 
 
 def tick(at: datetime | None = None) -> Ticked:
@@ -45,6 +49,7 @@ def tick(at: datetime | None = None) -> Ticked:
         purged=_purge(moment),
         warnings=forecast.warn(moment),
         stops_asked=forecast.stop_in_time(moment),
+        rescreened=_rescreen(moment),
     )
     health.ticked(moment)
     return done
@@ -59,6 +64,16 @@ def _note_ended_allocations(at: datetime) -> int:
                 Event.record("service:allocation:ended", allocation.public_id, by="tick")
                 noted += 1
     return noted
+
+
+def _rescreen(at: datetime) -> int:
+    """Once a day: rules begin and end on days, and come with new versions."""
+    marker, today = Path(settings.SERVICE_FOLDER) / "rescreened", at.date().isoformat()
+    if marker.exists() and marker.read_text() == today:
+        return 0
+    changed = rescreen(as_of=at.date())
+    write_atomically(marker, today)
+    return len(changed)
 
 
 def _purge(at: datetime) -> int:

@@ -205,7 +205,7 @@ def _be_agent(
     access = _access(described, firecrest) if firecrest else None
     scheduler = make(described, here.work / described.id, host=host, firecrest=access)
     if access is not None:
-        acting = Schedulers(scheduler)
+        acting: Schedulers | None = Schedulers(scheduler)
     else:
         acting = None if host is not None and host.remote else schedulers_of(described, scheduler, own.parent)
     setting = Setting(observe=observe, policy=rules, schedulers=acting)
