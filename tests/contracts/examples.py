@@ -29,7 +29,7 @@ from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
 from hanse.contracts.placement import Placement, PlacementOption, Unusable
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.policy import IdentityMap, MaintenanceWindow, SitePolicy
-from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallTerms, Dated, Obligation
+from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallObligation, CallTerms, Dated
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
 from hanse.contracts.scaling import Option, ScalingRow, ScalingTable
@@ -472,7 +472,7 @@ EXAMPLES: dict[str, Contract] = {
         opens=date(2026, 1, 1), max_gpu_hours=5000, durations_months=(1, 2, 3), who=("start-up", "sme"),
         decision_working_days=2,
         sources={"max_gpu_hours": READ_AT}, sections=("project", "compute"),
-        obligations=(Obligation(id="final-report", text="A final report.", months_after_end=3),),
+        obligations=(CallObligation(id="final-report", text="A final report.", months_after_end=3),),
     ),
     "draft": Draft(call="playground", call_version=1, organisation="Norrlyd", whole=WholeForm(
         project=Project(title="A small model of Python", purpose="train-ai", duration_months=2),

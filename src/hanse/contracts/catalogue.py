@@ -68,7 +68,12 @@ def _meanings() -> dict[str, dict[str, str]]:
     Read from the sources here, when somebody asks for a schema; pydantic would do it at every import.
     """
     found: dict[str, dict[str, str]] = {}
-    for module in {sys.modules[kind.__module__] for kind in _all_contracts(Contract)}:
+    modules = {
+        sys.modules[kind.__module__]
+        for kind in _all_contracts(Contract)
+        if kind.__module__.startswith("hanse.contracts.")
+    }
+    for module in sorted(modules, key=lambda each: each.__name__):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 found[node.name] = dict(_documented(node.body))

@@ -57,7 +57,7 @@ class Quota(Contract):
     """Modes that count into the same quota."""
 
 
-class Obligation(Contract):
+class CallObligation(Contract):
     """What an award binds its holder to."""
 
     id: Identifier
@@ -134,7 +134,7 @@ class CallTerms(Contract):
     reserve: bool | None = None
     """Whether a ranked reserve list follows the winners."""
     extension: Extension | None = None
-    obligations: tuple[Obligation, ...] = ()
+    obligations: tuple[CallObligation, ...] = ()
     conditions: tuple[str, ...] = ()
     not_found: tuple[str, ...] = ()
 
