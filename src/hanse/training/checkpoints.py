@@ -17,7 +17,6 @@ import torch.distributed as dist
 from pydantic import ValidationError
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -61,7 +60,7 @@ class Checkpoints:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
         dist.barrier()
-        save(self._state(), storage_writer=FileSystemWriter(beside, sync_files=True))
+        save(self.parallel.state(self.optimizer), storage_writer=FileSystemWriter(beside, sync_files=True))
         files = self._checksums(beside)
         if self.rank == 0:
             # The ledger first: a run that dies in between cuts it back to the checkpoint it resumes from.
@@ -97,12 +96,8 @@ class Checkpoints:
         dist.barrier()
         return position
 
-    def _state(self) -> dict[str, Any]:
-        model, optimizer = get_state_dict(self.parallel.model, self.optimizer)
-        return {"model": model, "optimizer": optimizer}
-
     def _load(self, folder: Path) -> None:
-        state = self._state()
+        state = self.parallel.state(self.optimizer)
         try:
             load(state, storage_reader=FileSystemReader(folder))
         except CheckpointException as error:
@@ -110,9 +105,6 @@ class Checkpoints:
                 f"it is whole but does not fit this model: {error}", where=str(folder),
                 fix="The model changed since it was written: launch a new run.",
             ) from error  # fmt: skip
-        set_state_dict(
-            self.parallel.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
-        )
 
     def _checksums(self, folder: Path) -> dict[str, str]:
         """Of all files of the checkpoint; each rank reads those that it wrote."""

@@ -1,7 +1,7 @@
 """The training loop, on one page. Everything it calls is a short module of its own beside this one.
 
-It is yours to copy: one step is data, forward and backward over the micro-batches, clip, optimise, report, and now
-and then a checkpoint. Nothing here knows how many ranks there are.
+It is yours to copy: one step is data, forward and backward (`Parallel.backward`, over the micro-batches), clip,
+optimise, report, and now and then a checkpoint. Nothing here knows how many ranks there are.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import math
 import time
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody reads
-from torch import Tensor, nn
 
 from hanse.contracts.errors import TrainingError
 from hanse.training.checkpoints import Checkpoints
@@ -19,7 +17,7 @@ from hanse.training.data.samples import Samples
 from hanse.training.job import Job
 from hanse.training.meter import Meter
 from hanse.training.optimizer import learning_rate, movement, set_learning_rate
-from hanse.training.parallelize import Parallel, clip_gradients
+from hanse.training.parallelize import Parallel
 from hanse.training.position import Position
 
 
@@ -28,27 +26,22 @@ def train(
     meter: Meter, start: Position,
 ) -> Position:  # fmt: skip
     """Train from `start` to the last step, or to where a stop was asked for; both end with a checkpoint."""
-    layout, position, began = parallel.layout, start, time.perf_counter()
+    ranks, position, began = parallel.ranks, start, time.perf_counter()
     parallel.model.train()
     for step in range(start.step + 1, job.steps + 1):
         meter.begin()
-        # Randomness (a module's dropout) depends on the step and the rank alone: nothing of it need be saved.
-        torch.manual_seed(hash((job.spec.seed, step, meter.rank)))
+        # Randomness (a module's dropout) depends on the step and the tokens' rank alone: nothing of it need be saved.
+        torch.manual_seed(hash((job.spec.seed, step, ranks.random_rank)))
         rate = learning_rate(step, job.steps, job.spec.optimizer, job.spec.schedule)
         set_learning_rate(optimizer, rate)
-        ids = torch.from_numpy(samples.batch(step, batch=job.batch, part=meter.rank, parts=layout.dp * layout.fsdp))
-        micro_batches = torch.split(ids.to(parallel.device), layout.micro_batch)
+        ids = torch.from_numpy(samples.batch(step, batch=job.batch, part=ranks.data_rank, parts=ranks.data_ranks))
+        ids = ids.to(parallel.device)
         meter.mark("data_s")
 
-        loss = torch.zeros((), device=parallel.device)
-        for number, micro_batch in enumerate(micro_batches, start=1):
-            with parallel.micro_batch(last=number == layout.accumulate):
-                part = cross_entropy(parallel.model, micro_batch) / layout.accumulate
-                torch.autograd.backward(part)
-            loss += part.detach()
+        loss = parallel.backward(ids)
         meter.mark("compute_s")
 
-        grad_norm = clip_gradients(parallel, job.spec.optimizer.clip_norm)
+        grad_norm = parallel.clip(job.spec.optimizer.clip_norm)
         if not (math.isfinite(grad_norm) and math.isfinite(float(loss))):
             raise TrainingError(
                 f"at step {step} the loss is {float(loss)} and the gradients' norm {grad_norm}",
@@ -67,9 +60,3 @@ def train(
         if stop:
             break
     return position
-
-
-def cross_entropy(model: nn.Module, ids: Tensor) -> Tensor:
-    """Mean over tokens of −ln p(next token): ids (batch, context + 1)."""
-    logits = model(ids[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
