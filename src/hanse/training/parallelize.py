@@ -33,7 +33,8 @@ from hanse.training.context import ContextPart
 from hanse.training.experts import ExpertRanks, ExpertWeights, Mixture
 from hanse.training.job import Job
 from hanse.training.model import Decoder, initial_value
-from hanse.training.parallelize_mesh import Ranks, data_ranks
+from hanse.training.parallelize_mesh import Ranks
+from hanse.training.parallelize_sums import counted, plain_data_parallel, sums_of
 from hanse.training.parallelize_tensor import split_decoder, split_module, vocabulary_cross_entropy
 from hanse.training.pipeline import Schedule, parts_of
 from hanse.workloads import layouts
@@ -177,11 +178,13 @@ def spread(job: Job, device: torch.device) -> Parallel:
 
 def parallelize(
     model: nn.Module, layout: Layout, *, device: torch.device, precision: Precision = "fp32",
-    initial: Initial | None = None, compiled: bool = False,
+    initial: Initial | None = None, compiled: bool = False, ranks: Ranks | None = None,
+    place: Callable[[nn.Module], None] | None = None,
 ) -> Parallel:  # fmt: skip
     """Spread `model`, the same on every rank, over the ranks of the default process group.
 
-    A `Decoder` on the meta device is filled by `initial`; any other module keeps the values it has.
+    A `Decoder` on the meta device is filled by `initial`; any other module keeps the values it has. `place` does both
+    in another way, as a dry run does.
 
     Raises:
         TrainingError: the layout is none the trainer can execute for this model.
@@ -189,7 +192,7 @@ def parallelize(
     shape = model.shape if isinstance(model, Decoder) else None
     if (because := layouts.refusal(layout, shape, own_module=shape is None)) is not None:
         raise TrainingError(because, where=f"layout {layout.describe()}", fix="Plan again, or take that one.")
-    ranks = Ranks.of(layout, device)
+    ranks = ranks or Ranks.of(layout, device)
     parts: list[nn.Module] = [model]
     numbered = parts_of(model, ranks) if layout.pp > 1 and isinstance(model, Decoder) else []
     if numbered:
@@ -202,16 +205,19 @@ def parallelize(
                 block.compile()
         if layout.fsdp > 1:
             _shard(part, ranks, precision)
-        _place(part, device, initial)
+        if place is not None:
+            place(part)
+        else:
+            _place(part, device, initial)
     whole: nn.Module = nn.ModuleList(parts) if numbered else parts[0]
-    if _plain_data_parallel(layout):
+    if plain_data_parallel(layout) and not ranks.pretended:
         whole = DistributedDataParallel(
             whole, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )
     experts = {id(each) for part in parts for each in _expert_parameters(part)} if layout.ep > 1 else set()
     made = Parallel(
-        model=whole, ranks=ranks, precision=precision, sums=tuple(_sums(parts, ranks, experts)),
-        counted=tuple(_counted(parts, ranks)), vocab=shape.vocab if shape else None,
+        model=whole, ranks=ranks, precision=precision, sums=tuple(sums_of(parts, ranks, experts)),
+        counted=tuple(counted(parts, ranks)), vocab=shape.vocab if shape else None,
     )  # fmt: skip
     if not numbered:
         return made
@@ -269,10 +275,6 @@ def _build(job: Job) -> nn.Module:
         return Decoder(job.shape)
 
 
-def _plain_data_parallel(layout: Layout) -> bool:
-    return layout.dp > 1 and layout.world_size == layout.dp and layout.ep == 1
-
-
 def _context(ranks: Ranks) -> ContextPart:
     return ContextPart(rank=ranks.at("cp"), ranks=ranks.layout.cp, group=ranks.group("cp"))
 
@@ -282,11 +284,11 @@ def _split(parts: list[nn.Module], ranks: Ranks) -> None:
     layout = ranks.layout
     for part in parts:
         if not isinstance(part, Decoder):
-            if layout.tp > 1:
-                split_module(part, ranks.mesh["tp"])
+            if ranks.tensors is not None:
+                split_module(part, ranks.tensors)
             continue
-        if layout.tp > 1:
-            split_decoder(part, ranks.mesh["tp"], sequence=layout.sequence_parallel)
+        if ranks.tensors is not None:
+            split_decoder(part, ranks.tensors, sequence=layout.sequence_parallel)
         if layout.cp > 1:
             part.context = _context(ranks)
             for block in part.blocks:
@@ -299,10 +301,10 @@ def _split(parts: list[nn.Module], ranks: Ranks) -> None:
 def _split_experts(mixture: Mixture, ranks: Ranks) -> None:
     """Experts over ep, and the width of each over tp."""
     layout = ranks.layout
-    if layout.ep == 1 and layout.tp == 1:
+    mesh = ranks.expert_split
+    if mesh is None:
         return
-    axes = tuple(name for name in ("ep", "tp") if getattr(layout, name) > 1)
-    mesh = (ranks.mesh if ranks.experts is None else ranks.experts)[axes]
+    axes = mesh.mesh_dim_names or ()
     for name, parameter in list(mixture.experts.named_parameters()):
         width = Shard(2 if name == "down" else 1)
         placements = [Shard(0) if axis == "ep" else width for axis in axes]
@@ -337,7 +339,7 @@ def _keep_products(_context: Any, operation: Any, *_arguments: Any, **_named: An
 
 def _shard(part: nn.Module, ranks: Ranks, precision: Precision) -> None:
     layout = ranks.layout
-    mesh = ranks.mesh["dp", "fsdp"] if layout.dp > 1 else ranks.mesh["fsdp"]
+    mesh = ranks.shards
     policy = (
         MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         if precision == "bf16"
@@ -347,7 +349,7 @@ def _shard(part: nn.Module, ranks: Ranks, precision: Precision) -> None:
     options: dict[str, Any] = {"mp_policy": policy} | ({"reshard_after_forward": False} if layout.pp > 1 else {})
     if ranks.experts is not None:
         options["ignored_params"] = set(_expert_parameters(part))
-        if (copies := _copies(ranks)) is not None:
+        if (copies := ranks.expert_copies) is not None:
             for experts in _expert_weights(part):
                 _shard_experts(experts, copies, {**options, "ignored_params": None})
     for block in blocks_of(part):
@@ -369,13 +371,6 @@ def _expert_parameters(part: nn.Module) -> list[nn.Parameter]:
     return [parameter for each in _expert_weights(part) for parameter in each.parameters()]
 
 
-def _copies(ranks: Ranks) -> DeviceMesh | None:
-    """The ranks that hold copies of the same experts."""
-    assert ranks.experts is not None
-    names = ranks.experts.mesh_dim_names or ()
-    return ranks.experts["edp"] if "edp" in names else None
-
-
 def _place(part: nn.Module, device: torch.device, initial: Initial | None) -> None:
     """Give a model without memory its first values, each rank its part; move any other to the device."""
     if initial is None or not any(each.is_meta for each in part.parameters()):
@@ -393,60 +388,3 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
         return value
     # Every rank has made the same value; nothing need travel.
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
-
-
-def _sums(parts: list[nn.Module], ranks: Ranks, experts: set[int]) -> Iterator[gradients.Sum]:
-    """What neither DDP nor FSDP reduces."""
-    layout = ranks.layout
-    trained = [each for _, each in state.named_parameters(parts) if each.requires_grad]
-    shared = tuple(each for each in trained if id(each) not in experts)
-    if layout.dp > 1 and layout.fsdp == 1 and not _plain_data_parallel(layout):
-        yield gradients.Sum(parameters=shared, group=ranks.group("dp"), divide=layout.dp)
-    if layout.cp > 1:
-        yield gradients.Sum(parameters=shared, group=ranks.group("cp"), divide=layout.cp)
-    if ranks.experts is not None:
-        # An expert's gradient sums what the tokens of all its users say; the loss is the mean over all data ranks.
-        # FSDP takes the mean over the copies it shards, so that only the users of one copy are left.
-        copies = _copies(ranks)
-        spread_out = tuple(each for each in trained if id(each) in experts)
-        sharded = layout.fsdp > 1 and copies is not None
-        yield gradients.Sum(
-            parameters=spread_out, group=None if sharded or copies is None else copies.get_group(),
-            divide=layout.ep if sharded else data_ranks(layout),
-        )  # fmt: skip
-    if (held := _tied_over_stages(parts, ranks)) is not None:
-        yield held
-
-
-def _tied_over_stages(parts: list[nn.Module], ranks: Ranks) -> gradients.Sum | None:
-    """The embedding that the first and the last stage both hold, where these lie on two ranks."""
-    layout = ranks.layout
-    if layout.pp == 1 or layout.pipeline == "zero-bubble" or ranks.at("pp") not in (0, layout.pp - 1):
-        return None
-    ends = [part for part in parts if isinstance(part, Decoder) and part.shape.tied_head and (part.first or part.last)]
-    if not ends:
-        return None
-    stride = layout.world_size // layout.pp
-    place = ranks.rank % stride
-    group = dist.new_group([place, place + (layout.pp - 1) * stride], use_local_synchronization=True)
-    return gradients.Sum(parameters=tuple(end.embed.weight for end in ends if end.embed is not None), group=group)
-
-
-def _counted(parts: list[nn.Module], ranks: Ranks) -> Iterator[tuple[nn.Parameter, float]]:
-    """Each trained parameter, and how many ranks hold the same part; of a tied one its second holder counts none."""
-    layout = ranks.layout
-    seconds = {
-        id(part.embed.weight)
-        for part in parts
-        if isinstance(part, Decoder) and layout.pp > 1 and part.embed is not None and not part.first
-    }
-    firsts = {id(part.embed.weight) for part in parts if isinstance(part, Decoder) and part.first and part.embed}
-    for _, parameter in state.named_parameters(parts):
-        if not parameter.requires_grad:
-            continue
-        pieces = layout.pp
-        if isinstance(parameter, DTensor):
-            for axis, placement in enumerate(parameter.placements):
-                pieces *= 1 if placement.is_replicate() else parameter.device_mesh.size(axis)
-        second = id(parameter) in seconds - firsts
-        yield parameter, float("inf") if second else layout.world_size / pieces

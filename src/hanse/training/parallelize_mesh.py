@@ -32,15 +32,32 @@ class Ranks:
     experts: DeviceMesh | None
     """None without expert parallelism."""
     rank: int
+    pretended: bool = False
+    """A dry run's ranks, of which there is but this one."""
+    shards: DeviceMesh | None = None
+    """dp × fsdp, where fsdp is above 1."""
+    tensors: DeviceMesh | None = None
+    expert_split: DeviceMesh | None = None
+    """ep × tp, where either is above 1."""
+    expert_copies: DeviceMesh | None = None
+    """Ranks that hold the same experts, where there are several."""
 
     @classmethod
-    def of(cls, layout: Layout, device: torch.device) -> Ranks:
+    def of(cls, layout: Layout, device: torch.device, *, pretended: bool = False) -> Ranks:
         """Called by every rank of the default process group, of which there are `layout.world_size`."""
         mesh = _mesh(device, AXES, [getattr(layout, name) for name in AXES])
         experts = None
         if layout.ep > 1:
             experts = _mesh(device, EXPERT_AXES, [layout.pp, data_ranks(layout) // layout.ep, layout.ep, layout.tp])
-        return cls(layout=layout, device=device, mesh=mesh, experts=experts, rank=dist.get_rank())
+        wide = tuple(name for name in ("ep", "tp") if getattr(layout, name) > 1)
+        sharded = mesh["dp", "fsdp"] if layout.dp > 1 and layout.fsdp > 1 else mesh["fsdp"] if layout.fsdp > 1 else None
+        copied = experts is not None and "edp" in (experts.mesh_dim_names or ())
+        return cls(
+            layout=layout, device=device, mesh=mesh, experts=experts, rank=dist.get_rank(), pretended=pretended,
+            shards=sharded, tensors=mesh["tp"] if layout.tp > 1 else None,
+            expert_split=(mesh if experts is None else experts)[wide] if wide else None,
+            expert_copies=experts["edp"] if experts is not None and copied else None,
+        )  # fmt: skip
 
     def degree(self, axis: str) -> int:
         return int(getattr(self.layout, axis))

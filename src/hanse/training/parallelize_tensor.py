@@ -54,7 +54,7 @@ def split_decoder(model: Decoder, mesh: DeviceMesh, *, sequence: bool) -> None:
     model.stream_parts = mesh.size() if sequence else 1
     for block in model.blocks:
         if isinstance(block.mlp, Mixture):
-            _replicate(block.mlp.router, mesh)
+            _place(block.mlp.router, mesh, Replicate())
 
 
 def split_module(model: nn.Module, mesh: DeviceMesh) -> None:
@@ -138,7 +138,8 @@ def _tied_head(x: Tensor, weight: Tensor, *, mesh: DeviceMesh, stream: Placement
     return logits.to_local() if isinstance(logits, DTensor) else logits
 
 
-def _replicate(module: nn.Module, mesh: DeviceMesh) -> None:
+def _place(module: nn.Module, mesh: DeviceMesh, placement: Placement) -> None:
+    """Its parameters over the mesh; every rank has the same, so nothing need travel."""
     for name, parameter in list(module.named_parameters(recurse=False)):
-        spread = distribute_tensor(parameter.detach(), mesh, [Replicate()], src_data_rank=None)
+        spread = distribute_tensor(parameter.detach(), mesh, [placement], src_data_rank=None)
         module.register_parameter(name, nn.Parameter(spread))

@@ -94,7 +94,7 @@ class Schedule:
                 if me == before:
                     dist.send(x.contiguous(), group=group, group_dst=here)
                 elif me == here:
-                    x = self._boundary(inputs.shape[0], inputs.shape[1], inputs.device)
+                    x = self.boundary(inputs.shape[0], inputs.shape[1], inputs.device)
                     dist.recv(x, group=group, group_src=before)
             if me == here:
                 x = next(part.module for part in self.parts if part.number == stage)(x)
@@ -113,7 +113,11 @@ class Schedule:
         dist.broadcast(value, group=self.ranks.group("pp"), group_src=owner(layout, layout.pp * layout.chunks - 1))
         return value
 
-    def _boundary(self, rows: int, length: int, device: torch.device | str) -> Tensor:
+    def prepare(self, rows: int, length: int) -> None:
+        """Make the schedule for steps of so many sequences; `step` does it by itself."""
+        self._of((rows, length))
+
+    def boundary(self, rows: int, length: int, device: torch.device | str = "cpu") -> Tensor:
         """What passes between stages, without meaning."""
         model = self.parts[0].module
         return torch.empty(rows, length // model.stream_parts, model.shape.hidden, dtype=self.stream, device=device)
@@ -131,7 +135,7 @@ class Schedule:
         stages: list[Any] = []
         for part in self.parts:
             # What needs a gradient is received one for.
-            boundary = self._boundary(rows, length, "meta").requires_grad_()
+            boundary = self.boundary(rows, length, "meta").requires_grad_()
             first, last = part.number == 0, part.number == count - 1
             ids = torch.empty(rows, length, dtype=torch.long, device="meta")
             # Of the last stage's output nobody needs to know beforehand but torch, which checks it.
