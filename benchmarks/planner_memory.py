@@ -94,23 +94,20 @@ def peak_bytes(shape: ModelShape, layout: Layout, precision: Precision) -> int:
     from torch.profiler import ProfilerActivity, profile
 
     from hanse.contracts.spec import OptimizerSpec
-    from hanse.training.loop import cross_entropy
     from hanse.training.optimizer import make_optimizer
-    from hanse.training.parallelize import clip_gradients, parallelize
+    from hanse.training.parallelize import spread
 
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take ten times as long
     spec = SimpleNamespace(precision=precision, seed=0)
     job: Any = SimpleNamespace(layout=layout, shape=shape, spec=spec)
-    ids = torch.randint(0, shape.vocab, (layout.micro_batch, shape.context + 1))
+    ids = torch.randint(0, shape.vocab, (layout.micro_batch * layout.accumulate, shape.context + 1))
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        parallel = parallelize(job, torch.device("cpu"))
+        parallel = spread(job, torch.device("cpu"))
         optimizer = make_optimizer(parallel, OptimizerSpec())
         for _ in range(3):
-            for number in range(1, layout.accumulate + 1):
-                with parallel.micro_batch(last=number == layout.accumulate):
-                    torch.autograd.backward(cross_entropy(parallel.model, ids) / layout.accumulate)
-            clip_gradients(parallel, 1.0)
+            parallel.backward(ids)
+            parallel.clip(1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     recorded = seen.profiler.kineto_results.events()  # type: ignore[union-attr]

@@ -15,8 +15,8 @@ from tests.cli.test_errors import GOOD
 
 ON_LEONARDO = ("--machine", "leonardo-booster")
 LLAMA = ("plan", "--preset", "llama-3-8b", "--batch", "1024", "--tokens", "100B", *ON_LEONARDO)
-MIXTRAL = GOOD.replace(
-    "shape: {layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 512, context: 64}", "preset: mixtral-8x7b"
+MIXTURE = GOOD.replace(
+    "shape: {layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 512, context: 64}", "preset: deepseek-v3"
 )
 
 
@@ -56,13 +56,13 @@ def test_without_a_date_a_model_of_no_file_is_planned_within_a_quarter(hanse: Ha
 
 
 def test_why_not_names_the_parts_where_it_loses_and_what_stands_against_it(hanse: Hanse) -> None:
-    answer = hanse(*LLAMA, "--nodes", "16", "--why-not", "tp=8,pp=4")
+    answer = hanse(*LLAMA, "--nodes", "16", "--why-not", "tp=8,pp=4,zero=1")
     assert answer.code == 0
     assert "splitting matrices (tp)" in answer.out
     assert "memory a rank" in answer.out
-    assert "What stands against it" in answer.out and "does not split a model by tp, pp" in answer.out
-    whole = hanse(*LLAMA, "--nodes", "16", "--why-not", "tp=8,pp=4", "--whole-space")
-    assert "does not split" not in whole.out
+    assert "What stands against it" in answer.out and "not as zero 1" in answer.out
+    whole = hanse(*LLAMA, "--nodes", "16", "--why-not", "tp=8,pp=4,zero=1", "--whole-space")
+    assert "not as zero 1" not in whole.out
 
 
 def test_why_not_of_what_cannot_be_says_how_many_nodes_it_takes(hanse: Hanse) -> None:
@@ -172,8 +172,8 @@ def test_a_model_that_fits_only_in_other_ways_says_which_option_opens_them(hanse
 def test_what_the_trainer_cannot_build_is_refused_before_anything_is_queued(
     how: list[str], hanse: Hanse, tmp_path: Path
 ) -> None:
-    assert "mixtral-8x7b" in PRESETS
-    (tmp_path / "train.yaml").write_text(MIXTRAL)
+    assert "deepseek-v3" in PRESETS
+    (tmp_path / "train.yaml").write_text(MIXTURE)
     answer = hanse("launch", *how)
     assert answer.code == 2
     assert "experts" in answer.err and answer.err.count("Error:") == 1

@@ -91,11 +91,14 @@ def test_a_batch_that_cannot_be_shared_evenly_names_the_next_ones_that_can() -> 
     [
         (Layout(nodes=2, dp=4, micro_batch=16), "make 4 ranks and 2 nodes of leonardo-booster hold 8"),
         (Layout(nodes=2, dp=8, micro_batch=1), "works through 8 sequences a step and batch is 64"),
-        (Layout(nodes=2, fsdp=4, tp=2, micro_batch=16), "does not split a model by tp yet"),
-        (Layout(nodes=2, fsdp=4, cp=2, micro_batch=16), "does not split a model by cp yet"),
+        (Layout(nodes=2, tp=8, dp=1, accumulate=8, micro_batch=8, ep=2), "ep 2 does not divide the 1 ranks"),
+        (
+            Layout(nodes=2, pp=8, micro_batch=16, accumulate=4),
+            "accumulate is 4. Nearest that works: .*micro-batch 8 × 8",
+        ),
         (Layout(nodes=2, fsdp=8, zero=1, micro_batch=8), "not as zero 1"),
         (Layout(nodes=2, fsdp=8, micro_batch=8, offload=True), "state on the accelerator"),
-        (Layout(nodes=2, fsdp=8, micro_batch=8, recompute="selective"), "recomputes none or full"),
+        (Layout(nodes=2, tp=8, pp=1, micro_batch=64, chunks=2, pipeline="interleaved"), "chunks are a pipeline's"),
     ],
 )
 def test_a_layout_of_the_users_that_cannot_be_is_refused_in_words(layout: Layout, said: str) -> None:
@@ -111,9 +114,14 @@ def test_a_layout_of_the_users_is_weighed_as_it_is() -> None:
 
 
 def test_a_layout_beyond_the_trainer_is_planned_when_asked_and_says_so() -> None:
-    layout = Layout(nodes=2, dp=2, tp=4, micro_batch=1, accumulate=32, recompute="full")
+    layout = Layout(nodes=2, fsdp=2, zero=1, tp=4, micro_batch=1, accumulate=32, recompute="full")
     plan = make(workload(LLAMA_8B), LEONARDO, layout=layout, executable_only=False)
-    assert any("does not split a model by tp yet" in sentence for sentence in plan.estimates)
+    assert any("not as zero 1" in sentence for sentence in plan.estimates)
+
+
+def test_a_layout_of_the_users_may_split_the_model_as_the_trainer_can() -> None:
+    layout = Layout(nodes=2, fsdp=2, tp=2, pp=2, micro_batch=1, accumulate=32)
+    assert make(workload(LLAMA_8B), LEONARDO, layout=layout).layout == layout
 
 
 def test_a_precision_the_machine_lacks_names_those_it_has() -> None:

@@ -17,6 +17,7 @@ from hanse.training.complete import COMPLETE, Complete, refuse_another_model
 from hanse.training.job import Job
 from hanse.training.optimizer import make_optimizer, movement
 from hanse.training.parallelize import Parallel
+from hanse.training.parallelize_mesh import Ranks
 from tests.training.gang import Trained, losses, together, with_layout
 from tests.training.hands import TINY, make_job, make_run, make_spec, write_texts
 from tests.training.test_model import decoder
@@ -90,7 +91,8 @@ def test_a_ledger_ahead_of_its_checkpoint_is_cut_back(stopped: Job) -> None:
 
 def test_an_optimiser_bound_to_another_model_is_noticed_at_the_first_step() -> None:
     def parallel_of(seed: int) -> Parallel:
-        return Parallel(model=decoder(TINY, seed), layout=Layout(), device=torch.device("cpu"), precision="fp32")
+        alone = Ranks(layout=Layout(), device=torch.device("cpu"), mesh=None, experts=None, rank=0)  # no group is met
+        return Parallel(model=decoder(TINY, seed), ranks=alone, precision="fp32", sums=(), counted=())
 
     model, discarded = parallel_of(1), parallel_of(2)
     bound_wrong = make_optimizer(discarded, make_spec(Path("texts")).optimizer)

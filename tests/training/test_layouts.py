@@ -83,11 +83,18 @@ def test_a_run_changes_layout_and_world_size_between_attempts_and_reads_every_sa
 
 
 @pytest.mark.parametrize(
-    ("layout", "word"), [(Layout(tp=2), "tp"), (Layout(pp=2), "pp"), (Layout(recompute="selective"), "selective")]
+    ("layout", "said"),
+    [
+        (Layout(tp=8, micro_batch=8), "tp 8 does not divide 4 heads.* Nearest that works: 1 node, fsdp 4, tp 2"),
+        (Layout(pp=2, micro_batch=8), "accumulate is 1.* Nearest that works: 1 node, pp 2, micro-batch 4 × 2"),
+        (Layout(fsdp=2, zero=2, micro_batch=4), "not as zero 2"),
+    ],
 )
-def test_a_layout_that_cannot_be_executed_is_refused_by_name(layout: Layout, word: str) -> None:
-    with pytest.raises(TrainingError, match=f"cannot execute .*{word} yet"):
-        refuse_what_is_not_built(layout, "fp32")
+def test_a_layout_that_cannot_be_executed_is_refused_with_the_nearest_that_can(
+    tmp_path: Path, layout: Layout, said: str
+) -> None:
+    with pytest.raises(TrainingError, match=said):
+        refuse_what_is_not_built(fresh(tmp_path, "run", layout))
 
 
 def test_a_layout_for_other_ranks_or_another_batch_is_refused(tmp_path: Path) -> None:

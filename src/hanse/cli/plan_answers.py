@@ -78,6 +78,8 @@ class Answers:
     comparison: Comparison | None = None
     why_not: str = ""
     spec_path: Path | None = None
+    checked: dict[str, Any] | None = None
+    """What a dry run counted."""
     also: tuple[str, ...] = ()
     """Other machines the spec allows."""
 
@@ -87,6 +89,8 @@ class Answers:
         if self.survey is not None:
             found["options"] = [each.model_dump(mode="json") for each in self.survey.options]
             found["left_out"] = dict(self.survey.left_out)
+        if self.checked is not None:
+            found["check"] = self.checked
         if self.scaling is not None:
             found["scaling"] = self.scaling.model_dump(mode="json")
         if self.comparison is not None:

@@ -46,7 +46,7 @@ def tell(found: Answers, wishes: Wishes, *, details: bool, as_json: bool) -> Non
     from hanse.cli.output import tell
 
     if as_json:
-        print_json(found.facts() if wishes.any else found.plan)
+        print_json(found.facts() if wishes.any or found.checked is not None else found.plan)
         return
     from hanse.cli import plan_tables, plan_views
 

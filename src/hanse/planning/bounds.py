@@ -146,7 +146,7 @@ def check_layout(
 ) -> None:
     """Raises PlanError if a layout of the user's does not divide ranks, batch and model, or cannot be executed."""
     where = f"layout {layout.describe()}"
-    if executable_only and (because := refusal(layout)) is not None:
+    if executable_only and (because := refusal(layout, workload)) is not None:
         raise PlanError(because, where=where)
     if nodes is not None and layout.nodes != nodes:
         raise PlanError(f"the layout has {layout.nodes} nodes and where.nodes asks for {nodes}", where=where)

@@ -129,7 +129,7 @@ def _weighing(
     times = step_times(workload, shape, machine, layouts, stages=held)
     wall_s, used = float(weighed.wall_s[position]), float(weighed.accelerator_seconds[position])
     breaks = [] if weighed.fits_memory[position] else [missed_memory(weighed, position)]
-    breaks += [each for each in (limits.missed(wall_s, used), refusal(layouts.at(0))) if each]
+    breaks += [each for each in (limits.missed(wall_s, used), refusal(layouts.at(0), workload)) if each]
     return Weighing(
         candidate=candidate(workload, weighed, position, breaks[0] if breaks else ""),
         parts={name: float(part[0]) for name, part in times.parts.items()},

@@ -29,7 +29,7 @@ def of(workload: Workload, shape: ModelShape, machine: Machine, layout: Layout) 
         # A host of one's own neither fails as clusters do nor has its power known.
         found += goodput.estimates(machine, spread=False)
         found += expense.estimates(machine)
-    found += [because for because in (refusal(layout), model_refusal(shape)) if because is not None]
+    found += [because for because in (refusal(layout, workload), model_refusal(shape)) if because is not None]
     return tuple(found)
 
 

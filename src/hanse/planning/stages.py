@@ -16,6 +16,9 @@ from hanse.contracts.layout import Layout, Pipeline
 from hanse.contracts.workload import ModelShape
 from hanse.planning.groups import groups
 from hanse.planning.space import PIPELINES, Layouts
+from hanse.workloads.layouts import even_stages as even
+
+__all__ = ["Rank", "even", "fullest", "laid_out", "longest_and_last", "of_shape", "ranks"]
 
 Array = NDArray[np.float64]
 
@@ -32,14 +35,6 @@ class Rank(NamedTuple):
     head: float
     in_flight: float
     """Micro-batches whose activations it holds at most, were there enough of them; of its layers taken together."""
-
-
-def even(layers: int, stages: int) -> tuple[int, ...]:
-    """Layers of each stage, as even as can be; the first and the last stage, which hold more besides, get less."""
-    each, over = divmod(layers, stages)
-    order = [*range(stages - 2, 0, -1), 0, stages - 1] if stages > 1 else [0]
-    favoured = set(order[:over])
-    return tuple(each + (stage in favoured) for stage in range(stages))
 
 
 @lru_cache(maxsize=4096)

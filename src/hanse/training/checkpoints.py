@@ -1,6 +1,6 @@
 """Checkpoints that are whole or not there: Distributed Checkpoint into step-N.tmp, checksums, COMPLETE, rename.
 
-What is saved knows no layout (names and global shapes), so a run may resume as dp, fsdp or both on any number of
+What is saved knows no layout (names and global shapes), so a run may resume in any other layout on any number of
 ranks. Training stands still only while the state is copied; a thread of each rank writes the copy and talks to the
 others over a group of its own. On resume every file is checked; a damaged checkpoint is said loudly, set aside, and
 the one before is used.
@@ -20,7 +20,6 @@ import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -61,7 +60,7 @@ class Checkpoints:
         """
         began = time.perf_counter()
         self.settle()
-        state = _copied(self._state())
+        state = _copied(self.parallel.state(self.optimizer))
         self._writing = (position, self._writer.submit(self._write, state, position))
         if wait or not self.job.spec.checkpoint.asynchronous:
             self.settle(required=wait)
@@ -179,21 +178,15 @@ class Checkpoints:
         dist.broadcast_object_list(told, src=0, group=self._group)
         return told[0]
 
-    def _state(self) -> dict[str, Any]:
-        model, optimizer = get_state_dict(self.parallel.model, self.optimizer)
-        return {"model": model, "optimizer": optimizer}
-
     def _load(self, folder: Path) -> None:
-        state, reader = self._state(), FileSystemReader(folder)
-        if differences := _differences(state["model"], reader):
+        # In place: the state shares its memory with model and optimiser.
+        state, reader = self.parallel.state(self.optimizer), FileSystemReader(folder)
+        if differences := _differences(state["model"], reader, whole=self.parallel.layout.pp == 1):
             raise of_another_model(folder, differences)
         try:
             load(state, storage_reader=reader)
         except CheckpointException as error:
             raise of_another_model(folder, str(min(error.failures.items())[1][0])) from error
-        set_state_dict(
-            self.parallel.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
-        )
 
     def _self_test(self, folder: Path) -> None:
         """The optimiser must hold the very parameters of the model; that its first step moves them, the loop proves."""
@@ -261,14 +254,18 @@ def _copied(state: Any) -> Any:
     return state.detach().to("cpu", copy=True) if isinstance(state, torch.Tensor) else state
 
 
-def _differences(model: dict[str, Any], reader: FileSystemReader) -> str:
-    """In which parameters a checkpoint and the model differ, at most three by name; nothing if they agree."""
+def _differences(model: dict[str, Any], reader: FileSystemReader, *, whole: bool) -> str:
+    """In which parameters a checkpoint and the model differ, at most three by name; nothing if they agree.
+
+    A rank of a pipeline holds a part of the model (`whole` is False) and answers for that part.
+    """
     stored = reader.read_metadata().state_dict_metadata
     there = {name: getattr(value, "size", None) for name, value in stored.items() if name.startswith("model.")}
     here = {f"model.{name}": value.size() for name, value in model.items() if isinstance(value, torch.Tensor)}
+    names = there.keys() | here.keys() if whole else here.keys()
     said = [
         f"{name.removeprefix('model.')} is {_size(there, name)} there and {_size(here, name)} here"
-        for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)
+        for name in sorted(names) if there.get(name) != here.get(name)
     ]  # fmt: skip
     return "; ".join(said[:3]) + (f"; and {len(said) - 3} more" if len(said) > 3 else "")
 

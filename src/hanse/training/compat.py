@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from hanse.contracts.errors import TrainingError
 
@@ -68,18 +68,6 @@ def reduce_scatter(received: Tensor, sent: Tensor, group: Any = None) -> None:
     """This rank's part of the sum of all ranks' `sent`; renamed in 2.13."""
     scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
     scatter(received, sent, group=group)
-
-
-def total_norm(parameters: list[nn.Parameter]) -> Tensor:
-    """The 2-norm of all gradients over the whole mesh; sharded gradients give a DTensor, which is summed here."""
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients, norm_type=2.0, error_if_nonfinite=False)
-    full = getattr(norm, "full_tensor", None)
-    return full() if full is not None else norm
-
-
-def scale_gradients(parameters: list[nn.Parameter], *, norm: Tensor, limit: float) -> None:
-    torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
 
 def software() -> dict[str, str]:

@@ -12,7 +12,6 @@ from typing import Final
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from hanse.contracts.base import now
 from hanse.contracts.telemetry import TrainResult
@@ -23,7 +22,6 @@ from hanse.training.data.samples import Ids, Samples
 from hanse.training.data.sources import STDLIB
 from hanse.training.export import write_export
 from hanse.training.job import Job
-from hanse.training.loop import cross_entropy
 from hanse.training.parallelize import Parallel, plain_model
 from hanse.training.position import Position
 from hanse.training.say import say
@@ -39,12 +37,10 @@ PROMPT_TOKENS: Final = 8
 def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, position: Position) -> None:
     """Called by all ranks after the last step; returns on rank 0 when FINISHED is on disk."""
     validation_loss = validate(parallel, samples)
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    state = get_model_state_dict(parallel.model, options=options)
+    state, parameters = parallel.full_state(), parallel.total_parameters
     if dist.get_rank() != 0:
         return
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    parameters = sum(each.numel() for each in parallel.parameters)
     prompt, text = ("", "") if parameters > SAMPLE_PARAMETERS else _sample(job, weights, samples, prepared)
     write_export(job, weights, samples.manifest, prepared)
     result = TrainResult(
@@ -69,14 +65,14 @@ def validate(parallel: Parallel, samples: Samples) -> float | None:
     if not windows:
         return None
     parallel.model.eval()
-    rank, world = dist.get_rank(), dist.get_world_size()
+    # Ranks that share their tokens share a window; each of them counts it.
+    rank, world = parallel.ranks.data_rank, parallel.ranks.data_ranks
     sums = torch.zeros(2, dtype=torch.float64, device=parallel.device)
     for first in range(0, len(windows), world):
         # Sharded models meet in collectives: a rank without a window repeats one and does not count it.
         counts = first + rank < len(windows)
         window = torch.from_numpy(windows[first + rank if counts else first]).to(parallel.device)
-        with compat.autocast(parallel.device, enabled=parallel.precision == "bf16"):
-            loss = cross_entropy(parallel.model, window[None])
+        loss = parallel.loss(window[None])
         sums += torch.tensor([float(loss) * counts, counts], dtype=torch.float64, device=parallel.device)
     dist.all_reduce(sums)
     return float(sums[0] / sums[1])

@@ -19,6 +19,7 @@ from hanse.contracts.workload import ModelShape
 from hanse.files.durable import move_folder, sync_folder
 from hanse.training import tune
 from hanse.training.data.manifest import TOKENIZER, Manifest
+from hanse.training.experts import one_by_one
 from hanse.training.job import Job
 from hanse.training.model import NORM_EPSILON, ROTARY_BASE
 from hanse.training.names import llama_name
@@ -35,7 +36,7 @@ def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepa
         _write_adapter(beside / "adapter", *tune.adapter(weights, lora, Path(str(job.model.weights)).name))
         weights = tune.merged(weights, lora)
     # Cloned, because a module of the user's may share one tensor under two names and the format has no such thing.
-    tensors = {_name(job, name): value.to(dtype, copy=True).contiguous() for name, value in weights.items()}
+    tensors = {_name(job, name): value.to(dtype, copy=True).contiguous() for name, value in one_by_one(weights).items()}
     save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
     (beside / "config.json").write_text(json.dumps(_config(job, manifest, dtype), indent=2) + "\n")
     shutil.copyfile(prepared / TOKENIZER, beside / "tokenizer.json")
@@ -65,10 +66,16 @@ def _config(job: Job, manifest: Manifest, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _llama_config(shape: ModelShape) -> dict[str, Any]:
-    return {
+    config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
         "vocab_size": shape.vocab, "hidden_size": shape.hidden, "intermediate_size": shape.ffn,
         "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.kv_heads,
         "max_position_embeddings": shape.context, "rms_norm_eps": NORM_EPSILON, "rope_theta": ROTARY_BASE,
         "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": shape.tied_head,
+    }  # fmt: skip
+    if shape.experts is None:
+        return config
+    return config | {
+        "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "intermediate_size": shape.experts.ffn,
+        "num_local_experts": shape.experts.count, "num_experts_per_tok": shape.experts.active,
     }  # fmt: skip

@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody reads
-from torch import Tensor, nn
 
 from hanse.training.checkpoints import Checkpoints
 from hanse.training.data.samples import Samples
@@ -18,7 +16,7 @@ from hanse.training.faults import Faults
 from hanse.training.job import Job
 from hanse.training.meter import Meter
 from hanse.training.optimizer import learning_rate, movement, set_learning_rate
-from hanse.training.parallelize import Parallel, clip_gradients
+from hanse.training.parallelize import Parallel
 from hanse.training.position import Position
 
 
@@ -27,31 +25,24 @@ def train(
     meter: Meter, faults: Faults, start: Position,
 ) -> Position:  # fmt: skip
     """Train from `start` to the last step, or to where a stop was asked for; both end with a checkpoint."""
-    layout, position, began = parallel.layout, start, time.perf_counter()
+    ranks, position, began = parallel.ranks, start, time.perf_counter()
     parallel.model.train()
     faults.begin(start)
     proven = False
     for step in range(start.step + 1, job.steps + 1):
         meter.begin(step)
-        # Randomness (a module's dropout) depends on the step and the rank alone: nothing of it need be saved.
-        torch.manual_seed(hash((job.spec.seed, step, meter.rank)))
+        # Randomness (a module's dropout) depends on the step and the tokens' rank alone: nothing of it need be saved.
+        torch.manual_seed(hash((job.spec.seed, step, ranks.random_rank)))
         rate = learning_rate(step, job.steps, job.spec.optimizer, job.spec.schedule)
         set_learning_rate(optimizer, rate)
-        ids = torch.from_numpy(
-            samples.batch(faults.batch(step), batch=job.batch, part=meter.rank, parts=layout.dp * layout.fsdp)
-        )
-        micro_batches = torch.split(ids.to(parallel.device), layout.micro_batch)
+        batch = samples.batch(faults.batch(step), batch=job.batch, part=ranks.data_rank, parts=ranks.data_ranks)
+        ids = torch.from_numpy(batch).to(parallel.device)
         meter.mark("data_s")
 
-        loss = torch.zeros((), device=parallel.device)
-        for number, micro_batch in enumerate(micro_batches, start=1):
-            with parallel.micro_batch(last=number == layout.accumulate):
-                part = cross_entropy(parallel.model, micro_batch) / layout.accumulate
-                torch.autograd.backward(part)
-            loss += part.detach()
+        loss = parallel.backward(ids)
         meter.mark("compute_s")
 
-        grad_norm = clip_gradients(parallel, job.spec.optimizer.clip_norm)
+        grad_norm = parallel.clip(job.spec.optimizer.clip_norm)
         if trained := faults.allows(step, loss, grad_norm):
             with movement(parallel, required=not proven):
                 optimizer.step()
@@ -69,9 +60,3 @@ def train(
         if stop:
             break
     return position
-
-
-def cross_entropy(model: nn.Module, ids: Tensor) -> Tensor:
-    """Mean over tokens of −ln p(next token): ids (batch, context + 1)."""
-    logits = model(ids[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())

@@ -27,7 +27,7 @@ from hanse.training.job import Job
 from hanse.training.loop import train
 from hanse.training.meter import Meter
 from hanse.training.optimizer import make_optimizer
-from hanse.training.parallelize import parallelize
+from hanse.training.parallelize import spread
 from hanse.training.parent import die_with_parent
 from hanse.training.say import say
 
@@ -54,7 +54,7 @@ def run(*, no_ticket: bool = False) -> None:
 def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
     """The job from its last checkpoint on, by the ranks of a process group that has come together."""
     samples, prepared = open_samples(job)
-    parallel = parallelize(job, device)
+    parallel = spread(job, device)
     optimizer = make_optimizer(parallel, job.spec.optimizer)
     checkpoints = Checkpoints(job, parallel, optimizer, samples)
     if dist.get_rank() == 0:

@@ -1,4 +1,4 @@
-"""Names of the decoder's parameters in Hugging Face's Llama files."""
+"""Names of the decoder's parameters in Hugging Face's Llama and Mixtral files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ _LLAMA_NAMES = {
     "embed.": "model.embed_tokens.", "blocks.": "model.layers.", "head.": "lm_head.", "norm.": "model.norm.",
     "attention_norm.": "input_layernorm.", "mlp_norm.": "post_attention_layernorm.",
     **{f"attention.{part}.": f"self_attn.{part}_proj." for part in "qkvo"},
-    **{f"mlp.{part}.": f"mlp.{part}_proj." for part in ("gate", "up", "down")},
+    **{f"mlp.{part}.": f"mlp.{part}_proj." for part in ("gate", "up", "down")}, "mlp.router.": "block_sparse_moe.gate.",
 }  # fmt: skip
+
+_MIXTRAL_PARTS = {"gate": "w1", "up": "w3", "down": "w2"}
 
 
 def llama_name(name: str) -> str:
@@ -18,4 +20,7 @@ def llama_name(name: str) -> str:
         return top + rest
     number, _, inner = rest.partition(".")
     prefix, _, kind = inner.rpartition(".")
+    if prefix.startswith("mlp.experts."):
+        _, _, expert, part = prefix.split(".")
+        return f"{top}{number}.block_sparse_moe.experts.{expert}.{_MIXTRAL_PARTS[part]}.{kind}"
     return f"{top}{number}.{_LLAMA_NAMES[prefix + '.']}{kind}"

@@ -16,10 +16,16 @@ from hanse.training.parallelize import Parallel
 
 def make_optimizer(parallel: Parallel, spec: OptimizerSpec) -> torch.optim.Optimizer:
     """Weight decay on matrices only: norms and biases are left alone."""
-    matrices = [each for each in parallel.parameters if each.ndim >= 2]
-    vectors = [each for each in parallel.parameters if each.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=spec.lr, betas=spec.betas, fused=True)
+    groups: dict[tuple[bool, object], list[torch.nn.Parameter]] = {}
+    for each in parallel.parameters:
+        # One fused step takes parameters of one mesh at a time.
+        mesh = each.device_mesh if isinstance(each, DTensor) else None
+        groups.setdefault((each.ndim >= 2, mesh), []).append(each)
+    settings = [
+        {"params": group, "weight_decay": spec.weight_decay if matrices else 0.0}
+        for (matrices, _), group in groups.items()
+    ]
+    return torch.optim.AdamW(settings, lr=spec.lr, betas=spec.betas, fused=True)
 
 
 def learning_rate(step: int, steps: int, optimizer: OptimizerSpec, schedule: ScheduleSpec) -> float:

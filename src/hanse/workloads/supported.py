@@ -24,15 +24,27 @@ def refusal(spec: TrainSpec) -> str | None:
 
 def shape_refusal(shape: ModelShape) -> str | None:
     """Why the trainer cannot build `shape`, in one sentence; None if it can."""
-    if shape.family == "llama":
+    if shape.family == "llama" or _plain_mixture(shape):
         return None
     kinds = {"decoder": "a decoder", "encoder": "an encoder", "vit": "a vision transformer"}
     parts = _unlike_llama(shape)
     with_parts = f" with {' and '.join(parts)}" if parts else ""
     return (
-        f"Hanse's trainer builds the llama family and modules of yours (model.entry), not {kinds[shape.family]}"
-        f"{with_parts}; it can be planned, not launched."
+        "Hanse's trainer builds the llama family, Mixtral's mixtures and modules of yours (model.entry), "
+        f"not {kinds[shape.family]}{with_parts}; it can be planned, not launched."
     )
+
+
+def _plain_mixture(shape: ModelShape) -> bool:
+    """A llama whose every feed-forward is a mixture of experts, none of them shared."""
+    if shape.family != "decoder" or shape.experts is None:
+        return False
+    plain = {
+        "head_size": None, "gated": True, "norm": "rms", "biases": "none", "positions": "rotary", "qk_norm": False,
+        "window": None, "latent": None, "mtp_layers": 0, "layer_norms": 2, "extra_parameters": 0,
+    }  # fmt: skip
+    own = shape.experts.shared_ffn or shape.experts.dense_layers
+    return not own and all(getattr(shape, name) == value for name, value in plain.items())
 
 
 def _unlike_llama(shape: ModelShape) -> list[str]:

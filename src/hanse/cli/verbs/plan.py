@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +71,9 @@ def run(
     style: Annotated[
         str | None, typer.Option("--format", metavar="FORMAT", help="Of the scaling table: markdown or csv.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Build it as one of all ranks, without memory, and take it through a step.")
+    ] = False,
     details: Annotated[bool, typer.Option("--details", "-d", help="All parts, reasons and layouts weighed.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots that stands alone.")
@@ -102,6 +106,14 @@ def run(
         precision=precision,
     )  # fmt: skip
     found = plan_answers.for_options(spec_path, described, machine, bounds, wishes)
+    if check:
+        from hanse.cli import check as dry_run
+
+        checked = dry_run.run(found.plan, found.spec_path)
+        if as_json:
+            found = replace(found, checked=dry_run.facts(found.plan, checked))
+        else:
+            dry_run.tell(found.plan, checked)
     if html is not None:
         plan_files.page(found, html)
     if export is not None:

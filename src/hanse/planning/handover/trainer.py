@@ -12,7 +12,7 @@ from hanse.planning.supported import refusal
 
 def write(plan: Plan) -> Handover:
     """Raises UsageError for a layout that the trainer does not execute."""
-    if (because := refusal(plan.layout)) is not None:
+    if (because := refusal(plan.layout, plan.workload)) is not None:
         raise UsageError(
             because, where=f"layout {plan.layout.describe()}", fix="Plan without --whole-space, or export to another."
         )

@@ -188,7 +188,7 @@ def permits(request: Request) -> Iterator[Finding]:
 
 def trainer(request: Request) -> Iterator[Finding]:
     """What Hanse's trainer cannot build or lay out must not hold nodes to find that out."""
-    laid_out = planning.refusal(request.plan.layout) if request.plan else None
+    laid_out = planning.refusal(request.plan.layout, request.plan.workload) if request.plan else None
     for refused in filter(None, (workloads.refusal(request.spec), laid_out)):
         yield _deny(
             "trainer", refused, "bring a program of yours (command:), which 'hanse plan --export' helps to start"

@@ -1,0 +1,72 @@
+"""What a checkpoint holds of a model and its optimiser, by the names parameters have in the whole model.
+
+Names and global shapes know no layout: every rank gives what it holds as (parts of) the same tensors, and any layout
+reads them back. The optimiser's settings are the spec's and the step's, so of it only moments and steps are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
+    """Each parameter that this rank holds once, by its name in the whole model."""
+    seen: set[int] = set()
+    for part in parts:
+        for name, parameter in part.named_parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield plain(name), parameter
+
+
+def tensors(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """Parameters and lasting buffers, under all their names."""
+    return {plain(name): value for part in parts for name, value in part.state_dict().items()}
+
+
+def whole_state(parts: Iterable[nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Model and optimiser, sharing their memory: to be saved, or to be loaded into."""
+    parts = list(parts)
+    moments = {}
+    for name, parameter in named_parameters(parts):
+        if parameter.requires_grad:
+            moments[name] = _moments(optimizer, parameter)
+    return {"model": tensors(parts), "optimizer": {"state": moments}}
+
+
+def full(parts: Iterable[nn.Module], pipeline: dist.ProcessGroup | None) -> dict[str, Tensor]:
+    """The whole model on the CPU of rank 0; called by all ranks, of which the others get nothing of use."""
+    found: dict[str, Tensor] = {}
+    for name, value in tensors(parts).items():
+        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        if dist.get_rank() == 0 or pipeline is not None:
+            found[name] = whole.detach().cpu()
+    if pipeline is None:
+        return found
+    first = dist.get_rank(pipeline) == 0
+    gathered: list[Any] = [None] * dist.get_world_size(pipeline)
+    dist.gather_object(found, gathered if first else None, group=pipeline, group_dst=0)
+    return {name: value for each in gathered if each for name, value in each.items()}
+
+
+def plain(name: str) -> str:
+    """Without what wrappers put before it."""
+    return name.removeprefix("module.").replace("_orig_mod.", "")
+
+
+def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """AdamW's state of one parameter, made as AdamW makes it where no step was taken yet."""
+    state = optimizer.state[parameter]
+    if "step" not in state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        for name in MOMENTS:
+            state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return {name: state[name] for name in ("step", *MOMENTS)}
