@@ -24,7 +24,7 @@ from tests.schedulers.machines import GENERIC
 AT = datetime.fromtimestamp(1795341700, UTC)
 JOBS, ONE = "GET /compute/alpha/jobs", "GET /compute/alpha/jobs/4600"
 SUBMIT = "POST /compute/alpha/jobs"
-LOG = PurePosixPath("/work/fed1/job.log")
+LOG = PurePosixPath("/home/fed1/job.log")
 
 
 @pytest.fixture

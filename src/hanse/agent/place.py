@@ -22,6 +22,7 @@ from hanse.contracts.errors import NoRoom, SiteError, TicketError
 from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.ticket import Ticket
 from hanse.schedulers.host import Host, LocalHost
+from hanse.schedulers.room import is_full
 from hanse.tickets.signing import verify
 from hanse.workloads.load import dump_spec
 
@@ -137,7 +138,6 @@ def ask_to_stop(attempt: AttemptDir, host: Host = HERE) -> bool:
 
 
 def _kind_of(error: Exception, *, remote: bool = False) -> type[SiteError]:
-    """A full disk passes, also one that SFTP cannot tell from others; whatever else the disk refuses stays refused."""
-    passing = (errno.ENOSPC, errno.EDQUOT, *((errno.EIO,) if remote else ()))
-    full = isinstance(error, OSError) and error.errno in passing
+    """A full disk passes, also one that SFTP tells in words or not at all; what the disk else refuses stays refused."""
+    full = isinstance(error, OSError) and (is_full(error) or (remote and error.errno == errno.EIO))
     return NoRoom if full else SiteError

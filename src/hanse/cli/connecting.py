@@ -18,7 +18,10 @@ from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.machine import Machine
 from hanse.schedulers import accounting
 from hanse.schedulers.host import Completed, Host
+from hanse.schedulers.room import ask_room
 
+LITTLE_BYTES = 10 * 10**9
+"""Less room than this is told as something to look at."""
 OFFSET_S = 30
 """Clocks further apart than this make times of jobs and of the service hard to compare."""
 RUNTIMES = ("apptainer", "singularity", "enroot", "podman-hpc", "podman")
@@ -174,12 +177,16 @@ def _home(host: Host) -> PurePosixPath:
 
 def _folder(host: Host, target: Target) -> Check:
     work = str(target.work or _home(host))
-    done = host.run(["df", "-Pk", work])
-    cells = done.stdout.splitlines()[-1].split() if done.returncode == 0 and done.stdout.strip() else []
-    if len(cells) < 6 or host.run(["test", "-w", work]).returncode != 0:
+    room = ask_room(host, PurePosixPath(work))
+    if room is None or host.run(["test", "-w", work]).returncode != 0:
         return Check("work folder", "missing", f"{work} is not there or not writable", "Name another with --work.")
-    free_gb = int(cells[3]) * 1024 / 1e9
-    return Check("work folder", "good", f"{work}: {free_gb:,.0f} GB free on its file system")
+    if room.free_bytes is None:
+        return Check("work folder", "good", f"{work}: no limit is told")
+    what = f"of the quota of {room.by}" if room.by.startswith("project ") else "on its file system"
+    said = f"{work}: {room.free_bytes / 1e9:,.0f} GB free {what}"
+    if room.free_bytes < LITTLE_BYTES:
+        return Check("work folder", "look", said, "A checkpoint may not fit: make room, or name another with --work.")
+    return Check("work folder", "good", said)
 
 
 def _clock(host: Host) -> Check:

@@ -147,7 +147,10 @@ def start(
         for name, size in packed.too_big:
             say(f"Left out of the code as over {format_bytes(bundle.MAX_FILE_BYTES)}: {name} ({format_bytes(size)}).")
         for name, size in packed.data_left:
-            say(f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path.")
+            say(
+                f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path: "
+                f"hanse stage {spec_path.name} {charged.machine}: brings it there."
+            )
         sha256 = client.upload_code(packed.data).sha256
         count = len(packed.files)
         say(f"Sent {count} {'file' if count == 1 else 'files'} of code, {format_bytes(len(packed.data))} packed.")

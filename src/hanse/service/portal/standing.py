@@ -84,8 +84,9 @@ def _waiting(attempt: AttemptContract, machine: Any) -> Note | None:
     name = _name(machine)
     if attempt.state is AttemptState.UNKNOWN:
         return Note(
-            "tone-ask", f"The scheduler of {name} does not mention attempt {attempt.number}",
-            "It may still run. Nothing is submitted twice; the agent asks again every few seconds.",
+            "tone-ask", f"What attempt {attempt.number} does on {name} is not known",
+            f"{sentence(attempt.reason) or f'The scheduler of {name} does not mention it.'} It may still run. "
+            "Nothing is submitted twice; the agent asks again every few seconds.",
             "If it stays so for an hour, ask the site's operator.",
         )  # fmt: skip
     since = f"Attempt {attempt.number} waits since {short_time(attempt.planned_at)}."
