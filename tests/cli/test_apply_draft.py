@@ -11,6 +11,7 @@ from hanse.cli import apply_page, compute
 from hanse.cli.apply_draft import read, save
 from hanse.contracts.application import Draft
 from hanse.programme import calls
+from hanse.rules.prefill import training_flops
 from tests.cli.conftest import Hanse
 from tests.contracts.examples import EXAMPLES
 from tests.programme.test_form import DRAFT
@@ -46,6 +47,9 @@ def test_a_plan_fills_the_draft_and_a_change_of_it_is_shown_and_put_back(hanse: 
     assert held.whole.compute.gpu_hours == 7
     assert [month.gpu_hours for month in held.whole.compute.by_month] == [3, 4]
     assert held.whole.compute.scaling
+    assert held.answers["training-flops"] == pytest.approx(training_flops(EXAMPLES["plan"].workload)[0]), (
+        "the gate's own question"
+    )
     back = hanse("apply", "--draft", "mine.yaml", "--plan", "plan.json", "--again")
     assert "Changed since" not in back.out
     assert read(MINE).whole.compute.gpu_hours == 1

@@ -34,6 +34,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "duration_months": ("whole", "project", "duration_months"),
 }  # fmt: skip
 """Where in the draft an option's value goes."""
+COMPUTATION = "training-flops"
+"""The gate's question that a plan answers."""
 HEAD = "# An application being written; 'hanse apply --draft {name}' says what it still lacks, '--send' sends it.\n"
 
 
@@ -79,11 +81,19 @@ def with_options(draft: Draft, given: Mapping[str, Any], answers: Mapping[str, A
 
 
 def with_plan(draft: Draft, source: Path, *, spare: float, again: bool) -> Draft:
-    """The draft filled from a plan, and from the scaling table that stands beside it in the same file."""
+    """The draft filled from a plan, and from the scaling table that stands beside it in the same file; and what the gate
+    asks and a plan knows, which is put over an answer of one's own only with `again`."""
     from hanse.programme.filling import fill
 
+    from hanse.rules import prefill
+
     plan, scaling = _plan(source)
-    return fill(draft, plan, machine=_machine(plan.machine), scaling=scaling, spare=spare, again=again)
+    filled = fill(draft, plan, machine=_machine(plan.machine), scaling=scaling, spare=spare, again=again)
+    known = prefill.from_workload(plan.workload)
+    computed = {COMPUTATION: known.facts["training_flops"]}
+    told = {*computed, *known.answers} if again else set()
+    kept = {id: value for id, value in filled.answers.items() if id not in told}
+    return filled.model_copy(update={"answers": {**computed, **prefill.fill(kept, known)}})
 
 
 def _plan(source: Path) -> tuple[Plan, ScalingTable | None]:
