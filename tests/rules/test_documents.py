@@ -16,6 +16,7 @@ from hanse.cli import documents as folder_of
 from hanse.contracts.document import Document
 from hanse.contracts.errors import SpecError, UsageError
 from hanse.contracts.record import RunRecord
+from hanse.contracts.telemetry import DatasetRead
 from hanse.reporting import documents as pages
 from hanse.rules.documents import build, compute
 from hanse.rules.documents.forms import ids, load, parse
@@ -93,6 +94,21 @@ def test_a_record_whose_hours_do_not_add_up_makes_no_document() -> None:
     more = record.usage[0].model_copy(update={"attempt_id": "a-1", "accelerator_seconds": 10**6})
     with pytest.raises(SpecError, match="sum to 1,000,000"):
         build.make("energy-statement", record.model_copy(update={"usage": (more,)}), {})
+
+
+def test_data_that_was_read_is_told_with_its_tokens_and_undeclared_data_stop_the_documents() -> None:
+    record = records.finished()
+    assert record.result is not None
+    name = record.run.spec.data[0].name
+    read = DatasetRead(name=name, source="x", licence="MIT", samples=4, tokens=1_000_000, shards_sha256="a" * 64)
+
+    def with_data(one: DatasetRead) -> RunRecord:
+        return record.model_copy(update={"result": record.result.model_copy(update={"datasets": (one,)})})  # type: ignore[union-attr]
+
+    fields = {field.id: field for field in build.make("model-documentation", with_data(read), {}).fields}
+    assert "1.00 million tokens read" in fields["provenance"].value.replace("\N{NO-BREAK SPACE}", " ")
+    with pytest.raises(SpecError, match="secret was read and is not declared"):
+        build.make("model-documentation", with_data(read.model_copy(update={"name": "secret"})), {})
 
 
 def test_what_is_unknown_comes_back_as_a_file_to_fill_in(tmp_path: Path) -> None:

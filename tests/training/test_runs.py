@@ -131,6 +131,7 @@ def test_a_run_asked_to_stop_writes_a_checkpoint_ends_with_0_and_goes_on_later(t
 def test_a_finished_run_leaves_what_others_read(survivor: Survivor) -> None:
     run, result = survivor.run, result_of(survivor.run)
     assert (result.steps, result.tokens, result.vocab) == (STEPS, STEPS * 8 * 16, 300)
+    assert sum(one.tokens for one in result.datasets) == result.tokens, "the ledger, summed"
     assert result.sample_text and result.validation_loss is not None and result.training_s > 0
     rows = [RankRow.from_json(line) for line in run.attempt(2).rank_rows(1).read_text().splitlines()]
     assert [each.step for each in rows] == list(range(rows[0].step, STEPS + 1)) and {each.rank for each in rows} == {1}

@@ -81,10 +81,11 @@ def with_options(draft: Draft, given: Mapping[str, Any], answers: Mapping[str, A
 
 
 def with_plan(draft: Draft, source: Path, *, spare: float, again: bool) -> Draft:
-    """The draft filled from a plan, and from the scaling table that stands beside it in the same file; and what the gate
-    asks and a plan knows, which is put over an answer of one's own only with `again`."""
-    from hanse.programme.filling import fill
+    """The draft filled from a plan, and from the scaling table that stands beside it in the same file.
 
+    The gate's questions that a plan answers are answered too, over an answer of one's own only with `again`.
+    """
+    from hanse.programme.filling import fill
     from hanse.rules import prefill
 
     plan, scaling = _plan(source)

@@ -68,6 +68,17 @@ class LedgerEntry(Contract):
     """Of the prepared shards' manifest."""
 
 
+class DatasetRead(Contract):
+    """What the whole run was really trained on from one dataset: the ledger, summed."""
+
+    name: Identifier
+    source: str
+    licence: str
+    samples: Count
+    tokens: Count
+    shards_sha256: Sha256
+
+
 class TrainResult(Contract):
     """result.json: what came of the whole run."""
 
@@ -80,6 +91,8 @@ class TrainResult(Contract):
     vocab: Positive
     parameters: Positive
     dataset_tokens: Count
+    datasets: tuple[DatasetRead, ...] = ()
+    """Empty in results written before this was told."""
     training_s: Seconds
     sample_prompt: str = ""
     sample_text: str = ""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hanse.contracts.base import now
 from hanse.contracts.telemetry import TrainResult
 from hanse.files.durable import write_atomically
-from hanse.training import compat
+from hanse.training import compat, ledger
 from hanse.training.data.manifest import TOKENIZER
 from hanse.training.data.samples import Ids, Samples
 from hanse.training.data.sources import STDLIB
@@ -46,7 +46,8 @@ def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, posit
     result = TrainResult(
         steps=position.step, tokens=position.step * job.tokens_per_step, final_loss=position.loss,
         validation_loss=validation_loss, unigram_entropy=samples.unigram_entropy, vocab=job.vocab,
-        parameters=parameters, dataset_tokens=samples.manifest.tokens, training_s=position.training_s,
+        parameters=parameters, dataset_tokens=samples.manifest.tokens,
+        datasets=ledger.by_dataset(job.run.ledger), training_s=position.training_s,
         sample_prompt=prompt, sample_text=text, software=compat.software(), finished_at=now(),
     )  # fmt: skip
     write_atomically(job.run.result, result.to_json())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hanse.contracts.telemetry import LedgerEntry
+from hanse.contracts.telemetry import DatasetRead, LedgerEntry
 from hanse.files.durable import write_atomically
 from hanse.training.data.samples import Samples
 from hanse.training.job import Job
@@ -21,6 +21,19 @@ def read(path: Path) -> tuple[LedgerEntry, ...]:
     if not path.is_file():
         return ()
     return tuple(LedgerEntry.from_json(line) for line in path.read_text().splitlines())
+
+
+def by_dataset(path: Path) -> tuple[DatasetRead, ...]:
+    """What was read of each dataset in all, in the order they were first read."""
+    found: dict[str, DatasetRead] = {}
+    for each in read(path):
+        before = found.get(each.dataset)
+        found[each.dataset] = DatasetRead(
+            name=each.dataset, source=each.source, licence=each.licence, shards_sha256=each.shards_sha256,
+            samples=each.samples + (before.samples if before else 0),
+            tokens=each.tokens + (before.tokens if before else 0),
+        )  # fmt: skip
+    return tuple(found.values())
 
 
 def cut_back(path: Path, step: int) -> None:

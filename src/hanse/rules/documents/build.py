@@ -90,6 +90,15 @@ def require_sound(record: RunRecord) -> None:
         said_there = f"{run.used_accelerator_seconds:,}"
         message = f"the usage entries sum to {sum(debited):,} accelerator-seconds, the run says {said_there}"
         raise SpecError(message, where="record: usage", fix=said)
+    declared = {one.name for one in run.spec.data}
+    strange = sorted({one.name for one in result.datasets} - declared) if result is not None else []
+    if strange:
+        message = f"{', '.join(strange)} was read and is not declared in train.yaml"
+        raise SpecError(
+            message,
+            where="record: result.datasets",
+            fix="Tell the programme's officer; the run is not as it was declared.",
+        )
     if result is not None and record.telemetry:
         last = max(record.telemetry, key=lambda row: row.step)
         if last.step == result.steps and last.tokens != result.tokens:

@@ -151,10 +151,18 @@ def rationale(record: RunRecord) -> Told | None:
 
 
 def data_sources(record: RunRecord) -> Told | None:
+    """What was really read, where the trainer told it; else what train.yaml declares."""
+    read = record.result.datasets if record.result else ()
+    if read:
+        parts = [
+            f"{one.name} from {one.source}, licence {one.licence}: {format_count(one.tokens)} tokens read"
+            for one in read
+        ]
+        return Told("; ".join(parts), ("result.datasets",))
     if not record.run.spec.data:
         return None
     said = "; ".join(f"{one.name} from {one.source}, licence {one.licence}" for one in record.run.spec.data)
-    return Told(said, ("run.spec.data",))
+    return Told(f"Declared: {said}", ("run.spec.data",))
 
 
 def data_licences(record: RunRecord) -> Told | None:
