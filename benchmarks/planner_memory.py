@@ -79,17 +79,16 @@ def _rank(rank: int, shape: dict[str, Any], layout: dict[str, Any], precision: P
     import torch.distributed as dist
 
     laid = Layout.model_validate(layout)
-    if laid.world_size > 1:
-        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=laid.world_size)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=laid.world_size)
     peak = peak_bytes(ModelShape.model_validate(shape), laid, precision)
     if rank == 0:
         to.put(peak)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    dist.destroy_process_group()
 
 
 def peak_bytes(shape: ModelShape, layout: Layout, precision: Precision) -> int:
-    """Of this rank, from building the model to the third step (DDP rebuilds its buckets after the first)."""
+    """Of this rank of the process group, from building the model to the third step (DDP rebuilds its buckets after
+    the first)."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -98,8 +97,8 @@ def peak_bytes(shape: ModelShape, layout: Layout, precision: Precision) -> int:
     from hanse.training.parallelize import spread
 
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take ten times as long
-    spec = SimpleNamespace(precision=precision, seed=0)
-    job: Any = SimpleNamespace(layout=layout, shape=shape, spec=spec)
+    spec = SimpleNamespace(precision=precision, seed=0, training="pretraining", lora=None)
+    job: Any = SimpleNamespace(layout=layout, shape=shape, spec=spec, model=SimpleNamespace(weights=None))
     ids = torch.randint(0, shape.vocab, (layout.micro_batch * layout.accumulate, shape.context + 1))
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:

@@ -166,7 +166,7 @@ def test_a_layout_given_in_part_is_compared_as_the_best_with_those_degrees() -> 
     assert sum(found.differences.values()) == pytest.approx(
         found.second.candidate.step_time_s - found.first.candidate.step_time_s
     )
-    assert any("trainer does not split" in each for each in found.second.breaks)
+    assert any("keeps the optimiser's state on the accelerator" in each for each in found.second.breaks)
 
 
 def test_a_comparison_says_which_limit_the_other_breaks() -> None:

@@ -286,7 +286,7 @@ def test_the_record_of_a_run_holds_everything_a_report_needs(world: World) -> No
         (a_spec(where={"max_gpu_hours": 1000.0}), a_plan(accelerator_seconds=200 * HOUR), "are free"),
         (a_spec(), a_plan(nodes=8), "at most 4"),
         (a_spec(where={"machines": ("lumi",)}), a_plan(), "where.machines names lumi"),
-        (a_spec(training="lora"), a_plan(), "does not train adapters"),
+        (a_spec(training="lora"), a_plan(), "begins from weights"),
         (a_spec(), offloaded(a_plan()), "keeps the optimiser's state on the accelerator"),
     ],
 )

@@ -35,8 +35,8 @@ def test_a_llama_a_mixture_a_module_and_a_command_are_taken(tmp_path: Path) -> N
             "not an encoder with a plain feed-forward and layer norm and biases",
         ),
         ({"model": ModelSpec(preset="vit-b-16")}, "not a vision transformer"),
-        ({"training": "lora"}, "does not train adapters"),
-        ({"training": "finetuning"}, "loads no weights yet"),
+        ({"training": "lora"}, "lora begins from weights"),
+        ({"training": "finetuning"}, "finetuning begins from weights"),
         ({"precision": "fp8"}, "no fp8"),
     ],
 )

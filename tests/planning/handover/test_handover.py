@@ -211,7 +211,7 @@ def test_hanses_own_layout_goes_into_train_yaml_as_it_stands(tmp_path: Path) -> 
         ("deepspeed", {"dp": 4, "fsdp": 4}, "dp beside fsdp"),
         ("torchtitan", {"fsdp": 16, "zero": 1}, "zero 1"),
         ("megatron", {"fsdp": 4, "pp": 4, "pipeline": "zero-bubble"}, "zero-bubble"),
-        ("hanse", {"fsdp": 4, "tp": 4}, "split a model by tp"),
+        ("hanse", {"fsdp": 16, "zero": 1}, "not as zero 1"),
     ],
 )
 def test_what_a_tool_has_no_word_for_is_refused_with_what_to_do(
