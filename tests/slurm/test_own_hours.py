@@ -155,7 +155,7 @@ def test_own_hours_are_used_from_a_laptop_and_a_certificate_that_ends_costs_noth
     assert len(laptop.run(run_id).legs[0].attempts) == 1, "nothing was submitted twice"
     assert laptop.run(run_id).used_accelerator_seconds == slurm_site.held()[charged.job_id or ""]
     laptop.hanse("connect", "--forget", site.id)
-    assert connections.saved(Home(laptop.home / "hanse")) == ()
+    assert Home(laptop.home / "hanse").connected() == ()
 
 
 def _certify(laptop: Laptop, key: Path, valid: str) -> None:

@@ -72,12 +72,8 @@ class Connection(Contract):
         return PurePosixPath(self.work) / "runs"
 
 
-def _folder(here: Home) -> Path:
-    return here.root / "connections"
-
-
 def path_of(here: Home, machine: str) -> Path:
-    return _folder(here) / f"{machine}.json"
+    return here.connections / f"{machine}.json"
 
 
 def save(here: Home, connection: Connection) -> Path:
@@ -103,15 +99,10 @@ def find(here: Home, machine: str) -> Connection | None:
         ) from None  # fmt: skip
 
 
-def saved(here: Home) -> tuple[str, ...]:
-    """The machines, by name."""
-    return tuple(sorted(path.stem for path in _folder(here).glob("*.json")))
-
-
 def forget(here: Home, machine: str) -> None:
     """Raises UsageError if there is none."""
     try:
         path_of(here, machine).unlink()
     except FileNotFoundError:
-        known = ", ".join(saved(here)) or "none"
+        known = ", ".join(here.connected()) or "none"
         raise UsageError(f"There is no connection to {machine!r}.", fix=f"Saved are: {known}.") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hanse.cli import background, connections
+from hanse.cli import background
 from hanse.cli.home import Home, home, short
 from hanse.cli.machine import LOCAL
 from hanse.cli.output import ProgramError, note
@@ -151,7 +151,7 @@ def ensure() -> Service:
             if agent is not None:
                 background.stop(background.read_json(here.agent(LOCAL) / "agent.json"))
             _start_agent(here)
-        for machine in connections.saved(here):
+        for machine in here.connected():
             _look_after(here, machine, service)
     return service
 
@@ -215,7 +215,7 @@ def stop_all() -> list[str]:
     if not here.service.exists():
         return stopped
     with background.only_one(here.service / "start.lock"):  # what another command starts meanwhile is not lost sight of
-        further = [(f"agent of {one}", here.agent(one) / "agent.json") for one in connections.saved(here)]
+        further = [(f"agent of {one}", here.agent(one) / "agent.json") for one in here.connected()]
         for name, path in (*further, ("agent", here.agent(LOCAL) / "agent.json"), ("service", here.endpoint)):
             if background.stop(background.read_json(path)):
                 stopped.append(name)

@@ -36,6 +36,15 @@ class Home(NamedTuple):
     def config(self) -> Path:
         return self.root / "config.toml"
 
+    @property
+    def connections(self) -> Path:
+        """What `hanse connect` has saved, a file a machine."""
+        return self.root / "connections"
+
+    def connected(self) -> tuple[str, ...]:
+        """The machines it has saved, by name; quick, as every verb asks."""
+        return tuple(sorted(path.stem for path in self.connections.glob("*.json")))
+
     def agent(self, machine: str) -> Path:
         return self.root / "agent" / machine
 

@@ -135,7 +135,7 @@ def _list(*, as_json: bool) -> None:
     from hanse.cli.output import print_json
 
     here = home()
-    found = [one for name in connections.saved(here) if (one := connections.find(here, name))]
+    found = [one for name in here.connected() if (one := connections.find(here, name))]
     if as_json:
         listed = [one.model_dump(mode="json", exclude={"machine"}) | {"machine": one.machine.id} for one in found]
         print_json({"connections": listed})
