@@ -17,7 +17,7 @@ PUBLIC = {
     "version": {"--json"},
     "plan": {
         "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--objective", "--finish-by", "--budget",
-        "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens", "--context",
+        "--check", "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens", "--context",
         "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export",
         "--out", "--json",
     },

@@ -242,7 +242,7 @@ def test_small_files_go_in_one_request_and_long_logs_from_an_offset_on(site: Sit
     (tmp_path / "job.json").write_text("{}")
     site.answer(f"POST {base}/upload", 204)
     files.put(tmp_path / "job.json", LOG.with_name("job.json"))
-    assert "path=%2Fwork%2Ffed1" in site.asked(f"POST {base}/upload")[0]
+    assert "path=%2Fhome%2Ffed1" in site.asked(f"POST {base}/upload")[0]
 
 
 def test_what_a_file_system_refuses_has_its_own_error(site: Site, line: Line, tmp_path: Path) -> None:

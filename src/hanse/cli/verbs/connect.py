@@ -74,7 +74,7 @@ def run(
     try:
         door = (Check("connection", "good", _welcome(key)),) if login else ()
         if login:
-            host.run(["true"])
+            host.run(["sh", "-c", ":"])
         findings = (*door, *look(host, target))
         connection = connection.model_copy(update={"work": str(work_folder(host, target))})
     except HostUnreachable as error:
