@@ -290,6 +290,7 @@ def test_a_running_job_gets_its_stop_signal_on_all_nodes_and_has_time_to_save(
     until(lambda: all((folder / f"on-{rank}").exists() for rank in (0, 1)), within_s=90, what="its start")
     scheduler.signal([job_id], "USR1")
     done = ended(scheduler, job.name, job_id, within_s=90)
-    assert (done.state, done.exit_code) == ("failed", 9)
+    assert done.state == "failed"
+    assert done.exit_code in (9, 15), "the rank that leaves last is ended by Slurm, or leaves by itself"
     assert all((folder / f"saved-{rank}").exists() for rank in (0, 1)) and not run_dir.finished.exists()
     scheduler.signal([job_id], "USR1")  # to one that has ended it is no error
