@@ -17,8 +17,8 @@ PUBLIC = {
     "version": {"--json"},
     "plan": {
         "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--objective", "--finish-by", "--budget",
-        "--check", "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens", "--context",
-        "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export",
+        "--check", "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens",
+        "--context", "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html", "--export",
         "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
