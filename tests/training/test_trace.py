@@ -243,7 +243,7 @@ def test_what_cannot_be_traced_is_said_in_one_sentence(tmp_path: Path, capsys: p
     path.write_text(SPEC.replace("mine:build", "absent:build"))
     assert main([str(path)]) == 2
     assert 'there is no module "absent"' in capsys.readouterr().err
-    path.write_text(SPEC.replace('{entry: "mine:build", vocab: 300, context: 16}', "{preset: mixtral-8x7b}"))
+    path.write_text(SPEC.replace('{entry: "mine:build", vocab: 300, context: 16}', "{preset: deepseek-v3}"))
     assert main([str(path)]) == 1
     assert "not a decoder with experts" in capsys.readouterr().err
     assert main([]) == 2
