@@ -26,8 +26,8 @@ from hanse.contracts.errors import ServiceError, UsageError
 from hanse.contracts.run import AttemptState, Leg, Run
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.site import MachineState, PartitionState
+from hanse.contracts.units import hours_of
 from hanse.machines import catalogue
-from hanse.planning.cost import hours_of
 from tests.reporting import records
 
 

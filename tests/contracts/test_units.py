@@ -13,6 +13,7 @@ from hanse.contracts.units import (
     format_gpu_hours,
     format_percent,
     format_seconds,
+    hours_of,
     significant,
 )
 
@@ -44,3 +45,14 @@ def test_figures_read_as_people_write_them(text: str, expected: str) -> None:
 def test_rounding_keeps_a_figure_within_half_its_last_digit(value: float, digits: int) -> None:
     shown = float(significant(value, digits).replace(",", ""))
     assert abs(shown - value) <= 0.51 * 10 ** (1 - digits) * value * 10
+
+
+@pytest.mark.parametrize(
+    ("unit", "many"),
+    [
+        ("core-hour", "core-hours"),
+        ("GPU-hour (one MI250X module, two GCDs)", "GPU-hours (one MI250X module, two GCDs)"),
+    ],
+)
+def test_a_sites_unit_is_told_in_the_plural_before_what_explains_it(unit: str, many: str) -> None:
+    assert hours_of(unit) == many

@@ -49,9 +49,7 @@ def _need(given: Mapping[str, Any], draft: Draft | None) -> Need:
     fields |= {key: value for key, value in given.items() if key in Need.model_fields and value is not None}
     missing = [option for key, option in NEEDED.items() if key not in fields]
     if missing:
-        raise UsageError(
-            f"To suggest a call, {', '.join(missing)} is needed.", fix="Give it, or a --draft that has it."
-        )
+        raise UsageError(f"Not said yet: {', '.join(missing)}.", fix="Give what is missing, or a --draft that has it.")
     try:
         return Need.model_validate(fields)
     except ValidationError as error:

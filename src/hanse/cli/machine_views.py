@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hanse.cli.views import sentences, table, when
-from hanse.contracts.units import NBSP, format_bytes, format_percent, format_seconds, significant
+from hanse.contracts.units import NBSP, format_bytes, format_percent, format_seconds, hours_of, significant
 
 if TYPE_CHECKING:
     from hanse.contracts.machine import Calibration, Curve, Link, Machine, Partition
@@ -175,8 +174,11 @@ def _running(shown: Machine) -> Iterator[_Figure]:
     yield "Scheduler", shown.scheduler.kind, ""
     yield from _starting(shown)
     if shown.billing:
-        unit = re.sub(r"hour\b", "hours", shown.billing.unit, count=1)
-        yield "Billing", f"{significant(shown.billing.units_per_node_hour)} {unit} a node-hour", "billing"
+        yield (
+            "Billing",
+            f"{significant(shown.billing.units_per_node_hour)} {hours_of(shown.billing.unit)} a node-hour",
+            "billing",
+        )
     if shown.internet_on_compute is not None:
         yield (
             "Internet",

@@ -19,6 +19,7 @@ from hanse.contracts.units import (
     format_percent,
     format_seconds,
     gpu_hours,
+    hours_of,
     significant,
 )
 from hanse.planning import explain
@@ -106,7 +107,7 @@ def _charged(made: Plan) -> str:
     spent = made.expense
     if spent is None or spent.amount is None or spent.unit is None or spent.unit == "GPU-hour":
         return ""
-    return f"; {format_count(spent.amount.expected)} {spent.unit}s to the site"
+    return f"; {format_count(spent.amount.expected)} {hours_of(spent.unit)} to the site"
 
 
 def _energy(made: Plan) -> str | None:

@@ -28,6 +28,11 @@ def format_gpu_hours(accelerator_seconds: float) -> str:
     return f"{text}{NBSP}GPU-hours"
 
 
+def hours_of(unit: str) -> str:
+    """A site's billing unit, as it stands behind a number: 'core-hours', 'GPU-hours (two logical devices)'."""
+    return unit.replace("hour", "hours", 1)
+
+
 def format_bytes(count: float) -> str:
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(count) >= size:

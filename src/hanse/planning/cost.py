@@ -11,7 +11,7 @@ from datetime import date
 from hanse.contracts.machine import Machine
 from hanse.contracts.plan import Interval, Plan
 from hanse.contracts.programme import Allocation
-from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours, format_percent, significant
+from hanse.contracts.units import SECONDS_PER_HOUR, format_gpu_hours, format_percent, hours_of, significant
 from hanse.machines import quotas
 from hanse.machines.quotas import MonthlyQuota
 
@@ -101,11 +101,6 @@ def before(
         free_accelerator_seconds=allocation.free_accelerator_seconds if allocation else None,
         month=_month(machine, allocation, used_this_month, expected) if allocation else None,
     )
-
-
-def hours_of(unit: str) -> str:
-    """A site's billing unit, as it stands behind a number: 'core-hours'."""
-    return unit.replace("hour", "hours", 1)
 
 
 def _month(machine: Machine, allocation: Allocation, used: int, run: int) -> MonthlyShare | None:

@@ -15,7 +15,14 @@ from hanse.contracts.errors import UsageError
 from hanse.contracts.machine import Machine, Partition
 from hanse.contracts.plan import Plan
 from hanse.contracts.scaling import ScalingTable
-from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes, format_count, format_percent, format_seconds
+from hanse.contracts.units import (
+    SECONDS_PER_HOUR,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_seconds,
+    hours_of,
+)
 from hanse.programme.completeness import value
 
 CHECKPOINTS_KEPT = 2
@@ -92,7 +99,9 @@ def arithmetic(plan: Plan, hours: int, *, spare: float = 0.0) -> str:
     else:
         lines.append(f"Asked for: {hours:,} GPU-hours.")
     if plan.expense is not None and plan.expense.amount is not None and plan.expense.unit:
-        lines.append(f"The machine's own unit for the run: {plan.expense.amount.expected:,.0f} {plan.expense.unit}s.")
+        lines.append(
+            f"The machine's own unit for the run: {plan.expense.amount.expected:,.0f} {hours_of(plan.expense.unit)}."
+        )
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from hanse.contracts.units import (
     format_percent,
     format_seconds,
     gpu_hours,
+    hours_of,
     significant,
 )
 from hanse.planning import explain, scaling_text
@@ -292,7 +293,7 @@ def _held(kept: Goodput | None) -> list[tuple[str, Child]]:
 def _charge(spent: Expense | None) -> str | None:
     if spent is None or spent.amount is None or spent.unit is None:
         return None
-    return f"about {format_count(spent.amount.expected)} {spent.unit}s"
+    return f"about {format_count(spent.amount.expected)} {hours_of(spent.unit)}"
 
 
 def _listed(title: str, lines: Sequence[str]) -> Html | None:

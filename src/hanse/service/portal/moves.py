@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from hanse.contracts.placement import Placement
-from hanse.contracts.units import SECONDS_PER_HOUR, format_bytes, format_gpu_hours, format_seconds, significant
-from hanse.planning.cost import hours_of
+from hanse.contracts.units import (
+    SECONDS_PER_HOUR,
+    format_bytes,
+    format_gpu_hours,
+    format_seconds,
+    hours_of,
+    significant,
+)
 from hanse.reporting.bars import meter
 from hanse.reporting.markup import Child, Html, h, join
 from hanse.reporting.measured import hours
