@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,9 @@ LAYOUTS = (
     Layout(fsdp=2, micro_batch=2, accumulate=4),
 )
 CASES = (("4 × 128", SMALL, LAYOUTS), ("3 × 192, untied", WIDE, LAYOUTS[:2]))
-HEADER = ("model", "precision", "layout", "predicted MB", "counted MB", "predicted / counted")
+REPEATS = 3
+"""Of layouts with several ranks: their peak depends on when a collective lets go of its buffers, up to a tenth."""
+HEADER = ("model", "precision", "layout", "predicted MB", "counted MB, median (least–most)", "predicted / counted")
 
 
 def measure(scratch: Path) -> Table:
@@ -40,10 +43,13 @@ def measure(scratch: Path) -> Table:
     for name, shape, layouts in CASES:
         for precision in ("fp32", "bf16"):
             for number, layout in enumerate(layouts):
-                counted = counted_peak(shape, layout, precision, scratch / f"{name}-{precision}-{number}")
-                said = predicted(shape, layout, precision)
+                repeats = REPEATS if layout.world_size > 1 else 1
+                stores = [scratch / f"{name}-{precision}-{number}-{repeat}" for repeat in range(repeats)]
+                peaks = [counted_peak(shape, layout, precision, store) for store in stores]
+                said, counted = predicted(shape, layout, precision), median(peaks)
                 off.append(abs(said / counted - 1))
-                figures = (f"{said / 1e6:.2f}", f"{counted / 1e6:.2f}", f"**{said / counted:.3f}**")
+                spread = f" ({min(peaks) / 1e6:.2f}–{max(peaks) / 1e6:.2f})" if repeats > 1 else ""
+                figures = (f"{said / 1e6:.2f}", f"{counted / 1e6:.2f}{spread}", f"**{said / counted:.3f}**")
                 rows.append((name, precision, layout.describe(), *figures))
     met = sum(each <= WITHIN for each in off)
     return Table(HEADER, rows, f"Target: within {WITHIN:.0%}. {met} of {len(off)}; the worst is {max(off):.1%} off.")

@@ -7,7 +7,6 @@ or `DIR/b/slurm.conf`, and `python -m tests.federation_site down DIR`.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import daemons, slurm_site, sshd
+from tests import daemons, needs, slurm_site, sshd
 from tests.slurm_services import Services
 from tests.slurm_site import HANSA, LUEBECK, SlurmSite
 from tests.sshd import Sshd
@@ -62,10 +61,7 @@ def federation() -> Iterator[Federation]:
     """Both clusters, or a skip that says what is missing; with CI=true a missing Slurm is a failure."""
     reasons = missing()
     if reasons:
-        message = "no Slurm here: " + "; ".join(reasons)
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        needs.lacking("no Slurm here: " + "; ".join(reasons))
     root = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
     try:
         yield up(root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -12,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import pytest
 
 from hanse.schedulers.ssh import SshHost
-from tests import daemons
+from tests import daemons, needs
 from tests.waiting import until
 
 SSHD = "/usr/sbin/sshd"
@@ -92,8 +90,7 @@ def missing() -> list[str]:
 def up(root: Path, environment: Mapping[str, str] | None = None) -> Sshd:
     """Start one, or skip the test that asks; with CI=true a missing sshd is a failure."""
     if reasons := missing():
-        message = "no sshd here: " + "; ".join(reasons)
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        needs.lacking("no sshd here: " + "; ".join(reasons))
     root.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

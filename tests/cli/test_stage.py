@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +16,18 @@ import pytest
 
 from hanse.cli import stage_files, stage_fsspec, stage_rsync
 from hanse.contracts.errors import SiteError, UsageError
-from tests import sshd
+from tests import needs, sshd
 from tests.cli.conftest import Hanse
 from tests.sshd import Sshd
 from tests.waiting import until
 
-needs_rsync = pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync here")
+
+@pytest.fixture
+def rsync() -> str:
+    return needs.program("rsync", package="rsync")
+
+
+needs_rsync = pytest.mark.usefixtures("rsync")
 PART = stage_files.STAGING
 
 

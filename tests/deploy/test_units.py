@@ -6,7 +6,6 @@ import configparser
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from tests import postgres
+from tests import needs, postgres
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +39,8 @@ class _Unit(configparser.RawConfigParser):
         return shlex.split(self["Service"][key].replace(INSTALLED, f"{Path(sys.executable).parent}/"))
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    needs.program("systemd-analyze", package="systemd")
     for name in UNITS:
         program = f"{Path(sys.executable).parent}/"
         (tmp_path / name).write_text((DEPLOY / name).read_text().replace(INSTALLED, program))

@@ -20,7 +20,7 @@ from hanse.service import health, metrics
 from hanse.service.logs import JsonFormatter
 from hanse.service.runs.models import Machine
 from hanse.service.tick import tick
-from tests import postgres
+from tests import needs, postgres
 from tests.service.fixtures import World
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +140,7 @@ def test_a_restored_service_has_the_same_balances_events_and_keys(kind: str, tmp
     first = second = ""
     if kind == "postgres":
         if not postgres.BINARIES or not shutil.which("pg_dump"):
-            pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+            needs.lacking("PostgreSQL is not installed (apt-get install postgresql)")
         first = postgres.up()
         subprocess.run(["psql", first.replace("postgres://postgres@/postgres?", "postgresql:///postgres?user=postgres&"),
                         "-c", "CREATE DATABASE other"], check=True, capture_output=True)  # fmt: skip

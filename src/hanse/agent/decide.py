@@ -161,9 +161,8 @@ def _follow(
     state, reason = outcome(job, traces, wanted_cancelled=wanted_cancelled)
     if halted and state is AttemptState.CANCELLED:
         reason = halted
-    heeded = (
-        _resumes(record) and record.cancel_at is not None and job.state == "failed"
-    )  # a signal ends with its number
+    # Asked to leave, a program leaves as it will: few end with 0 after a signal.
+    heeded = _resumes(record) and record.cancel_at is not None and job.state == "failed"
     if stop and (state in (AttemptState.STOPPED, AttemptState.CANCELLED) or heeded):
         state, reason = AttemptState.STOPPED, stop  # an end that was asked for is nobody else's cancelling
     overdue = False
