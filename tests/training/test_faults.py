@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hanse.contracts.layout import Layout
 from hanse.contracts.spec import FaultsSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.training import complete, ledger
+from hanse.training.checkpoints import Checkpoints
 from hanse.training.faults import Faults, RollBack
 from hanse.training.job import Job
 from hanse.training.position import Position
@@ -95,6 +98,41 @@ def test_a_way_back_leaves_out_the_data_since_the_checkpoint_and_trains_every_st
     assert position.passed_over == sum(last - first + 1 for first, last in position.left_out)
     assert sum(each.samples for each in ledger.read(job.run.ledger)) == STEPS * 8
     assert position.step == STEPS and job.run.finished.exists()
+
+
+class Hindered(Trained):
+    """Training whose first way back takes `slow_s`, or finds no checkpoint any more."""
+
+    def __init__(self, job: Job, *, slow_s: float = 0.0, lost: bool = False) -> None:
+        super().__init__(job)
+        self.slow_s, self.lost = slow_s, lost
+
+    def __call__(self) -> None:
+        resume = Checkpoints.resume
+
+        def hindered(checkpoints: Checkpoints, *, required: bool = False) -> Position:
+            if required:
+                time.sleep(self.slow_s)
+                self.slow_s = 0.0
+                checkpoints.settle()
+                if self.lost and checkpoints.rank == 0:
+                    shutil.rmtree(checkpoints.root)
+            return resume(checkpoints, required=required)
+
+        Checkpoints.resume = hindered  # type: ignore[method-assign]
+        super().__call__()
+
+
+def test_a_way_back_may_take_longer_than_a_step_may_hang(tmp_path: Path) -> None:
+    job = fragile(tmp_path, "run", not_finite="roll-back", hung_s=4)
+    said = together(2, Hindered(job, slow_s=7))
+    assert "going back to the last checkpoint" in said and "HUNG" not in said and job.run.finished.exists()
+
+
+def test_where_no_checkpoint_is_left_to_go_back_to_the_attempt_ends(tmp_path: Path) -> None:
+    job = fragile(tmp_path, "run", not_finite="roll-back")
+    said = together(2, Hindered(job, lost=True), code=1)
+    assert "there is no whole checkpoint to go back to" in said and not job.run.finished.exists()
 
 
 def test_after_as_many_faults_as_are_allowed_the_run_stops(tmp_path: Path) -> None:

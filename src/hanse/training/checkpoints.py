@@ -84,8 +84,12 @@ class Checkpoints:
         if self.rank == 0:
             say(f"CHECKPOINT FAILED at step {position.step}: {fault}; {last}. Training goes on.")
 
-    def resume(self) -> Position:
-        """Load the newest checkpoint that is whole; where there is none, the run begins at step 0."""
+    def resume(self, *, required: bool = False) -> Position:
+        """Load the newest checkpoint that is whole; where there is none, the run begins at step 0.
+
+        Raises:
+            TrainingError: there is none and one is required, because the weights are no longer those of step 0.
+        """
         self.settle()
         position = Position()
         if self.rank == 0:
@@ -107,6 +111,12 @@ class Checkpoints:
                     "the optimiser holds the live parameters"
                 )
             break
+        else:
+            if required:
+                raise TrainingError(
+                    "there is no whole checkpoint to go back to", where=str(self.root),
+                    fix="Set checkpoint.keep: 2; the next attempt begins at step 0.",
+                )  # fmt: skip
         if self.rank == 0:
             ledger.cut_back(self.job.run.ledger, position.step)
         dist.barrier()

@@ -35,8 +35,10 @@ def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepa
     if lora is not None:
         _write_adapter(beside / "adapter", *tune.adapter(weights, lora, Path(str(job.model.weights)).name))
         weights = tune.merged(weights, lora)
+    if job.shape is not None:
+        weights = {llama_name(name): value for name, value in one_by_one(weights).items()}
     # Cloned, because a module of the user's may share one tensor under two names and the format has no such thing.
-    tensors = {_name(job, name): value.to(dtype, copy=True).contiguous() for name, value in one_by_one(weights).items()}
+    tensors = {name: value.to(dtype, copy=True).contiguous() for name, value in weights.items()}
     save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
     (beside / "config.json").write_text(json.dumps(_config(job, manifest, dtype), indent=2) + "\n")
     shutil.copyfile(prepared / TOKENIZER, beside / "tokenizer.json")
@@ -51,10 +53,6 @@ def _write_adapter(folder: Path, tensors: dict[str, Tensor], config: dict[str, A
     save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     sync_folder(folder)
-
-
-def _name(job: Job, name: str) -> str:
-    return llama_name(name) if job.shape is not None else name
 
 
 def _config(job: Job, manifest: Manifest, dtype: torch.dtype) -> dict[str, Any]:

@@ -69,8 +69,9 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
             position = train(job, parallel, optimizer, samples, checkpoints, meter, faults, start)
             break
         except RollBack as back:
+            meter.rest()
             optimizer.zero_grad(set_to_none=True)
-            start = back.start(checkpoints.resume())
+            start = back.start(checkpoints.resume(required=True))
     meter.close()
     if position.step == job.steps:
         finish(job, parallel, samples, prepared, position)

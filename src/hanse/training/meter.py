@@ -89,6 +89,10 @@ class Meter:
         )  # fmt: skip
         self._rows.write(row.model_dump_json() + "\n")
 
+    def rest(self) -> None:
+        """The step was given up; until the next begins, nobody is late."""
+        self.watch.rest()
+
     def close(self) -> None:
         self.watch.close()
         self._rows.close()

@@ -45,11 +45,13 @@ def whole_state(parts: Iterable[nn.Module], optimizer: torch.optim.Optimizer) ->
 def full(parts: Iterable[nn.Module], pipeline: dist.ProcessGroup | None) -> dict[str, Tensor]:
     """The whole model on the CPU of rank 0; called by all ranks, of which the others get nothing of use."""
     found: dict[str, Tensor] = {}
+    # Of all pipelines only rank 0's is gathered: the others hold the same.
+    wanted = dist.get_rank() == 0 if pipeline is None else 0 in dist.get_process_group_ranks(pipeline)
     for name, value in tensors(parts).items():
         whole = value.full_tensor() if isinstance(value, DTensor) else value
-        if dist.get_rank() == 0 or pipeline is not None:
+        if wanted and isinstance(whole, Tensor):  # a module's extra state may be anything
             found[name] = whole.detach().cpu()
-    if pipeline is None:
+    if pipeline is None or not wanted:
         return found
     first = dist.get_rank(pipeline) == 0
     gathered: list[Any] = [None] * dist.get_world_size(pipeline)
