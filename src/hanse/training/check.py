@@ -29,8 +29,8 @@ from hanse.contracts.errors import HanseError, TrainingError, UsageError
 from hanse.contracts.layout import Layout
 from hanse.contracts.plan import Plan
 from hanse.contracts.spec import ModelSpec, OptimizerSpec
-from hanse.contracts.workload import Precision
-from hanse.training import compat, entry
+from hanse.contracts.workload import Lora, Precision, Workload
+from hanse.training import compat, entry, tune
 from hanse.training.model import Decoder
 from hanse.training.optimizer import make_optimizer
 from hanse.training.parallelize import Parallel, parallelize
@@ -113,8 +113,9 @@ def _counted(model: Model, parallel: Parallel, living: _Living) -> CheckedRank:
     gradients = _bytes([each.grad for each in parallel.parameters if each.grad is not None])
     optimizer.step()
     moments = _bytes([value for state in optimizer.state.values() for value in state.values()])
+    held = _bytes([each for _, each in parallel.named_parameters()])  # frozen ones too
     return CheckedRank(
-        rank=parallel.ranks.rank, parameters=_bytes(parallel.parameters), gradients=gradients, optimiser=moments,
+        rank=parallel.ranks.rank, parameters=held, gradients=gradients, optimiser=moments,
         activations=max(0, peak - before - gradients),
     )  # fmt: skip
 
@@ -233,10 +234,10 @@ def model_of(plan: Plan, spec_path: Path | None) -> Model:
     """What the plan trains. Raises UsageError where neither it nor train.yaml says how to build it."""
     workload = plan.workload
     if workload.shape is not None:
-        shape = workload.shape
         return Model(
-            module=lambda: _bare(shape), context=workload.context, vocab=shape.vocab, precision=workload.precision
-        )
+            module=lambda: _bare(workload), context=workload.context, vocab=workload.shape.vocab,
+            precision=workload.precision,
+        )  # fmt: skip
     if spec_path is not None:
         from hanse.workloads.load import load_spec
 
@@ -259,9 +260,11 @@ def _own(given: ModelSpec, folder: Path) -> nn.Module:
         return entry.build(given, folder)
 
 
-def _bare(shape: Any) -> nn.Module:
+def _bare(workload: Workload) -> nn.Module:
+    assert workload.shape is not None
     with torch.device("meta"):
-        return Decoder(shape)
+        model = Decoder(workload.shape)
+        return tune.with_adapters(model, workload.lora or Lora()) if workload.training == "lora" else model
 
 
 def main(argv: list[str]) -> int:

@@ -168,7 +168,7 @@ class Checkpoints:
         mine = ""
         try:
             act()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # whatever it is, the others hear of it and do not wait
             mine = f"rank {self.rank}: {_in_words(error)}"
         faults: list[str | None] = [None] * self.world
         dist.all_gather_object(faults, mine, group=self._group)

@@ -64,7 +64,9 @@ def counted(parts: list[nn.Module], ranks: Ranks) -> Iterator[tuple[nn.Parameter
         for part in parts
         if isinstance(part, Decoder) and layout.pp > 1 and part.embed is not None and not part.first
     }
-    firsts = {id(part.embed.weight) for part in parts if isinstance(part, Decoder) and part.first and part.embed}
+    firsts = {
+        id(part.embed.weight) for part in parts if isinstance(part, Decoder) and part.first and part.embed is not None
+    }
     for _, parameter in state.named_parameters(parts):
         if not parameter.requires_grad:
             continue

@@ -64,8 +64,11 @@ def adapt(model: Decoder, job: Job) -> Decoder:
             if isinstance(module, nn.RMSNorm):
                 module.eps = float(config.get("rms_norm_eps", 1e-6))
     lora = lora_of(job)
-    if lora is None:
-        return model
+    return model if lora is None else with_adapters(model, lora)
+
+
+def with_adapters(model: Decoder, lora: Lora) -> Decoder:
+    """The model with adapters beside the products they are for, and all else frozen."""
     model.requires_grad_(False)
     for part in [each for block in model.blocks for each in block.modules()]:
         for name, child in list(part.named_children()):
