@@ -89,6 +89,46 @@ def test_an_edited_figure_and_a_mutated_record_are_found(tmp_path: Path) -> None
     assert any("contradicts itself" in one for one in said), said
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Another form"}, {"about": "another-model"}, {"record_sha256": "0" * 64},
+        {"basis": {"citation": "-", "url": "https://example.eu", "confidence": "read", "checked_on": "2026-11-22"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_whatever_of_a_document_is_edited_is_told_by_name(change: dict[str, Any]) -> None:
+    record = records.finished()
+    made = build.make("energy-statement", record, {})
+    edited = Document.model_validate(made.model_dump() | change)
+    assert [one.where for one in build.differences(edited, record, {})] == list(change)
+    first, *rest = made.sections
+    swapped = made.model_copy(update={"sections": (*rest, first)})
+    assert [one.where for one in build.differences(swapped, record, {})] == ["sections"]
+    hours = next(field for field in made.fields if field.id == "hours")
+    fields = tuple(
+        one.model_copy(update={"origin": "stated"}) if one == hours else one for one in first.fields
+    )  # fmt: skip
+    claimed = made.model_copy(update={"sections": (first.model_copy(update={"fields": fields}), *rest)})
+    (one,) = build.differences(claimed, record, {})
+    assert (one.where, one.found, one.expected) == ("hours.origin", "stated", "record")
+
+
+def test_of_adapters_the_whole_model_is_its_size_and_frozen_weights_are_counted_by_their_own_formula() -> None:
+    record = records.finished()
+    plan, result = record.run.plan, record.result
+    assert plan is not None and result is not None
+    work = plan.workload.model_copy(update={"training": "lora", "trainable_parameters": 1000})
+    run = record.run.model_copy(
+        update={"spec": record.run.spec.model_copy(update={"training": "lora"}),
+                "plan": plan.model_copy(update={"workload": work})}
+    )  # fmt: skip
+    tuned = record.model_copy(update={"run": run, "result": result.model_copy(update={"parameters": 1000})})
+    assert compute.parameters(tuned) == plan.workload.parameters
+    passed = plan.workload.active_parameters or plan.workload.parameters
+    assert compute.by_architecture(tuned) == (4 * passed + 2 * 1000) * result.tokens
+
+
 def test_a_record_whose_hours_do_not_add_up_makes_no_document() -> None:
     record = records.finished()
     more = record.usage[0].model_copy(update={"attempt_id": "a-1", "accelerator_seconds": 10**6})

@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 from oidc_provider_mock import User, run_server_in_thread
 from playwright.sync_api import Page
 
-from hanse.service.access.models import Person
+from hanse.service.access.models import LoginLink, Person
 from hanse.service.access.people import OFFICERS
 from hanse.service.runs.models import Event
 from hanse.service.signon import options
@@ -49,7 +49,8 @@ def test_an_officer_sets_up_a_second_factor_before_any_page_opens_and_is_then_as
     client = signed_in(olga)
     for path in ("/", "/applications/", "/admin/", "/tokens/"):
         assert client.get(path)["Location"].startswith("/account/factor/totp/activate/"), path
-    assert client.get("/api/v1/runs").status_code == 403
+    refused = client.get("/api/v1/runs")
+    assert refused.status_code == 403 and "second factor" in refused.json()["what"]
 
     page = client.get("/account/factor/totp/activate/").content.decode()
     secret = re.search(r"<code>([A-Z2-7]+)</code>", page)
@@ -70,6 +71,31 @@ def test_an_officer_sets_up_a_second_factor_before_any_page_opens_and_is_then_as
     third = Client()
     third.post("/login/", {"login": "olga", "password": PASSWORD})
     assert third.post("/account/factor/authenticate/", {"code": codes[0]}).status_code == 200, "a code lets in once"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_password_or_a_link_alone_neither_sees_nor_changes_a_factor_that_is_set_up(strict: None) -> None:
+    olga = officer()
+    first = signed_in(olga)
+    page = first.get("/account/factor/totp/activate/").content.decode()
+    secret = re.search(r"<code>([A-Z2-7]+)</code>", page)
+    assert secret is not None
+    first.post("/account/factor/totp/activate/", {"code": code_of(secret.group(1))})
+    by_link = Client()
+    assert by_link.get(f"/in/{LoginLink.issue(olga)[0]}/").status_code == 302
+    by_link.post("/account/confirm/", {"password": PASSWORD})
+    for path in ("recovery-codes/", "recovery-codes/download/", "recovery-codes/generate/", "totp/deactivate/", ""):
+        for answer in (by_link.get(f"/account/factor/{path}"), by_link.post(f"/account/factor/{path}")):
+            assert answer["Location"].startswith("/account/factor/reauthenticate/"), path
+    for path in ("/account/password/", "/account/provider/", "/admin/", "/tokens/"):
+        assert by_link.get(path)["Location"].startswith("/account/factor/reauthenticate/"), path
+    assert first.get("/account/factor/recovery-codes/").status_code == 200, "who has shown it sees them"
+
+
+def test_the_admin_has_no_way_in_of_its_own() -> None:
+    assert Client().get("/admin/login/?next=/admin/")["Location"] == "/login/?next=/admin/"
+    tried = Client().post("/admin/login/", {"username": "olga", "password": "guess"})
+    assert tried.status_code == 302 and "sessionid" not in tried.cookies
 
 
 def test_who_is_no_officer_needs_no_second_factor(strict: None) -> None:

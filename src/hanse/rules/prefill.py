@@ -25,16 +25,20 @@ class Prefilled:
     because: dict[str, str] = field(default_factory=dict)
 
 
+def by_architecture(passed: int, tokens: int, *, trained: int | None = None) -> float:
+    """FLOP of `tokens` through a model of which each passes through `passed` parameters; `trained`: of adapters."""
+    return 6.0 * passed * tokens if trained is None else float(4 * passed + 2 * trained) * tokens
+
+
 def training_flops(workload: Workload) -> tuple[float, str]:
     """FLOP of the whole training and the formula they come from, in words."""
     tokens = workload.steps * workload.tokens_per_step
+    passed = workload.active_parameters or workload.parameters
     if workload.training == "lora":
-        passed = workload.active_parameters or workload.parameters
-        flops = float(4 * passed + 2 * workload.trainable) * tokens
-        return flops, f"(4 · {passed:.3g} + 2 · {workload.trainable:.3g} trained parameters) · {tokens:.3g} tokens"
-    active = workload.active_parameters or workload.parameters
+        said = f"(4 · {passed:.3g} + 2 · {workload.trainable:.3g} trained parameters) · {tokens:.3g} tokens"
+        return by_architecture(passed, tokens, trained=workload.trainable), said
     kind = "active parameters" if workload.active_parameters else "parameters"
-    return 6.0 * active * tokens, f"6 · {active:.3g} {kind} · {tokens:.3g} tokens"
+    return by_architecture(passed, tokens), f"6 · {passed:.3g} {kind} · {tokens:.3g} tokens"
 
 
 def from_workload(workload: Workload) -> Prefilled:

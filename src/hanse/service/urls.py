@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from hanse.service.access.views import follow_login_link
 from hanse.service.api.site import agent_api, user_api
@@ -16,6 +17,8 @@ urlpatterns = [
     path("metrics", scrape, name="metrics"),
     path("api/v1/", user_api.urls),
     path("api/agent/v1/", agent_api.urls),
+    # One way in: the admin's own would ask as often as one likes.
+    path("admin/login/", RedirectView.as_view(pattern_name="portal:login", query_string=True)),
     path("admin/", admin.site.urls),
     path("in/<str:secret>/", follow_login_link, name="login-link"),
     path("", include("hanse.service.signon.urls")),

@@ -21,7 +21,7 @@ Facts = Mapping[str, str]
 
 
 def make(kind: str, record: RunRecord, facts: Facts, *, at: datetime | None = None) -> Document:
-    """The document. A stated value stands above the record's own only where the record has none.
+    """The document. A stated value fills in where the record has none.
 
     Raises:
         UsageError: there is no such document.
@@ -122,19 +122,32 @@ def differences(document: Document, record: RunRecord, facts: Facts) -> tuple[Di
     """Empty where `document` is just what `record` and `facts` give."""
     again = make(document.kind, record, facts, at=document.made_at)
     pairs: list[tuple[str, object, object]] = [
-        (name, getattr(document, name), getattr(again, name))
-        for name in ("record_sha256", "facts_sha256", "run_id", "keep_until")
+        (name, getattr(document, name), getattr(again, name)) for name in Document.model_fields if name != "sections"
     ]
+    outlines = [
+        [(part.title, [field.id for field in part.fields]) for part in one.sections] for one in (document, again)
+    ]
+    pairs.append(("sections", outlines[0], outlines[1]))
     expected = {field.id: field for field in again.fields}
     pairs += [(f"{field.id}", field, expected.pop(field.id, None)) for field in document.fields]
     pairs += [(id, None, field) for id, field in expected.items()]
-    return tuple(Difference(where, _short(found), _short(right)) for where, found, right in pairs if found != right)
+    return tuple(_difference(where, found, right) for where, found, right in pairs if found != right)
+
+
+def _difference(where: str, found: object, expected: object) -> Difference:
+    """Of a field, what differs first: mostly its value, but it may be where it comes from."""
+    if isinstance(found, DocumentField) and isinstance(expected, DocumentField):
+        for name in ("value", "number", "unit", "origin", "records", *DocumentField.model_fields):
+            if (one := getattr(found, name)) != (other := getattr(expected, name)):
+                place = where if name == "value" else f"{where}.{name}"
+                return Difference(place, _short(one), _short(other))
+    return Difference(where, _short(found), _short(expected))
 
 
 def _short(value: object) -> str:
     if isinstance(value, DocumentField):
         return value.value or f"({value.origin})"
-    return "(missing)" if value is None else str(value)
+    return "(missing)" if value in (None, "") else str(value)
 
 
 def digest_of(facts: Facts) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from statistics import median
 
 from hanse.contracts.record import RunRecord
+from hanse.rules import prefill
 
 
 def parameters(record: RunRecord) -> int | None:
-    if record.result is not None:
-        return record.result.parameters
+    """Of the whole model; a result of LoRA counts those that were trained."""
     plan = record.run.plan
+    if record.result is not None and record.run.spec.training != "lora":
+        return record.result.parameters
     return plan.workload.parameters if plan else None
 
 
@@ -18,22 +20,26 @@ def by_architecture(record: RunRecord) -> float | None:
     """6 × active parameters × tokens really trained on, in FLOP (C(2025) 7719, annex A.2.1).
 
     Of a mixture of experts, the parameters that a token passes through count; where they are unknown, so is this.
-    LoRA: (4 × all + 2 × trained parameters) × tokens, as frozen weights get no gradient of their own; the guidelines
-    do not say it.
+    The formula is the gate's (`rules/prefill.py`), so that both say the same of one run.
     """
     result, plan = record.result, record.run.plan
     if result is None:
         return None
-    active: float = result.parameters
+    passed, trained = result.parameters, None
     shape = plan.workload.shape if plan else None
     if shape is not None and shape.experts is not None:
         if plan is None or plan.workload.active_parameters is None:
             return None
-        active = plan.workload.active_parameters
+        passed = plan.workload.active_parameters
     if record.run.spec.training == "lora":
-        trained = plan.workload.trainable_parameters if plan else None
-        return None if trained is None else (4.0 * active + 2.0 * trained) * result.tokens
-    return 6.0 * active * result.tokens
+        if plan is None or plan.workload.trainable_parameters is None:
+            return None
+        # What was trained is not what every token passes through: that is the model as the plan has it.
+        passed, trained = (
+            plan.workload.active_parameters or plan.workload.parameters,
+            plan.workload.trainable_parameters,
+        )
+    return prefill.by_architecture(passed, result.tokens, trained=trained)
 
 
 def by_hardware(record: RunRecord) -> float | None:

@@ -28,7 +28,8 @@ from hanse.rules.documents import forms
 from hanse.rules.files import shipped
 from hanse.rules.glossary import words
 
-_AN_HOUR = cache_control(max_age=3600, public=True)
+_A_WHILE = cache_control(max_age=300, private=True)
+"""Private, because the head of a page names who is signed in."""
 _AS_OF, _REST = "as-of", "rest"
 
 
@@ -47,7 +48,7 @@ class Shown:
 
 
 @require_safe
-@_AN_HOUR
+@_A_WHILE
 def desk(request: HttpRequest) -> HttpResponse:
     today = now().date()
     coming = [one for one in _milestones(shipped().begins or today, None) if one["on"] > today]
@@ -125,7 +126,7 @@ def _as_yaml(found: Check) -> str:
 
 
 @require_safe
-@_AN_HOUR
+@_A_WHILE
 def explore(request: HttpRequest) -> HttpResponse:
     """The rules in force on a day, under the articles they stand in."""
     day, problem = request.GET.get(_AS_OF, ""), None
@@ -151,7 +152,7 @@ def _in_order(text: str) -> list[tuple[int, str]]:
 
 
 @require_safe
-@_AN_HOUR
+@_A_WHILE
 def timeline(request: HttpRequest) -> HttpResponse:
     """What begins and ends when, for everybody or for one role."""
     role = request.GET.get("role", "")
@@ -177,13 +178,13 @@ def _milestones(begins: date, role: str | None) -> list[dict[str, Any]]:
 
 
 @require_safe
-@_AN_HOUR
+@_A_WHILE
 def templates(request: HttpRequest) -> HttpResponse:
     """The documents there are, what each asks, and who can say it."""
     return render(request, "desk/templates.html", {"forms": [forms.load(id) for id in forms.ids()]})
 
 
 @require_safe
-@_AN_HOUR
+@_A_WHILE
 def glossary(request: HttpRequest) -> HttpResponse:
     return render(request, "desk/glossary.html", {"words": words()})
