@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +15,21 @@ from hanse.contracts.base import now
 from hanse.files.durable import write_atomically
 from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
+from hanse.service.awarding import chores as awarding
+from hanse.service.compliance import chores as compliance
 from hanse.service.compliance.rescreen import rescreen
+from hanse.service.forms import chores as forms
+from hanse.service.monitoring import chores as monitoring
+from hanse.service.notices import chores as notices
+from hanse.service.review import chores as review
 from hanse.service.runs import arrivals, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
+CHORES = {
+    "review": review, "awarding": awarding, "monitoring": monitoring, "forms": forms, "compliance": compliance,
+    "notices": notices,
+}  # fmt: skip
+"""Notices last: they tell what the others found."""
 KEEP_DEAD_TOKENS = timedelta(days=30)
 """So that «who used this?» can still be answered for a while."""
 
@@ -35,6 +47,8 @@ class Ticked:
     warnings: int = 0
     stops_asked: int = 0
     rescreened: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
+    """By app: review, awarding, monitoring, notices, forms, compliance."""
 
 
 def tick(at: datetime | None = None) -> Ticked:
@@ -50,6 +64,7 @@ def tick(at: datetime | None = None) -> Ticked:
         warnings=forecast.warn(moment),
         stops_asked=forecast.stop_in_time(moment),
         rescreened=_rescreen(moment),
+        others={name: chores.run(moment) for name, chores in CHORES.items()},
     )
     health.ticked(moment)
     return done

@@ -22,5 +22,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("in/<str:secret>/", follow_login_link, name="login-link"),
     path("", include("hanse.service.signon.urls")),
+    path("", include("hanse.service.review.urls")),
+    path("", include("hanse.service.awarding.urls")),
+    path("", include("hanse.service.monitoring.urls")),
+    path("", include("hanse.service.notices.urls")),
+    path("", include("hanse.service.forms.urls")),
+    path("", include("hanse.service.compliance.urls")),
     path("", include("hanse.service.portal.urls")),
 ]

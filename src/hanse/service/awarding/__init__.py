@@ -1,0 +1,1 @@
+"""Awards by two officers, what is asked of them later, reports, obligations, statements."""

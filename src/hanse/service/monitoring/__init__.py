@@ -1,0 +1,1 @@
+"""Watching the programme: figures for officers, the public register, imports and exports."""

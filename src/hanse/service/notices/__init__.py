@@ -1,0 +1,1 @@
+"""Notices and mail, invitations, audit of views, and a person's own data."""

@@ -1,0 +1,1 @@
+"""Review of applications: steps, lanes, rounds, reviewers, scores, ranking, reply and redress."""
