@@ -101,6 +101,7 @@ class Cluster:
         self.looks: list[set[str]] = []
         self.refusal: Exception | None = None
         self.answers = True
+        self.submits_at_once = 1
 
     def submit(
         self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None

@@ -143,7 +143,8 @@ def test_many_jobs_are_observed_at_once_running_failed_and_absent(
     assert answer["hanse-nobody"] == ()
     assert answer[fails.name] == (failed,)
     (runs,) = answer[waits.name]
-    assert (runs.state, runs.accelerators, runs.nodes) == ("running", 1, ("n2",))
+    (node,) = runs.nodes
+    assert (runs.state, runs.accelerators) == ("running", 1) and node != "n1"
     gate.touch()
     done = ended(scheduler, waits.name, job_id)
     assert (done.state, done.exit_code) == ("failed", 7)

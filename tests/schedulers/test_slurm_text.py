@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.schedulers.slurm_text import (
     SACCT_FIELDS,
+    QueueLines,
     exit_code,
     expand_nodes,
     job_state,
@@ -175,3 +176,25 @@ def test_answers_of_several_clusters_carry_a_heading_and_a_header_each() -> None
 def test_a_reason_may_contain_the_delimiter() -> None:
     text = f"{QUEUE_HEADER}\n7|PENDING|{_at(0)}|N/A|N/A|1||hanse-a1|held|by site\n"
     assert read_squeue(text, 1)[0].reason == "held|by site"
+
+
+def test_a_waiting_jobs_estimate_of_its_start_is_read_and_survives_accounting() -> None:
+    line = "5|PENDING|2026-11-21T10:00:00|2026-11-21T13:00:00|N/A|1|(null)|hanse-a|Priority"
+    queue = read_squeue(f"{QUEUE_HEADER}\n{line}\n", 4)
+    assert queue[0].expected_start_at == datetime(2026, 11, 21, 13, tzinfo=UTC) and queue[0].started_at is None
+    known = read_sacct(accounts(row("5", "PENDING", tres="", Start="Unknown", End="Unknown")), 4)
+    assert merge(queue, known, at=T)[0].expected_start_at == queue[0].expected_start_at
+
+
+def test_a_queue_looked_at_again_reads_only_what_changed_and_only_what_was_asked_for() -> None:
+    def line(number: int, state: str = "PENDING", name: str = "") -> str:
+        return f"{number}|{state}|2026-11-21T10:00:00|N/A|N/A|1|(null)|{name or f'hanse-{number}'}|Priority"
+
+    lines = QueueLines()
+    first = lines.read(
+        "\n".join([QUEUE_HEADER, line(1), line(2), line(3, name="strangers")]), 4, {"hanse-1", "hanse-2"}
+    )
+    again = lines.read("\n".join([QUEUE_HEADER, line(1), line(2, "RUNNING")]), 4, {"hanse-1", "hanse-2"})
+    assert [job.name for job in first] == ["hanse-1", "hanse-2"]
+    assert again[0] is first[0] and again[1].state == "running"
+    assert lines.read("\n".join([QUEUE_HEADER, line(1)]), 4, {"hanse-2"}) == (), "no longer asked for"

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,8 @@ CLOCK_APART = timedelta(minutes=5)
 WATCH_FOR = timedelta(days=7)
 """A job of an attempt that was given up is ended if it appears within that time; no queue brings one up later."""
 PRUNE_EVERY = timedelta(hours=6)
+CODE_KEPT = 2
+"""Bundles kept in memory: of many runs of one code it is fetched once."""
 _SOON = re.compile(r" \(tried again in [\d.]+ s\)")
 _WAITS = frozenset({AttemptState.PLANNED, AttemptState.QUEUED})
 
@@ -81,8 +84,8 @@ class Agent:
         self._ending = Ending(schedulers=self._schedulers, budget=self._budget, store=store, say=self._say)
         self._submission = Submission(
             machine=machine.id, ticket_key=self.welcome.ticket_key, schedulers=self._schedulers, store=store, work=work,
-            fetch_code=service.code, budget=self._budget, arrivals=self._setting.courier, sure=self._sure,
-            host=self._host,
+            fetch_code=lru_cache(maxsize=CODE_KEPT)(service.code), budget=self._budget,
+            arrivals=self._setting.courier, sure=self._sure, host=self._host,
         )  # fmt: skip
 
     def _greet(self) -> Welcome:

@@ -17,6 +17,11 @@ from hanse.contracts.site import MachineState, SiteJob
 class Scheduler(Protocol):
     """`local` runs jobs with node launchers on this machine; `slurm` speaks to a cluster."""
 
+    @property
+    def submits_at_once(self) -> int:
+        """How many threads may be in `submit` at a time."""
+        ...
+
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         """Hand one job over and return the scheduler's id for it.
 

@@ -10,6 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from hanse.contracts import jobenv
@@ -26,6 +27,7 @@ def inherited(without_prefixes: tuple[str, ...] = ()) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in _SECRET_NAMES and not k.startswith(refused)}
 
 
+@cache
 def source_root() -> Path | None:
     """The folder that makes `import hanse` this very installation, or None where the interpreter finds it unaided."""
     root = Path(__file__).resolve().parents[2]

@@ -49,6 +49,8 @@ class FirecrestScheduler:
         self._reads_requests: bool | None = None
         """Whether jobs are handed to sbatch, which reads the script's #SBATCH lines; None before it was asked."""
 
+    submits_at_once = 1
+
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         if self._machine.scheduler.python is None and job.image is None:
             raise SiteError(

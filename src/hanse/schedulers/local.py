@@ -69,6 +69,8 @@ class LocalScheduler:
                 f"the local scheduler cannot make its spool: {error.strerror}", where=str(self._spool.root)
             ) from error
 
+    submits_at_once = 1
+
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         self._refuse_the_impossible(job, run_dir)
         if after is not None and any(

@@ -1,5 +1,7 @@
 """The `slurm` scheduler: sbatch, one squeue and one sacct a cycle whatever the number of jobs, scancel.
 
+Accounting is asked of a waiting job once: it has nothing to add while the queue shows it waiting.
+
 Every call has a deadline. Whatever a command does not surely answer becomes SchedulerUnknown; only a refusal that the
 controller itself spoke becomes SiteError.
 """
@@ -7,6 +9,7 @@ controller itself spoke becomes SiteError.
 from __future__ import annotations
 
 import errno
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +21,7 @@ from typing import Final, Literal
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import NoRoom, SchedulerUnknown, SiteError
-from hanse.contracts.job import JobReport, JobSpec
+from hanse.contracts.job import JobReport, JobSpec, JobState
 from hanse.contracts.machine import Machine
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.site import MachineState, SiteBudget, SiteJob
@@ -30,9 +33,9 @@ from hanse.schedulers.slurm_text import (
     MAYBE_TAKEN,
     SACCT_FIELDS,
     SQUEUE_FORMAT,
+    QueueLines,
     merge,
     read_sacct,
-    read_squeue,
     submitted_id,
 )
 
@@ -44,6 +47,7 @@ ACCOUNTING_WINDOW: Final = "now-60days"
 NAMES_AT_ONCE: Final = 1000
 """An argument of a command holds 128 KiB; more jobs than this are asked for in several queries."""
 LONGEST_BACKOFF_S: Final = 300.0
+SUBMITS_AT_ONCE: Final = 4
 
 
 @dataclass(slots=True)
@@ -86,6 +90,14 @@ class SlurmScheduler:
         """By what is asked: accounting may be away while the queue answers, and some questions are not everybody's."""
         self._counts_gpus: bool | None = None
         """Whether accounting keeps gres/gpu; None before it was asked."""
+        self._waiting: dict[str, tuple[str, JobState, datetime | None]] = {}
+        """By name, the one job of it that waits and, as accounting said, never ran."""
+        self._lines = QueueLines()
+
+    @property
+    def submits_at_once(self) -> int:
+        """Most of an sbatch is waiting for the controller; over SSH all goes through one connection, in turn."""
+        return 1 if self._host.remote else SUBMITS_AT_ONCE
 
     def submit(self, job: JobSpec, run_dir: RunDir, *, ticket_key: str, data_dir: str, after: str | None = None) -> str:
         if after is not None and not after.isdigit():
@@ -125,13 +137,10 @@ class SlurmScheduler:
         if not jobs:
             return {}
         per_node = self._machine.accelerators_per_node
-        seen: list[JobReport] = []
+        queue = self._queue(jobs, per_node)
+        asked = [name for name in jobs if not self._still_waits(queue.get(name, ()))]
         known: list[JobReport] | None = []
-        away = False
-        for some in _batches(jobs):
-            queue = self._ask(["squeue", "--states=all", f"--name={some}", f"--format={SQUEUE_FORMAT}"])
-            seen += read_squeue(queue or "", per_node)
-        for some in _batches(jobs):
+        for some in _batches(asked):
             try:
                 account = self._ask(
                     [
@@ -141,16 +150,42 @@ class SlurmScheduler:
                     unless=_NO_ACCOUNTING,
                 )  # fmt: skip
             except SchedulerUnknown:
-                away = True
-                break
+                return _queue_alone(itertools.chain.from_iterable(queue.values()))
             known = None if account is None or known is None else [*known, *read_sacct(account, per_node)]
-        if away:
-            return _queue_alone(seen, jobs)
-        answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ())
-        for report in merge(seen, known, at=now()):
+        told = merge(itertools.chain.from_iterable(queue.get(name, ()) for name in asked), known, at=now())
+        answer: dict[str, tuple[JobReport, ...]] = dict.fromkeys(jobs, ()) | dict(queue)
+        answer |= dict.fromkeys(asked, ())
+        for report in told:
             if report.name in answer:
                 answer[report.name] += (report,)
+        self._remember(answer)
         return answer
+
+    def _queue(self, jobs: Mapping[str, str | None], per_node: int) -> dict[str, tuple[JobReport, ...]]:
+        """What the queue mentions of these names. Of many, the whole queue is asked for: the controller sends it
+        whole in any case, and once.
+        """
+        some = ",".join(jobs)
+        names = [f"--name={some}"] if len(jobs) <= NAMES_AT_ONCE else []
+        said = self._ask(["squeue", "--states=all", *names, f"--format={SQUEUE_FORMAT}"]) or ""
+        found: dict[str, tuple[JobReport, ...]] = {}
+        for report in self._lines.read(said, per_node, jobs):
+            found[report.name] = (*found.get(report.name, ()), report)
+        return found
+
+    def _still_waits(self, reports: Sequence[JobReport]) -> bool:
+        """Whether accounting has nothing to add: it said before that this one job never ran, and it waits as it did.
+
+        A job that is requeued gets another time of submission; one that a second submission doubled is two.
+        """
+        return len(reports) == 1 and self._waiting.get(reports[0].name) == _place_in_queue(reports[0])
+
+    def _remember(self, answer: Mapping[str, Sequence[JobReport]]) -> None:
+        waiting = {}
+        for name, reports in answer.items():
+            if len(reports) == 1 and reports[0].state == "queued" and not reports[0].elapsed_s:
+                waiting[name] = _place_in_queue(reports[0])
+        self._waiting = waiting
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         self._scancel(job_ids)
@@ -266,14 +301,17 @@ def _batches(names: Iterable[str]) -> Iterator[str]:
         yield ",".join(every[first : first + NAMES_AT_ONCE])
 
 
-def _queue_alone(queue: Iterable[JobReport], jobs: Iterable[str]) -> dict[str, tuple[JobReport, ...]]:
+def _place_in_queue(report: JobReport) -> tuple[str, JobState, datetime | None]:
+    return report.job_id, report.state, report.submitted_at
+
+
+def _queue_alone(queue: Iterable[JobReport]) -> dict[str, tuple[JobReport, ...]]:
     """While accounting is away: what waits and runs. Of what the queue does not mention nothing is known, not even
     that it is gone, so those names are left out; an end waits for its measure.
     """
-    wanted, answer = frozenset(jobs), dict[str, tuple[JobReport, ...]]()
+    answer = dict[str, tuple[JobReport, ...]]()
     for report in merge(queue, (), at=None):
-        if report.name in wanted:
-            answer[report.name] = (*answer.get(report.name, ()), report)
+        answer[report.name] = (*answer.get(report.name, ()), report)
     return answer
 
 

@@ -7,7 +7,7 @@ read with --duplicates: a job the site requeued by force has one row for each ti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -123,37 +123,63 @@ def submitted_id(stdout: str) -> str:
 
 def read_squeue(stdout: str, accelerators_per_node: int) -> tuple[JobReport, ...]:
     """Rows of `squeue -o SQUEUE_FORMAT`. The header must be there: an empty answer is no answer."""
-    lines = [line for line in stdout.splitlines() if line.strip() and not line.startswith("CLUSTER:")]
-    if not lines or lines[0] != _SQUEUE_HEADER:
-        raise SchedulerUnknown("squeue gave no usable answer", where=repr(stdout[:200]))
-    reports = []
-    for line in lines[1:]:
-        cells = line.split("|", 8)
-        if line == _SQUEUE_HEADER:  # once a cluster
-            continue
-        if len(cells) != 9:
-            raise SchedulerUnknown("squeue printed a row that cannot be read", where=repr(line))
-        job_id, word, submitted, started, ended, nodes, node_list, name, reason = cells
-        state = job_state(word)
-        began = None if state == "queued" else timestamp(started)
-        end = timestamp(ended) if state in FINAL_JOB_STATES else None
-        reports.append(
-            JobReport(
-                job_id=job_id,
-                name=name,
-                state=state,
-                raw_state=word,
-                reason="" if reason == "None" else reason,
-                submitted_at=timestamp(submitted),
-                started_at=began,
-                ended_at=end,
-                elapsed_s=_seconds_between(began, end or datetime.now(UTC)) if began else 0.0,
-                exit_code=0 if state == "completed" else None,
-                nodes=expand_nodes(node_list),
-                accelerators=int(nodes) * accelerators_per_node if began and nodes.isdigit() else 0,
-            )
-        )
-    return tuple(reports)
+    return QueueLines().read(stdout, accelerators_per_node)
+
+
+class QueueLines:
+    """Reads what squeue prints, look after look: a line of a waiting job that is as it was is not read again."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, JobReport] = {}
+
+    def read(
+        self, stdout: str, accelerators_per_node: int, names: Container[str] | None = None
+    ) -> tuple[JobReport, ...]:
+        """The jobs of those names; None: all. Raises SchedulerUnknown."""
+        lines = [line for line in stdout.splitlines() if line.strip() and not line.startswith("CLUSTER:")]
+        if not lines or lines[0] != _SQUEUE_HEADER:
+            raise SchedulerUnknown("squeue gave no usable answer", where=repr(stdout[:200]))
+        before, self._read = self._read, {}
+        reports = []
+        for line in lines[1:]:
+            if line == _SQUEUE_HEADER:  # once a cluster
+                continue
+            report = before.get(line)
+            if report is None:
+                cells = line.split("|", 8)
+                if len(cells) != 9:
+                    raise SchedulerUnknown("squeue printed a row that cannot be read", where=repr(line))
+                if names is not None and cells[7] not in names:
+                    continue
+                report = _queue_row(cells, accelerators_per_node)
+            elif names is not None and report.name not in names:
+                continue
+            if report.state == "queued":
+                self._read[line] = report
+            reports.append(report)
+        return tuple(reports)
+
+
+def _queue_row(cells: Sequence[str], accelerators_per_node: int) -> JobReport:
+    job_id, word, submitted, started, ended, nodes, node_list, name, reason = cells
+    state = job_state(word)
+    began = None if state == "queued" else timestamp(started)
+    end = timestamp(ended) if state in FINAL_JOB_STATES else None
+    return JobReport(
+        job_id=job_id,
+        name=name,
+        state=state,
+        raw_state=word,
+        reason="" if reason == "None" else reason,
+        submitted_at=timestamp(submitted),
+        started_at=began,
+        ended_at=end,
+        elapsed_s=_seconds_between(began, end or datetime.now(UTC)) if began else 0.0,
+        exit_code=0 if state == "completed" else None,
+        nodes=expand_nodes(node_list),
+        accelerators=int(nodes) * accelerators_per_node if began and nodes.isdigit() else 0,
+        expected_start_at=timestamp(started) if state == "queued" else None,
+    )
 
 
 class _Row(NamedTuple):
@@ -275,7 +301,7 @@ def _both(seen: JobReport, known: JobReport) -> JobReport:
     if seen.state == "queued":
         return known.model_copy(
             update={"state": seen.state, "raw_state": seen.raw_state, "reason": seen.reason, "ended_at": None,
-                    "exit_code": None, "nodes": ()}
+                    "exit_code": None, "nodes": (), "expected_start_at": seen.expected_start_at}
         )  # fmt: skip
     return known.model_copy(
         update={

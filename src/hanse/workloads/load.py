@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import glob
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,19 +61,27 @@ def dump_spec(spec: TrainSpec) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.2's core schema would read as a number."""
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Quotes text that YAML 1.2's core schema would read as a number. libyaml writes it where there is one."""
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    plain = isinstance(value, str) and value.isprintable() and value[:1].isalpha() and ":" not in value
-    loaded = document.parse(f"key: {value}", name="").data["key"] if plain and "#" not in value else None
-    style = None if loaded == value and isinstance(loaded, str) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    style = None if _is_read_as_it_stands(str(value)) else '"'
+    node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return node
+
+
+@lru_cache(maxsize=1000)
+def _is_read_as_it_stands(text: str) -> bool:
+    if not (text.isprintable() and text[:1].isalpha()) or ":" in text or "#" in text:
+        return False
+    loaded = document.parse(f"key: {text}", name="").data["key"]
+    return isinstance(loaded, str) and loaded == text
 
 
 def _float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+    node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+    return node
 
 
 _Dumper.add_representer(str, _text)
