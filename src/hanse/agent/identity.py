@@ -99,7 +99,7 @@ def lay_folder(attempt: Path, run: Path, user: str | None, identity: IdentityMap
                 command = command_as(user, lay, root=os.geteuid() == 0)
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
             else:
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)  # another run's is being laid at the same time
                 os.chown(folder, -1, group)
                 folder.chmod(FOLDER_MODE)
     except KeyError:

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zlib
@@ -119,11 +120,22 @@ def unpack(archive: bytes, target: Path) -> None:
         aside.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             tar.extractall(aside, filter="data")
+        _share(aside, target.parent)
         aside.rename(target)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise _kind_of(error)(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _share(folder: Path, run: Path) -> None:
+    """In a run's folder that the agent and the job's user share, the job may write beside its code as it may alone."""
+    mode = run.stat().st_mode
+    if not (mode & stat.S_ISGID and mode & stat.S_IWGRP):
+        return
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
 
 
 def ask_to_stop(attempt: AttemptDir, host: Host = HERE) -> bool:

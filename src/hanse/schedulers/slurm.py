@@ -140,12 +140,12 @@ class SlurmScheduler:
         queue = self._queue(jobs, per_node)
         asked = [name for name in jobs if not self._still_waits(queue.get(name, ()))]
         known: list[JobReport] | None = []
-        for some in _batches(asked):
+        for some in _batches(asked):  # of all users: an agent's jobs may run as the people they are of
             try:
                 account = self._ask(
                     [
-                        "sacct", "--parsable2", "--duplicates", f"--name={some}", f"--starttime={ACCOUNTING_WINDOW}",
-                        f"--format={','.join(SACCT_FIELDS)}",
+                        "sacct", "--allusers", "--parsable2", "--duplicates", f"--name={some}",
+                        f"--starttime={ACCOUNTING_WINDOW}", f"--format={','.join(SACCT_FIELDS)}",
                     ],
                     unless=_NO_ACCOUNTING,
                 )  # fmt: skip
