@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from tests import needs, postgres
+from tests.deploy.proxy import NAME, nginx
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -69,39 +71,44 @@ def test_the_container_starts_what_the_unit_starts_and_nothing_is_root() -> None
             assert _Unit(name)["Service"]["User"] == "hanse"
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """As service.env.example has it, on a database and in folders of this test."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("deployed")
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path) -> dict[str, str]:
+    """As service.env.example has it, on a database and in folders of these tests."""
     lines = (DEPLOY / "service.env.example").read_text().splitlines()
     told = dict(line.split("=", 1) for line in lines if line)
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "home").mkdir()
+    (folder / "metrics").mkdir()
+    (folder / "home").mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HANSE_", "DATABASE_"))}
     return kept | told | {
-        "DATABASE_URL": postgres.up(), "HANSE_HOME": str(tmp_path / "home"), "HANSE_METRICS_TOKEN": TOKEN,
-        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+        "DATABASE_URL": postgres.up(), "HANSE_HOME": str(folder / "home"), "HANSE_METRICS_TOKEN": TOKEN,
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
 
 
-@pytest.fixture
-def service(environment: Mapping[str, str], tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+@pytest.fixture(scope="module")
+def service(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Started by the unit's lines; only the port is another."""
     unit = _Unit("hanse.service")
     for command in (unit.command("ExecStartPre"), _Unit("hanse-tick.service").command("ExecStart")):
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=tmp_path)
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [word.replace(":8000", f":{port}") for word in unit.command("ExecStart")]
-    with (tmp_path / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=environment, cwd=tmp_path, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command, env=environment, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:
-        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert process.poll() is None, (folder / "log").read_text()
         with suppress(httpx.HTTPError):
             return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
         return False
@@ -116,7 +123,7 @@ def service(environment: Mapping[str, str], tmp_path: Path) -> Iterator[tuple[st
 
 @pytest.mark.timeout(600)
 def test_the_units_own_lines_start_several_processes_on_postgresql(
-    service: tuple[str, subprocess.Popen[bytes]], tmp_path: Path
+    service: tuple[str, subprocess.Popen[bytes]], folder: Path
 ) -> None:
     url, process = service
     asked = int(re.search(r"--workers (\d+)", (DEPLOY / "hanse.service").read_text())[1])  # type: ignore[index]
@@ -136,4 +143,32 @@ def test_the_units_own_lines_start_several_processes_on_postgresql(
     said = httpx.get(f"{url}/metrics", headers=proxied | {"Authorization": f"Bearer {TOKEN}"})
     counted = re.findall(r'^hanse_request_duration_seconds_count\{kind="api"\} ([\d.]+)', said.text, re.MULTILINE)
     assert (said.status_code, counted) == (200, ["10.0"]), "of all processes together"
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.mark.timeout(600)
+def test_behind_nginx_all_is_tls_secrets_stay_out_of_its_log_and_nothing_large_comes_through(
+    service: tuple[str, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    url, _ = service
+    with nginx(tmp_path, url) as (plain, secure, access_log):
+
+        def ask(path: str, **more: Any) -> httpx.Response:
+            headers = {"Host": NAME, **more.pop("headers", {})}
+            with httpx.Client(verify=False) as client:  # its name is not this machine's
+                method = more.pop("method", "GET")
+                return client.request(method, f"https://127.0.0.1:{secure}{path}", headers=headers, **more)
+
+        redirected = httpx.get(f"http://127.0.0.1:{plain}/login/", headers={"Host": NAME})
+        assert (redirected.status_code, redirected.headers["location"]) == (301, f"https://{NAME}/login/")
+        page = ask("/login/")
+        assert page.status_code == 200 and "max-age=31536000" in page.headers["strict-transport-security"]
+        cookie = page.headers["set-cookie"].lower()
+        assert "secure" in cookie and "samesite=lax" in cookie
+        assert ask("/api/v1/me").status_code == 401 and ask("/readyz").status_code == 200
+        assert ask("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
+        assert ask("/in/a-secret-of-somebodys/").status_code == 302, "a link that is none leads to signing in"
+        large = ask("/api/v1/code/" + "0" * 64, method="PUT", content=b"0" * (25 << 20))
+        assert large.status_code == 413
+    written = access_log.read_text()
+    assert "/login/" in written and "a-secret-of-somebodys" not in written
