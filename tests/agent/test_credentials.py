@@ -103,7 +103,7 @@ def test_the_sudo_rule_names_those_users_and_those_commands_only() -> None:
 
 def test_a_local_machine_has_no_users_to_act_as() -> None:
     with pytest.raises(SiteError, match="only Slurm knows users"):
-        Schedulers(Cluster()).of("anna1", MAP)
+        Schedulers(Cluster()).of("anna1")
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
@@ -141,8 +141,7 @@ def test_what_submits_is_run_as_the_user_and_what_looks_as_the_agent(
         slurm = MACHINE.model_copy(update={"scheduler": MACHINE.scheduler.model_copy(update={"kind": "slurm"})})
         made: list[dict[str, str]] = []
         monkeypatch.setattr("hanse.agent.parts.make", lambda _m, _f, environment: made.append(environment) or Cluster())
-        identity = IdentityMap(mode="sudo", users={"anna": "nobody"}, group="nogroup")
-        schedulers_of(slurm, Cluster(), tmp_path).of("nobody", identity)
+        schedulers_of(slurm, Cluster(), tmp_path).of("nobody")
         says = {
             name: subprocess.run(
                 [shutil.which(name, path=made[0]["PATH"]) or "?"], capture_output=True, text=True, check=True, cwd="/"

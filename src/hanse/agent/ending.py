@@ -42,7 +42,7 @@ class Ending:
                 return
             job_ids = tuple(job_id for one in theirs for job_id in one.job_ids)
             try:
-                scheduler = self.schedulers.of(user, rules.identity)
+                scheduler = self.schedulers.of(user)
                 if softly:
                     self._ask(scheduler, job_ids)
                 else:

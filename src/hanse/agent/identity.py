@@ -1,4 +1,4 @@
-"""Which Unix user submits a job, and how: as the agent itself, by a narrow sudo rule, or with a token of Slurm's.
+"""Which Unix user submits a job, and how: as the agent itself, or by a narrow sudo rule.
 
 Looking at the queue is done by the agent itself; only what makes or ends a job is done as the user it belongs to. A
 run's folder belongs to that user and to a group that the agent shares, so that both can read and write in it.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +19,8 @@ from hanse.contracts.policy import IdentityMap
 from hanse.schedulers.base import Scheduler
 
 INSTALL = "/usr/bin/install"
-KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 """Variables that the sudo rule lets through to the user's commands; sudo drops all others."""
-TOKEN_LIFE_S = 1800
 FOLDER_MODE = 0o2770
 
 
@@ -42,15 +39,15 @@ def command_as(user: str, argv: Sequence[str], *, root: bool = False) -> list[st
 class Schedulers:
     """The machine's scheduler, for each Unix user it is spoken to as.
 
-    `make(user, environment)` gives the scheduler that acts as `user` (None: as the agent, with that environment).
+    `make(user, environment)` gives the scheduler that acts as `user`, with that environment beside its own.
     """
 
     own: Scheduler
-    make: Callable[[str | None, Mapping[str, str]], Scheduler] | None = None
-    _made: dict[tuple[str, str], tuple[Scheduler, float]] = field(default_factory=dict)
+    make: Callable[[str, Mapping[str, str]], Scheduler] | None = None
+    _made: dict[str, Scheduler] = field(default_factory=dict)
 
-    def of(self, user: str | None, identity: IdentityMap) -> Scheduler:
-        """Raises SiteError if this machine's scheduler can be spoken to as nobody else, or Slurm gives no token."""
+    def of(self, user: str | None) -> Scheduler:
+        """Raises SiteError if this machine's scheduler can be spoken to as nobody else."""
         if user is None:
             return self.own
         if self.make is None:
@@ -59,30 +56,9 @@ class Schedulers:
                 where="identity",
                 fix="Use identity.mode: own in the policy file.",
             )
-        made, until = self._made.get((user, identity.mode), (None, 0.0))
-        if made is None or time.monotonic() > until:
-            until = time.monotonic() + TOKEN_LIFE_S / 2
-            token = identity.mode == "token"
-            made = self.make(None, {"SLURM_JWT": slurm_token(user)}) if token else self.make(user, {})
-            self._made[user, identity.mode] = (made, until)
-        return made
-
-
-def slurm_token(user: str) -> str:
-    """A token by which Slurm takes commands as that user's; the agent must be SlurmUser or an operator for it."""
-    command = ["scontrol", "token", f"username={user}", f"lifespan={TOKEN_LIFE_S}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SiteError(f"scontrol gives no token for {user}: {error}", where="identity") from error
-    found = re.search(r"SLURM_JWT=(\S+)", done.stdout)
-    if done.returncode != 0 or found is None:
-        raise SiteError(
-            f"Slurm gives no token for {user}: {(done.stderr or done.stdout).strip() or 'silence'}",
-            where="identity",
-            fix="auth/jwt must be among AuthAltTypes, and the agent's user an operator of Slurm's.",
-        )
-    return found[1]
+        if user not in self._made:
+            self._made[user] = self.make(user, {})
+        return self._made[user]
 
 
 def lay_folder(attempt: Path, run: Path, user: str | None, identity: IdentityMap) -> None:
@@ -94,7 +70,7 @@ def lay_folder(attempt: Path, run: Path, user: str | None, identity: IdentityMap
         for folder in (run.parent, run, attempt.parent, attempt):
             if folder.exists():
                 continue
-            if identity.mode == "sudo" and folder != run.parent:
+            if folder != run.parent:
                 lay = [INSTALL, "-d", "-m", f"{FOLDER_MODE:o}", "-g", identity.group, str(folder)]
                 command = command_as(user, lay, root=os.geteuid() == 0)
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

@@ -32,8 +32,8 @@ def schedulers_of(
         return Schedulers(own)
     given = dict(environment or {})
 
-    def acting(user: str | None, further: Mapping[str, str]) -> Scheduler:
-        path = {} if user is None else {"PATH": _commands_as(user, folder / "as" / user)}
+    def acting(user: str, further: Mapping[str, str]) -> Scheduler:
+        path = {"PATH": _commands_as(user, folder / "as" / user)}
         return make(machine, folder, {**given, **path, **further})
 
     return Schedulers(own, acting)

@@ -236,7 +236,7 @@ class Submission:
             return Delay(record=record, reason=f"what it needs from another machine has not arrived: {missing}")
         try:
             assignment = prepared.result()
-            scheduler = self.schedulers.of(policy.unix_user(rules, assignment), rules.identity)
+            scheduler = self.schedulers.of(policy.unix_user(rules, assignment))
         except Exception as error:
             return _not_submitted(record, error)
         if not self.budget.allows():

@@ -33,8 +33,9 @@ class MaintenanceWindow(Contract):
 class IdentityMap(Contract):
     """Under which Unix user a job runs: the agent's own, or one that the site names for a Hanse user or project."""
 
-    mode: Literal["own", "sudo", "token"] = "own"
-    """`sudo`: a narrow sudo rule; `token`: SLURM_JWT of that user, from `scontrol token`."""
+    mode: Literal["own", "sudo"] = "own"
+    """`sudo`: a narrow sudo rule. Tokens of Slurm's (auth/jwt) are no way: sbatch sends its own process's user with the
+    job, and the controller refuses one for whom the token is not (Slurm 22.05: Invalid user id)."""
     users: dict[str, UnixName] = Field(default_factory=dict)
     """By the Hanse user who launched; looked up before projects."""
     projects: dict[str, UnixName] = Field(default_factory=dict)
@@ -45,7 +46,7 @@ class IdentityMap(Contract):
     def _complete(self) -> IdentityMap:
         named = {*self.users.values(), *self.projects.values()}
         if self.mode == "own" and named:
-            raise ValueError("users and projects are for mode sudo or token; with mode own all runs as the agent")
+            raise ValueError("users and projects are for mode sudo; with mode own all runs as the agent")
         if self.mode != "own" and not named:
             raise ValueError(f"mode {self.mode} needs users or projects with the Unix user of each")
         if self.mode != "own" and self.group is None:
