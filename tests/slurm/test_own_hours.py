@@ -23,7 +23,7 @@ from hanse.cli.connections import Connection
 from hanse.cli.home import Home
 from hanse.client.api import Client
 from hanse.contracts.machine import Source
-from hanse.contracts.run import AttemptState, Run
+from hanse.contracts.run import AttemptState, Run, RunState
 from hanse.machines import writing
 from tests import sshd
 from tests.slurm_site import SlurmSite
@@ -154,8 +154,28 @@ def test_own_hours_are_used_from_a_laptop_and_a_certificate_that_ends_costs_noth
     charged = laptop.run(run_id).legs[0].attempts[0]
     assert len(laptop.run(run_id).legs[0].attempts) == 1, "nothing was submitted twice"
     assert laptop.run(run_id).used_accelerator_seconds == slurm_site.held()[charged.job_id or ""]
+    _follow_and_cancel(laptop, tmp_path / "go", slurm_site)
     laptop.hanse("connect", "--forget", site.id)
     assert Home(laptop.home / "hanse").connected() == ()
+
+
+def _follow_and_cancel(laptop: Laptop, go: Path, slurm_site: SlurmSite) -> None:
+    """Its log is followed as it grows over there, and it is ended from here."""
+    go.unlink()
+    run_id = json.loads(laptop.hanse("launch", "train.yaml", "--json"))["id"]
+    command = [sys.executable, "-u", "-m", "hanse", "logs", "-f", run_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=laptop.home, env=laptop.environment) as logs:
+        assert logs.stdout is not None
+        assert any("waiting" in line for line in logs.stdout), "it ended before it had begun"
+        job_id = laptop.run(run_id).legs[0].attempts[0].job_id or ""
+        laptop.hanse("cancel", run_id, "--reason", "Seen enough.")
+        rest = logs.stdout.read()
+        assert logs.wait(120) in (0, 1), rest
+    assert laptop.run(run_id).state is RunState.CANCELLED
+    until(
+        lambda: slurm_site.run("squeue", "-h", "-j", job_id, "-o", "%T", check=False).strip() in ("", "CANCELLED"),
+        within_s=60, what="the job's end",
+    )  # fmt: skip
 
 
 def _certify(laptop: Laptop, key: Path, valid: str) -> None:
