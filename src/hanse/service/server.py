@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import socket
 import threading
 import time
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hanse.service.bootstrap import Credentials
 
 THREADS = 8
+MOST_PROCESSES = 4
 TICK_EVERY_S = 30.0
 ANSWER_WITHIN_S = 30.0
 ORPHAN_WITHIN_S = 10.0
@@ -57,6 +59,11 @@ def serve(home: Path, *, host: str = "127.0.0.1", port: int = 8000, embedded: bo
     _require_free(host, port)
     folder = homes.service_folder(home)
     lock = _only_one(folder) if embedded else None
+    if _processes() > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        counted = folder / "metrics"
+        shutil.rmtree(counted, ignore_errors=True)  # of processes that are gone
+        counted.mkdir()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counted)
     credentials = _prepare(folder, embedded)
     _Server(folder, host, port, credentials, lock).run()
 
@@ -158,7 +165,8 @@ class _Server:
         from gunicorn.app.base import BaseApplication
 
         options = {
-            "bind": self.bind, "worker_class": "gthread", "workers": 1, "threads": THREADS, "proc_name": "hanse",
+            "bind": self.bind, "worker_class": "gthread", "workers": _processes(), "threads": THREADS,
+            "proc_name": "hanse",
             "loglevel": "warning", "errorlog": "-", "accesslog": None, "timeout": 120, "graceful_timeout": 5,
             "keepalive": 20, "post_worker_init": self._start_beside, "on_exit": self._leave,
             "control_socket_disable": True,
@@ -180,8 +188,9 @@ class _Server:
         Application().run()
 
     def _start_beside(self, worker: Any) -> None:
-        """In the worker: the tick, and telling where we are once we answer."""
-        threading.Thread(target=_tick_for_ever, name="tick", daemon=True).start()
+        """In each worker: the tick, and telling where we are once we answer."""
+        turn = self.endpoint.with_name("tick.lock")
+        threading.Thread(target=_tick_for_ever, args=(turn,), name="tick", daemon=True).start()
         if self.credentials:
             host, port = worker.sockets[0].getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -206,6 +215,11 @@ class _Server:
             self.endpoint.unlink(missing_ok=True)
 
 
+def _processes() -> int:
+    """One beside SQLite, which one process writes at a time; before a database server one a core, four at most."""
+    return min(MOST_PROCESSES, os.cpu_count() or 1) if os.environ.get("DATABASE_URL") else 1
+
+
 def _answers(url: str) -> bool:
     """Whether the service answers; asks until it does or `ANSWER_WITHIN_S` has passed."""
     pause, deadline = threading.Event(), time.monotonic() + ANSWER_WITHIN_S
@@ -218,13 +232,27 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _tick_for_ever() -> None:
+def _held(path: Path) -> IO[str] | None:
+    """The lock, until this process ends; None while another holds it."""
+    file = path.open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _tick_for_ever(turn: Path) -> None:
+    """In one of the workers: the others wait for their turn, which comes when that one has ended."""
     from django.db import close_old_connections
 
     from hanse.service.tick import tick
 
     pause = threading.Event()
-    while True:
+    while (lock := _held(turn)) is None:
+        pause.wait(TICK_EVERY_S)
+    while not lock.closed:
         close_old_connections()
         try:
             tick()

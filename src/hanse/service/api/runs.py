@@ -25,8 +25,8 @@ from hanse.contracts.errors import UsageError
 from hanse.contracts.record import RunRecord
 from hanse.contracts.telemetry import StepSummary
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, page_of, part_of, reply
+from hanse.service.runs import glance, placing, trouble
 from hanse.service.runs import launch as launching
-from hanse.service.runs import placing, trouble
 from hanse.service.runs import record as recording
 from hanse.service.runs.models import Attempt, CodeBundle, LogChunk, Machine, Run, StepRow
 from hanse.service.runs.operators import require_operator
@@ -69,9 +69,8 @@ def runs(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     "run-summaries", response={200: Page[RunSummary], **PROBLEMS}, summary="Runs at a glance: what a list shows of each"
 )
 def run_summaries(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
-    rows = _runs(request).glanced()
-    part, count = part_of(rows, paging)
-    return page_of((row.summary() for row in part), count=count)
+    part, count = part_of(glance.rows(_runs(request)), paging)
+    return page_of(glance.summaries(part), count=count)
 
 
 @router.get("runs/{id}", response={200: contract.Run, **PROBLEMS}, summary="One run; poll it with If-None-Match")

@@ -9,10 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
 
-from hanse.client.summary import RunSummary
 from hanse.contracts import run as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
@@ -24,7 +21,6 @@ from hanse.service.access.people import Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
 from hanse.service.runs import chains, placing
 from hanse.service.runs.attempts import Attempt
-from hanse.service.runs.machines import Machine
 from hanse.service.runs.usage import UsageEntry
 
 RAPID_FAILURES = 3
@@ -38,16 +34,6 @@ class RunQuerySet(models.QuerySet):
         """With all that `contract()` reads, in a fixed number of queries."""
         return self.select_related("project", "created_by", "code").prefetch_related(
             "legs__machine", "legs__allocation", "legs__attempts__usage", "legs__attempts__after"
-        )
-
-    def glanced(self) -> Any:
-        """With what `summary()` reads: of all the contracts stored beside, the number of steps in the plan."""
-        machines = models.Prefetch("legs__machine", Machine.objects.defer("facts"))
-        attempts = models.Prefetch("legs__attempts", Attempt.objects.defer("job", "ticket"))
-        return (
-            self.defer("spec", "plan", "admission", "result", "placement")
-            .annotate(planned_steps=Cast(KeyTextTransform("steps", "plan"), models.IntegerField()))
-            .prefetch_related("legs", machines, attempts, "legs__attempts__usage")
         )
 
 
@@ -348,20 +334,6 @@ class Run(models.Model):
             steps=self.plan.steps if self.plan else 0,
             used_accelerator_seconds=used_accelerator_seconds,
             placement=self.placement,
-        )
-
-    def summary(self) -> RunSummary:
-        """One row of a list; for rows of `glanced()`."""
-        step, used_accelerator_seconds = self._so_far()
-        return RunSummary(
-            id=self.public_id,
-            name=self.name,
-            state=self.state,
-            step=step,
-            steps=self.planned_steps or 0,
-            used_accelerator_seconds=used_accelerator_seconds,
-            machines=tuple(leg.machine.public_id for leg in self.legs.all()),
-            created_at=self.created_at,
         )
 
     def _so_far(self) -> tuple[int, int]:
