@@ -47,7 +47,7 @@ def test_pages_fit_every_screen_in_both_modes_and_load_nothing_from_elsewhere(li
         "/", "/runs/", "/applications/", "/tokens/", f"/runs/{going.public_id}/", f"/runs/{hostile.public_id}/",
         f"/runs/{done.public_id}/log/", f"/runs/{done.public_id}/report/", f"/runs/{going.public_id}/stop/",
         f"/allocations/{granted.public_id}/", f"/applications/{granted.award.application.public_id}/",
-        "/federation/", f"/runs/{went.public_id}/", f"/runs/{went.public_id}/log/",
+        "/federation/", f"/runs/{went.public_id}/", f"/runs/{went.public_id}/log/", "/register/",
     ]  # fmt: skip
     with chromium() as browser:
         operated = ["/federation/", f"/operator/{machine.public_id}/"]

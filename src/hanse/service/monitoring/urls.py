@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+
+from hanse.service.monitoring import pages
 
 app_name = "monitoring"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("register/", pages.page, name="register"),
+    path("register.csv", pages.as_csv, name="register-csv"),
+    path("register.json", pages.as_json, name="register-json"),
+    path("monitoring/usage.csv", pages.usage_csv, name="usage-csv"),
+]
