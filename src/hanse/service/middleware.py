@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from hanse.service import metrics
 from hanse.service.logs import context_of
+from hanse.service.notices import viewings
 
 logger = logging.getLogger("hanse.requests")
 HEADER = "X-Request-ID"
@@ -50,6 +51,7 @@ def requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
                     "duration_ms": round(took_s * 1000, 1)}  # fmt: skip
             logger.info("%s %s %s", request.method, route, response.status_code, extra={"told": told})
             metrics.answered(request.method or "", route, took_s)
+            viewings.note(request, response)
             response[HEADER] = context["request"]
             return response
         finally:
