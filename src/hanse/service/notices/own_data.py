@@ -7,6 +7,7 @@ A test fails for a column that does not. The ledger, events and decisions stay: 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -137,6 +138,7 @@ def erase(person: Person, *, by: Person, confirmed: str) -> str:
         _delete(person)
         _rename(person, pseudonym)
         _texts(known)
+        _letters(known)
         _blank(person, pseudonym)
         Event.record("user:person:erased", f"person-{person.pk}", by=pseudonym if by.pk == person.pk else by.username)
     return pseudonym
@@ -209,6 +211,17 @@ def _texts(known: Mapping[str, str]) -> None:
                 after = _replaced(before, known)
                 if after != before:
                     models.QuerySet(model).filter(pk=row.pk).update(**{name: after})
+
+
+def _letters(known: Mapping[str, str]) -> None:
+    """Mails and notices to others that name the person, as «… invites you» does."""
+    for label, names in (("notices.Mail", ("subject", "body")), ("notices.Notice", ("title", "text"))):
+        for word, pseudonym in known.items():
+            whole_word = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+            for name in names:
+                for row in models.QuerySet(apps.get_model(label)).filter(**{f"{name}__contains": word}):
+                    text = whole_word.sub(pseudonym, getattr(row, name))
+                    type(row).objects.filter(pk=row.pk).update(**{name: text})
 
 
 def _json_columns() -> Iterator[tuple[Any, str]]:
