@@ -15,7 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from hanse.service import metrics
+from hanse.service import metrics, uploads
 from hanse.service.logs import context_of
 from hanse.service.notices import viewings
 
@@ -41,7 +41,7 @@ def requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
         context = {"request": given if _GIVEN.fullmatch(given) else secrets.token_hex(8)}
         token = context_of.set(context)
         try:
-            response = get_response(request)
+            response = uploads.refused(request) or get_response(request)
             match, took_s = request.resolver_match, time.perf_counter() - began
             route = match.route if match else "unknown"
             context |= {
