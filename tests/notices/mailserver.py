@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class _Conversation(socketserver.StreamRequestHandler):
             data += line[1:] if line.startswith(b"..") else line
         self.server.taken.append(message_from_bytes(data, policy=policy.default))  # type: ignore[arg-type]
         if self.server.hangs_up:
-            self.connection.close()
+            self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.say(b"250 taken")
 

@@ -66,6 +66,15 @@ def test_a_run_is_told_to_who_launched_it_and_hours_to_all_of_the_organisation(i
     assert told(mate) == ["hours-low"]
 
 
+def test_who_joins_later_is_not_told_what_was_before(ida: Person) -> None:
+    run = seed.run(records.finished(), ida)
+    held = run.legs.get().allocation
+    Event.record("tick:allocation:ending", held.public_id, by="tick", reason="It ends.")
+    inbox.tell()
+    late = seed.person("late", organisation=seed.organisation())
+    assert inbox.tell() == 0 and told(late) == []
+
+
 def test_another_rooms_event_names_its_readers_and_its_page(ida: Person) -> None:
     sent = seed.application(ida)
     rita = seed.person("rita")

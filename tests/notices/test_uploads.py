@@ -82,7 +82,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[list[Server]]:
-    home, made = tmp_path_factory.mktemp("home"), []
+    home, made = tmp_path_factory.mktemp("home"), list[Server]()
     # With the tables of the tests' own database: making them takes longer than all the rest.
     folder = home / "service"
     folder.mkdir(mode=0o700)
@@ -90,8 +90,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> 
     with closing(source), closing(sqlite3.connect(folder / "hanse.sqlite3")) as copy:
         source.backup(copy)
     try:
-        for _ in range(2):
-            made.append(Server(home))
+        made += [Server(home), Server(home)]
         yield [server.up() for server in made]
     finally:
         for server in made:

@@ -1,4 +1,4 @@
-"""What every answer of the service tells the browser to refuse: on each page of each kind, for who is in and who not."""
+"""What every answer of the service tells the browser to refuse: on each page, for who is in and who is not."""
 
 from __future__ import annotations
 

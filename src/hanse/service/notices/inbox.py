@@ -1,7 +1,7 @@
 """Notices in the portal, made from events by the rules, each once for each person it concerns.
 
 A cursor says how far events were read. It looks back a little every time: of two transactions the later event may be
-seen first, and what was told already is not told again.
+seen first. What was told already is not told again, nor to who came later.
 """
 
 from __future__ import annotations
@@ -87,9 +87,11 @@ def tell() -> int:
     made = 0
     while True:
         events = list(Event.objects.filter(pk__gt=max(0, cursor.read_to - LOOK_BACK)).order_by("pk")[:A_PASS])
-        for event in events:
-            if rules.of(event.name):
-                made += _tell_of(event)
+        matter = [event for event in events if rules.of(event.name)]
+        told = set(
+            Notice.objects.filter(event_id__in=[event.pk for event in matter]).values_list("event_id", flat=True)
+        )
+        made += sum(_tell_of(event) for event in matter if event.pk not in told)
         newest = events[-1].pk if events else 0
         if newest <= cursor.read_to:
             return made
@@ -100,18 +102,17 @@ def tell() -> int:
 
 
 def _tell_of(event: Event) -> int:
-    told = set(Notice.objects.filter(event_id=event.pk).values_list("person_id", "kind"))
+    """All whom it concerns, or nobody: what was told to some is not looked at again."""
     wanted = [(person, rule) for rule, people in rules.audience(event) for person in people]
-    new = [(person, rule) for person, rule in wanted if (person.pk, rule.kind) not in told]
-    if not new:
+    if not wanted:
         return 0
     about = rules.context(event)
-    chosen = {one.person_id: one for one in Preference.objects.filter(person__in=[person for person, _ in new])}
+    chosen = {one.person_id: one for one in Preference.objects.filter(person__in=[person for person, _ in wanted])}
     made = 0
-    for person, rule in new:
-        choice = chosen.get(person.pk) or Preference(person=person)
-        title, text = texts.written(rule.kind, choice.language, about)
-        with transaction.atomic():
+    with transaction.atomic():
+        for person, rule in wanted:
+            choice = chosen.get(person.pk) or Preference(person=person)
+            title, text = texts.written(rule.kind, choice.language, about)
             _, is_new = Notice.objects.get_or_create(
                 person=person, event_id=event.pk, kind=rule.kind,
                 defaults={"title": title[:200], "text": text, "path": about["path"], "at": event.at},
@@ -121,7 +122,7 @@ def _tell_of(event: Event) -> int:
                     f"event-{event.pk}-{rule.kind}-{person.pk}", kind=rule.kind, to=person.email,
                     language=choice.language, person=person, **about,
                 )  # fmt: skip
-        made += is_new
+            made += is_new
     return made
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -26,25 +26,42 @@ from hanse.service import policy
 from hanse.service.access.models import Allocation, Application, Membership, Organisation, Person
 from hanse.service.runs.events import Event
 
-Then = Literal["deleted", "kept under the pseudonym"]
-KEPT: Mapping[str, Then] = {
-    "access.Membership.person": "deleted",
-    "access.ApiToken.person": "deleted",
-    "access.LoginLink.person": "deleted",
-    "access.Application.applicant": "kept under the pseudonym",
-    "access.Award.granted_by": "kept under the pseudonym",
-    "access.Review.officer": "kept under the pseudonym",
-    "runs.Run.created_by": "kept under the pseudonym",
-    "runs.CodeBundle.uploaded_by": "kept under the pseudonym",
-    "notices.Notice.person": "deleted",
-    "notices.Mail.person": "deleted",
-    "notices.Preference.person": "deleted",
-    "notices.Invitation.invited_by": "kept under the pseudonym",
-    "notices.Invitation.accepted_by": "kept under the pseudonym",
-    "account.EmailAddress.user": "deleted",
-    "socialaccount.SocialAccount.user": "deleted",
-    "mfa.Authenticator.user": "deleted",
-    "admin.LogEntry.user": "kept under the pseudonym",
+Then = Literal["deleted", "kept under a pseudonym"]
+
+
+class Kept(NamedTuple):
+    """What stands in a column, in the person's words, and what erasure does about it."""
+
+    what: str
+    then: Then
+
+
+def _deleted(what: str) -> Kept:
+    return Kept(what, "deleted")
+
+
+def _stays(what: str) -> Kept:
+    return Kept(what, "kept under a pseudonym")
+
+
+KEPT: Mapping[str, Kept] = {
+    "access.Membership.person": _deleted("your roles in organisations"),
+    "access.ApiToken.person": _deleted("your access tokens, as hashes"),
+    "access.LoginLink.person": _deleted("links that signed you in, as hashes"),
+    "access.Application.applicant": _stays("applications you sent"),
+    "access.Award.granted_by": _stays("awards you granted"),
+    "access.Review.officer": _stays("decisions you took"),
+    "runs.Run.created_by": _stays("runs you launched"),
+    "runs.CodeBundle.uploaded_by": _stays("code you sent"),
+    "notices.Notice.person": _deleted("what you were told"),
+    "notices.Mail.person": _deleted("mail to you"),
+    "notices.Preference.person": _deleted("your language and wish for mail"),
+    "notices.Invitation.invited_by": _stays("invitations you sent"),
+    "notices.Invitation.accepted_by": _stays("invitations you took up"),
+    "account.EmailAddress.user": _deleted("your addresses"),
+    "socialaccount.SocialAccount.user": _deleted("your accounts at identity providers"),
+    "mfa.Authenticator.user": _deleted("your second factors"),
+    "admin.LogEntry.user": _stays("what you changed in the records"),
 }
 """By `app.Model.column`."""
 NAMES: Mapping[str, str] = {
@@ -156,7 +173,7 @@ def _words(person: Person, pseudonym: str) -> dict[str, str]:
 
 def _delete(person: Person) -> None:
     for label, field in columns():
-        if KEPT.get(label) == "deleted":
+        if label in KEPT and KEPT[label].then == "deleted":
             models.QuerySet(field.model).filter(**{field.name: person}).delete()
     apps.get_model("notices.Mail").objects.filter(to__iexact=person.email or "-").delete()
     person.groups.clear()

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from hanse.contracts.errors import HanseError
 from hanse.service import policy
+from hanse.service.access.models import Organisation
 from hanse.service.notices import own_data
 from hanse.service.notices.forms import EraseForm, PreferenceForm
 from hanse.service.notices.models import Mail, Notice, Preference, Viewing
@@ -31,7 +32,11 @@ def listing(request: HttpRequest) -> HttpResponse:
     found = Notice.objects.filter(person=request.user)
     unread = found.filter(read_at=None).count()
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "notices/notices.html", {"page": page, "unread": unread, "form": _preference(request)})
+    return render(request, "notices/notices.html", {
+        "page": page, "unread": unread, "form": _preference(request),
+        "organisations": Organisation.objects.filter(memberships__person=request.user).distinct(),
+        "officer": policy.may(request.user, "service:see-mail"),
+    })  # fmt: skip
 
 
 def _preference(request: HttpRequest) -> PreferenceForm:
@@ -72,10 +77,10 @@ def my_data(request: HttpRequest) -> HttpResponse:
 
 
 def _my_data(request: HttpRequest, form: EraseForm) -> HttpResponse:
-    kept = [(label, then) for label, then in own_data.KEPT.items()]
     seen = Viewing.objects.filter(subject_id=f"person-{request.user.pk}")[:A_PAGE]
     return render(request, "notices/my_data.html", {
-        "form": form, "kept": kept, "seen": seen, "only_owner_of": own_data.only_owner_of(request.user),
+        "form": form, "kept": own_data.KEPT.items(), "seen": seen,
+        "only_owner_of": own_data.only_owner_of(request.user),
     })  # fmt: skip
 
 
