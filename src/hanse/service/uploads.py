@@ -13,10 +13,13 @@ from hanse.client.answers import Problem
 from hanse.contracts.parcel import MAX_PIECE_BYTES
 from hanse.contracts.units import format_bytes
 
+CODE = "/api/v1/code/"
+CODE_IS_LARGE = "keep data and checkpoints out of train.yaml's folder; name them in .hanseignore"
+
 
 def most_bytes(path: str) -> int:
     """What a body sent to this address may hold."""
-    if path.startswith("/api/v1/code/"):
+    if path.startswith(CODE):
         return int(settings.CODE_MAX_BYTES)
     if path.startswith("/api/agent/v1/parcels/") and "/pieces/" in path:
         return MAX_PIECE_BYTES
@@ -30,6 +33,8 @@ def refused(request: HttpRequest) -> HttpResponse | None:
     stated, most = request.headers.get("Content-Length") or "0", most_bytes(request.path)
     if stated.isascii() and stated.isdecimal() and int(stated) <= most:
         return None
+    if request.path.startswith(CODE):
+        return _answer(request, 413, f"the archive is larger than {most // 2**20} MB", CODE_IS_LARGE)
     what = f"{format_bytes(int(stated)) if stated.isascii() and stated.isdecimal() else stated} are too much to send"
     return _answer(request, 413, what, f"At most {format_bytes(most)} are taken here; send less.")
 
