@@ -95,11 +95,15 @@ def roles(person: Any, thing: Any = None) -> frozenset[Role]:
     return frozenset(found)
 
 
+_STEPS = ("organisation", "project", "application", "award", "allocation", "screening", "leg", "run", "site", "machine")
+"""Nearest first: an attempt belongs to its run's organisation and not to its machine's."""
+
+
 def organisation_of(thing: Any) -> Any:
     """The organisation it belongs to: its applicant's, its project's, or the host of its site. None for none."""
     if thing is None or hasattr(thing, "memberships"):
         return thing
-    for step in ("organisation", "project", "application", "leg", "run", "site", "machine"):
+    for step in _STEPS:
         if (further := getattr(thing, step, None)) is not None:
             return organisation_of(further)
     return None

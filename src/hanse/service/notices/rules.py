@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.apps import apps
 from django.urls import reverse
 
 from hanse.service.access.people import OFFICERS, Organisation, Person
+from hanse.service.notices import things
 from hanse.service.runs.events import Event
 
 Who = Literal["person", "people", "officers", "operators", "named"]
@@ -60,14 +60,23 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "report:due": _tell("people", "report-due"),
     "report:reminder": _tell("people", "report-due"),
     "report:overdue": (*_tell("people", "report-overdue"), *_tell("officers", "report-overdue")),
+    "application:proposed": _tell("officers", "award-proposed"),
+    "allocation:resumed": _tell("people", "allocation-resumed"),
+    "allocation:extension-asked": _tell("officers", "request-asked"),
+    "allocation:supplement-asked": _tell("officers", "request-asked"),
+    "allocation:transfer-asked": _tell("officers", "request-asked"),
+    "allocation:machine-asked": _tell("officers", "request-asked"),
+    "request:granted": _tell("people", "request-answered"),
+    "request:declined": _tell("people", "request-answered"),
+    "duty:reminded": _tell("people", "obligation-due"),
+    "duty:overdue": (*_tell("people", "obligation-overdue"), *_tell("officers", "obligation-overdue")),
+    "statement:issued": _tell("people", "statement-issued"),
+    "condition:opened": _tell("people", "condition-opened"),
+    "question:asked": _tell("officers", "question-asked", mail=False),
     "membership:added": _tell("named", "membership-added", mail=False),
     "membership:removed": _tell("named", "membership-removed"),
 }
 """By `subject:action`; which source an event has does not matter."""
-_KINDS: Mapping[str, str] = {
-    "app": "access.Application", "awd": "access.Award", "alc": "access.Allocation", "run": "runs.Run",
-    "att": "runs.Attempt", "org": "access.Organisation", "prj": "access.Project",
-}  # fmt: skip
 _NAMED_IN_DATA = ("run", "allocation", "award", "application", "organisation")
 
 
@@ -95,11 +104,11 @@ def context(event: Event) -> dict[str, Any]:
 
 def thing_of(event: Event) -> Any:
     """What it is about: its subject, or what its data names."""
-    for public_id in (event.subject_id, *(event.data.get(name) for name in _NAMED_IN_DATA)):
-        kind = _KINDS.get(str(public_id).partition("-")[0])
-        if kind and (found := apps.get_model(kind).objects.filter(public_id=public_id).first()):
-            return found
-    return None
+    named = (things.find(event.data.get(name)) for name in _NAMED_IN_DATA)
+    subject = things.find(event.subject_id)
+    if subject is None or _organisation(subject) is None:
+        return next((one for one in named if one is not None), subject)
+    return subject
 
 
 def _people(who: Who, event: Event, thing: Any) -> Any:

@@ -19,7 +19,8 @@ from django.http import HttpRequest, HttpResponse
 
 from hanse.contracts.base import now
 from hanse.service import policy
-from hanse.service.access.models import Application, Organisation, Person
+from hanse.service.access.models import Organisation, Person
+from hanse.service.notices import things
 from hanse.service.runs.events import AppendOnlyQuerySet
 
 KEEP = timedelta(days=730)
@@ -38,6 +39,14 @@ SHOWN: Mapping[str, Shown] = {
     "portal:application": Shown(what="application", names="application_id"),
     "api:application": Shown(what="application", names="id"),
     "api:applications": Shown(what="list of applications"),
+    "forms:opened": Shown(what="draft", names="draft_id"),
+    "forms:section": Shown(what="draft", names="draft_id"),
+    "forms:check": Shown(what="draft", names="draft_id"),
+    "forms:plan": Shown(what="draft", names="draft_id"),
+    "forms:pdf": Shown(what="draft", names="draft_id"),
+    "forms:json": Shown(what="draft", names="draft_id"),
+    "forms:application-pdf": Shown(what="application", names="application_id"),
+    "forms:application-json": Shown(what="application", names="application_id"),
     "notices:people": Shown(what="people of an organisation", names="organisation_id"),
     "notices:my-data-file": Shown(what="all data of a person"),
     "api:my_data": Shown(what="all data of a person"),
@@ -143,8 +152,7 @@ def _named(name: str, view: str, person: Person) -> Any:
         return None
     if view.startswith("admin:"):
         return _row(view, name)
-    model = Organisation if view == "notices:people" else Application
-    return model.objects.filter(public_id=name).first()
+    return things.find(name)
 
 
 def _row(view: str, key: str) -> Any:
