@@ -34,9 +34,13 @@ def set_up() -> None:
 
     django.setup()
     from django.conf import settings
+    from django.core.cache import caches
     from django.db import connections
 
     settings.ALLOWED_HOSTS.append("testserver")
+    # A test that touches no database may clear it; tests/notices/test_uploads.py is about the shared one.
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    caches.settings = caches.configure_settings(None)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # The live server's threads end with their test; connections kept for a next request would outlive the database.
     connections.databases["default"]["CONN_MAX_AGE"] = 0

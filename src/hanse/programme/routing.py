@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic import Field
+
 from hanse.contracts.application import Project, WholeForm
 from hanse.contracts.applying import OrganisationKind, Purpose
 from hanse.contracts.base import Contract, Identifier, Positive, Timestamp
@@ -34,7 +36,7 @@ class Need(Contract):
 
     gpu_hours: Positive
     organisation_kind: OrganisationKind
-    country: str
+    country: str = Field(pattern=r"^[A-Z]{2}$")
     purpose: Purpose | None = None
     duration_months: Positive | None = None
     """None: as long as the call gives."""

@@ -15,8 +15,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from hanse.service import metrics
+from hanse.service import metrics, uploads
 from hanse.service.logs import context_of
+from hanse.service.notices import viewings
 
 logger = logging.getLogger("hanse.requests")
 HEADER = "X-Request-ID"
@@ -40,7 +41,7 @@ def requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
         context = {"request": given if _GIVEN.fullmatch(given) else secrets.token_hex(8)}
         token = context_of.set(context)
         try:
-            response = get_response(request)
+            response = uploads.refused(request) or get_response(request)
             match, took_s = request.resolver_match, time.perf_counter() - began
             route = match.route if match else "unknown"
             context |= {
@@ -50,6 +51,7 @@ def requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
                     "duration_ms": round(took_s * 1000, 1)}  # fmt: skip
             logger.info("%s %s %s", request.method, route, response.status_code, extra={"told": told})
             metrics.answered(request.method or "", route, took_s)
+            viewings.note(request, response)
             response[HEADER] = context["request"]
             return response
         finally:

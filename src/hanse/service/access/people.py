@@ -12,6 +12,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 
 from hanse.contracts.errors import PolicyError
+from hanse.service import policy
 from hanse.service.records import PublicIdField
 
 OFFICERS = "officers"
@@ -35,14 +36,14 @@ class Person(AbstractUser):
         return self.is_active and (self.is_superuser or self.groups.filter(name=OFFICERS).exists())
 
     def operates(self, organisation: Organisation) -> bool:
-        return self.is_superuser or self.memberships.filter(organisation=organisation, role="operator").exists()
+        return policy.may(self, "organisation:operate", organisation)
 
     def belongs_to(self, organisation: Organisation) -> bool:
         return self.memberships.filter(organisation=organisation).exists()
 
     def require_officer(self) -> None:
-        if not self.is_officer:
-            raise PolicyError("only a programme officer decides applications", fix="ask an officer of this service")
+        """Raises PolicyError for anybody else."""
+        policy.require(self, "programme:run")
 
 
 class Organisation(models.Model):

@@ -1,10 +1,17 @@
-"""Its timed work, idempotent; called by the tick."""
+"""Its timed work, idempotent; called by the tick: events become notices and mails, mails leave, old rows go."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+from django.utils import timezone
 
-def run(at: datetime) -> int:  # noqa: ARG001
+from hanse.service.notices import inbox, outbox, viewings
+
+
+def run(at: datetime) -> int:
     """How much there was to do."""
-    return 0
+    with timezone.override(settings.DISPLAY_TIME_ZONE):
+        told = inbox.tell()
+    return told + outbox.send_due(at) + outbox.purge(at) + inbox.purge(at) + viewings.purge(at)

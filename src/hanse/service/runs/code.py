@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -19,6 +21,8 @@ from hanse.service.runs.events import Event
 CHUNK_BYTES = 1 << 20
 MAX_MEMBERS = 20_000
 MAX_UNPACKED_BYTES = 500 * 1024 * 1024
+MAX_HEADER_BYTES = 1 << 20
+"""Between two members: long names and extended attributes, which tarfile reads into memory whole."""
 
 
 class CodeBundle(models.Model):
@@ -86,12 +90,30 @@ def _copy(stream: IO[bytes], to: Any, sha256: str) -> int:
     return size
 
 
+class _Rationed:
+    """An unpacked stream of which only so much may be read: a few megabytes can unpack to any size."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.left = stream, MAX_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        data = self.stream.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise UsageError(
+                f"between two files of the archive stands more than {MAX_HEADER_BYTES // 2**20} MB", where="code",
+                fix="pack it with tar anew",
+            )  # fmt: skip
+        return data
+
+
 def _check_members(path: Path) -> None:
     """Only files, folders and links that stay inside, of a size that can be unpacked."""
     count = unpacked = 0
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path) as unpacking, tarfile.open(fileobj=(source := _Rationed(unpacking)), mode="r|") as archive:
             for member in archive:
+                source.left = member.size + MAX_HEADER_BYTES
                 count, unpacked = count + 1, unpacked + member.size
                 if count > MAX_MEMBERS or unpacked > MAX_UNPACKED_BYTES:
                     raise UsageError(
@@ -101,5 +123,5 @@ def _check_members(path: Path) -> None:
                     )
                 # The executors unpack with this same filter; what it refuses should fail here, not in the queue.
                 tarfile.data_filter(member, str(PurePosixPath("/code")))
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UsageError(f"the archive cannot be unpacked: {error}", where="code", fix="send a tar.gz") from error

@@ -24,6 +24,9 @@ APPS = (
     "allauth.mfa",
 )
 SCOPES = "openid,profile,email"
+SHARED_CACHE = "hanse_shared_cache"
+MOST_COUNTS = 100_000
+"""Rows of the shared cache; the oldest go first, so that nobody fills the disk by trying."""
 
 
 def provider(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -62,6 +65,14 @@ def settings(environment: Mapping[str, str], *, embedded: bool, behind_proxy: bo
     home = provider(environment)
     needed = environment.get("HANSE_OFFICERS_NEED_SECOND_FACTOR", "0" if embedded else "1")
     return {
+        # Limits on tries hold over all processes of the service, so what they count stands in the database.
+        "CACHES": {
+            "default": {
+                "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+                "LOCATION": SHARED_CACHE,
+                "OPTIONS": {"MAX_ENTRIES": MOST_COUNTS},
+            }
+        },
         "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
         "ACCOUNT_ADAPTER": "hanse.service.signon.adapters.Accounts",
         "ACCOUNT_LOGIN_METHODS": {"username"},

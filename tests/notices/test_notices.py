@@ -1,0 +1,134 @@
+"""Events become notices and mails: to whom, in which language, once; and the pages that show them."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client, override_settings
+
+from hanse.contracts.base import now
+from hanse.service.access.models import Allocation, Membership, Person
+from hanse.service.notices import chores, inbox
+from hanse.service.notices.models import Cursor, Mail, Notice, Preference
+from hanse.service.runs.models import Event
+from tests.portal import seed
+from tests.portal.test_pages import read
+from tests.reporting import records
+from tests.service.test_sign_on import officer
+
+pytestmark = pytest.mark.django_db
+MAIL = {"MAIL_ON": True, "PUBLIC_URL": "https://hanse.example"}
+
+
+@pytest.fixture
+def ida() -> Person:
+    return seed.person("ida", organisation=seed.organisation())
+
+
+def told(person: Person) -> list[str]:
+    return list(Notice.objects.filter(person=person).order_by("pk").values_list("kind", flat=True))
+
+
+@override_settings(**MAIL)
+def test_an_application_is_told_to_its_applicant_and_to_officers_once_however_often_one_looks(ida: Person) -> None:
+    olga = officer()
+    kai = seed.person("kai", organisation=seed.organisation("Elsewhere"))
+    sent = seed.application(ida)
+    assert inbox.tell() == 2 and inbox.tell() == 0
+    assert told(ida) == ["application-sent"] and told(olga) == ["application-to-decide"] and told(kai) == []
+    Cursor.objects.update(read_to=0)
+    assert inbox.tell() == 0, "a cursor that was lost tells nothing twice"
+    assert [mail.to for mail in Mail.objects.all()] == [ida.email], "who has no address gets the notice only"
+
+    Event.record("officer:application:declined", sent.public_id, by="olga", reason="Too large for this call.")
+    inbox.tell()
+    latest = Notice.objects.filter(person=ida).first()
+    assert latest and "Too large for this call." in latest.text and latest.path == f"/applications/{sent.public_id}/"
+
+
+@override_settings(**MAIL)
+def test_a_notice_speaks_the_language_its_reader_chose_and_mail_can_be_declined(ida: Person) -> None:
+    Preference.objects.create(person=ida, language="de", mail=False)
+    seed.application(ida)
+    inbox.tell()
+    assert "ist eingegangen" in Notice.objects.get(person=ida).title
+    assert not Mail.objects.exists()
+
+
+def test_a_run_is_told_to_who_launched_it_and_hours_to_all_of_the_organisation(ida: Person) -> None:
+    run = seed.run(records.finished(), ida)
+    mate = seed.person("mate")
+    Membership.objects.create(person=mate, organisation=seed.organisation(), role="member")
+    Event.record("service:run:finished", run.public_id, by="service")
+    held = Allocation.objects.get()
+    Event.record("tick:allocation:used-four-fifths", held.public_id, by="tick", reason="80 % of the hours are used.")
+    chores.run(now())
+    assert {"run-finished", "hours-low"} <= set(told(ida))
+    assert told(mate) == ["hours-low"]
+
+
+def test_who_joins_later_is_not_told_what_was_before(ida: Person) -> None:
+    run = seed.run(records.finished(), ida)
+    held = run.legs.get().allocation
+    Event.record("tick:allocation:ending", held.public_id, by="tick", reason="It ends.")
+    inbox.tell()
+    late = seed.person("late", organisation=seed.organisation())
+    assert inbox.tell() == 0 and told(late) == []
+
+
+def test_another_rooms_event_names_its_readers_and_its_page(ida: Person) -> None:
+    sent = seed.application(ida)
+    rita = seed.person("rita")
+    Event.record(
+        "tick:review:reminder", "rev-abc", by="tick", to="rita", application=sent.public_id, path="/reviews/rev-abc/",
+        due="4 January 2027",
+    )  # fmt: skip
+    inbox.tell()
+    notice = Notice.objects.get(person=rita)
+    assert notice.path == "/reviews/rev-abc/" and "4 January 2027" in notice.text and sent.form.title in notice.title
+    assert "review-reminder" not in told(ida)
+
+
+def test_an_event_seen_late_is_told_although_the_cursor_has_passed_it(ida: Person) -> None:
+    first = Event.record("service:token:issued", "person-1", by="test")
+    inbox.tell()
+    Cursor.objects.update(read_to=first.pk + 100)
+    seed.application(ida)
+    assert inbox.tell() == 1
+
+
+def test_unread_notices_stand_on_the_home_page_until_they_were_read(ida: Person) -> None:
+    seed.application(ida)
+    page = Client()
+    page.force_login(ida)
+    assert "Notices" not in read(page, "/").text
+    inbox.tell()
+    assert "was received" in read(page, "/").text
+    text = read(page, "/notices/").text
+    assert "1 unread" in text and "was received" in text
+    one = Notice.objects.get(person=ida)
+    stranger = Client()
+    stranger.force_login(seed.person("kai"))
+    assert stranger.post("/notices/read/", {"notice": one.pk}).status_code == 404
+    assert page.post("/notices/read/", {"notice": one.pk})["Location"] == one.path
+    assert "was received" not in read(page, "/").text
+    assert "You have read them all" in read(page, "/notices/").text
+    page.post("/notices/preference/", {"language": "fr", "mail": "on"})
+    assert Preference.of(ida).language == "fr"
+
+
+def test_notices_are_read_through_the_api_too(ida: Person) -> None:
+    seed.application(ida)
+    inbox.tell()
+    page = Client()
+    page.force_login(ida)
+    (one,) = page.get("/api/v1/notices").json()["items"]
+    assert one["kind"] == "application-sent" and one["read_at"] is None
+    assert page.post(f"/api/v1/notices/{one['id']}/read").json()["read_at"]
+    assert page.post("/api/v1/notices/999999/read").status_code == 404
+    assert "No notice yet" in read(_of("new"), "/notices/").text
+
+
+def _of(name: str) -> Client:
+    client = Client()
+    client.force_login(seed.person(name))
+    return client

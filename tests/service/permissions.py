@@ -1,0 +1,228 @@
+"""The permission matrix: every address and operation, asked by every role in one small world, each time undone.
+
+`permissions.txt` is what a person has judged right. `python tools/permissions.py` prints the lines that are missing
+there, with the answers that were seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+
+from hanse.client.answers import LaunchRequest
+from hanse.contracts.agentapi import Hello
+from hanse.contracts.base import now
+from hanse.service import health
+from hanse.service.access.models import ApiToken, Person
+from hanse.service.access.people import OFFICERS
+from hanse.service.api.site import agent_api, user_api
+from hanse.service.notices import inbox
+from hanse.service.notices.invitations import Invitation
+from hanse.service.notices.models import Notice
+from hanse.service.runs.models import Parcel
+from tests.portal import seed
+from tests.service.fixtures import World, a_machine, a_plan, a_spec, make_world
+
+TABLE = Path(__file__).with_name("permissions.txt")
+ROLES = ("nobody", "newcomer", "member", "owner", "foreign", "operator", "officer", "admin", "agent")
+METHODS = ("GET", "POST")
+SHA = "0" * 64
+
+BODIES: dict[str, Any] = {
+    "POST /api/v1/calls/suggest": {"gpu_hours": 100, "organisation_kind": "start-up", "country": "BE"},
+    "POST /api/v1/applications/{id}/decide": {"decision": "decline", "reason": "Too large for this call."},
+    "POST /api/v1/runs/{id}/cancel": {"reason": "enough"},
+    "POST /api/v1/attempts/{id}/gone": {"because": "its node was taken away"},
+    "POST /api/v1/agents/enrol": {"site": "here", "machine": "local", "name": "agent"},
+    "POST /api/v1/agents/codes": {"site": "here", "machine": "local"},
+    "POST /api/v1/machines/{id}/drain": {"reason": "maintenance"},
+    "POST /api/v1/machines/{id}/undrain": {"reason": "done"},
+    "POST /api/v1/machines/{id}/own-hours": {"account": "acc", "gpu_hours": 10, "ends": "2100-01-01"},
+    "POST /api/v1/allocations/{id}/corrections": {"accelerator_seconds": -60, "reason": "counted twice"},
+    "POST /api/v1/allocations/{id}/account": {"account": "proj1"},
+    "POST /applications/{application_id}/decision/": {"decline": "", "reason": "Too large for this call."},
+    "POST /organisations/{organisation_id}/people/invite/": {"email": "new@example.eu", "role": "member"},
+    "POST /organisations/{organisation_id}/people/{person_id}/": {"remove": ""},
+    "POST /notices/read/": {},
+    "POST /tokens/": {"name": "laptop", "days": 30},
+    "POST /operator/{machine_id}/act/": {"act": "drain", "reason": "maintenance"},
+    "POST /invitations/{link}/": {"username": "nova", "password": "a long sentence for tests"},
+}
+"""What is sent where nothing would be refused before anybody asks who may: JSON to the APIs, a form to pages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """The world, who acts in it, and what names in addresses stand for."""
+
+    world: World
+    clients: dict[str, Client]
+    tokens: dict[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+    bodies: dict[str, Any] = field(default_factory=dict)
+
+
+def stage() -> Stage:
+    world = make_world()
+    newcomer = Person.objects.create_user("newcomer", "newcomer@example.eu", "a long password")
+    admin = Person.objects.create_superuser("admin", "", "a long password")
+    Group.objects.get_or_create(name=OFFICERS)
+    run = world.launch()
+    attempt = world.attempt(run)
+    sent = seed.application(world.founder)
+    type(sent).objects.filter(pk=sent.pk).update(organisation=world.organisation)
+    world.machine.refresh_from_db()
+    elsewhere = type(world.machine).objects.create(public_id="other", site=world.site)
+    parcel = Parcel.objects.create(
+        run=run, kind="checkpoint", from_machine=world.machine, to_machine=elsewhere, ordered_at=now()
+    )
+    inbox.tell()
+    notice = Notice.objects.filter(person=world.founder).first()
+    invitation = Invitation.invite(world.founder, world.organisation, email="guest@example.eu", role="member")
+    mine = ApiToken.issue("laptop", by="founder", person=world.founder)
+    people = {
+        "newcomer": newcomer, "member": world.colleague, "owner": world.founder, "foreign": world.stranger,
+        "operator": world.operator, "officer": world.officer, "admin": admin,
+    }  # fmt: skip
+    tokens = {name: world.token(person) for name, person in people.items()} | {"agent": world.agent_token()}
+    clients = {name: Client() for name in ROLES}
+    for name, person in people.items():
+        clients[name].force_login(person)
+    values: dict[str, Any] = {
+        "run_id": run.public_id, "allocation_id": world.allocation.public_id, "application_id": sent.public_id,
+        "machine_id": "local", "attempt_id": attempt.public_id, "organisation_id": world.organisation.public_id,
+        "person_id": world.colleague.pk, "invitation_id": invitation.public_id, "link": invitation.path.split("/")[2],
+        "secret": "unknown", "sha256": SHA, "node": "node1", "version": sent.call.version, "provider_id": "home",
+        "/tokens/{token_id}": _key(mine), "/operator/{machine_id}/tokens/{token_id}": _key(tokens["agent"]),
+        "/api/v1/machines/{id}": "local", "/api/v1/calls/{id}": sent.call.call_id,
+        "/api/v1/applications/{id}": sent.public_id, "/api/v1/allocations/{id}": world.allocation.public_id,
+        "/api/v1/runs/{id}": run.public_id, "/api/v1/attempts/{id}": attempt.public_id,
+        "/api/v1/notices/{id}": notice.pk if notice else 0, "/api/agent/v1/parcels/{id}": parcel.public_id,
+    }  # fmt: skip
+    health.ticked(now())
+    return Stage(world=world, clients=clients, tokens=tokens, values=values, bodies=BODIES | _bodies(world, sent))
+
+
+def _bodies(world: World, sent: Any) -> dict[str, Any]:
+    """What has to be whole before anybody asks who may."""
+    terms = sent.call.terms.model_copy(update={"id": "a-new-call", "version": 1})
+    asked = LaunchRequest(spec=a_spec(), plan=a_plan(), allocation=world.allocation.public_id, machine="local")
+    form = sent.form.model_copy(update={"organisation": world.organisation.name})
+    greeting = Hello(machine=a_machine("local"), software="test")
+    return {
+        "POST /api/v1/calls": terms.model_dump(mode="json"), "POST /api/v1/runs": asked.model_dump(mode="json"),
+        "POST /api/v1/applications": form.model_dump(mode="json"),
+        "POST /api/agent/v1/hello": greeting.model_dump(mode="json"),
+        "POST /api/agent/v1/enrol": {"machine": "local"},
+    }  # fmt: skip
+
+
+def _key(secret: str) -> int:
+    found = ApiToken.find(secret)
+    assert found is not None
+    return found.pk
+
+
+def acts() -> list[str]:
+    """Every `METHOD /address/{with}/names`: of the pages by GET and POST, of the APIs as their documents have it."""
+    pages = sorted({address for address in _addresses() if not address.startswith(("/api/", "/admin/"))})
+    found = [f"{method} {address}" for address in pages for method in METHODS]
+    for api in (user_api, agent_api):
+        for address, operations in sorted(api.get_openapi_schema()["paths"].items()):
+            found += [f"{method.upper()} {address}" for method in sorted(operations)]
+    return found
+
+
+def admin_addresses() -> list[str]:
+    return sorted({address for address in _addresses() if address.startswith("/admin/")})
+
+
+def _addresses(patterns: Any = None, before: str = "/") -> Iterator[str]:
+    for one in get_resolver().url_patterns if patterns is None else patterns:
+        here = before + _plain(str(one.pattern))
+        if isinstance(one, URLPattern):
+            yield here
+        else:
+            yield from _addresses(one.url_patterns, here)
+
+
+def _plain(pattern: str) -> str:
+    """`<str:run_id>` and `(?P<run_id>…)` as `{run_id}`."""
+    pattern = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern)
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", pattern).strip("^$").replace("\\", "")
+
+
+def filled(address: str, values: dict[str, Any]) -> str:
+    """The address with what its names stand for. Raises KeyError for a name that `stage` gives no value."""
+
+    def value(found: re.Match[str]) -> str:
+        name, so_far = found[1], address[: found.end()]
+        return str(values[so_far] if so_far in values else values[name])
+
+    return re.sub(r"\{(\w+)\}", value, address)
+
+
+def answer(on: Stage, act: str, role: str) -> str:
+    """What that role is answered, as the table writes it; nothing of it stays."""
+    method, _, address = act.partition(" ")
+    path, body = filled(address, on.values), on.bodies.get(act, {})
+    client, more = on.clients[role], {}
+    if address.startswith("/api/"):
+        client = Client()
+        more = {"headers": {"Authorization": f"Bearer {on.tokens[role]}"}} if role in on.tokens else {}
+    elif role == "agent":
+        more = {"headers": {"Authorization": f"Bearer {on.tokens['agent']}"}}
+    send = {"content_type": "application/json"} if address.startswith("/api/") else {}
+    cookies = dict(client.cookies)
+    with transaction.atomic():
+        if method == "GET":
+            response = client.get(path, **more)
+        else:
+            data = json.dumps(body) if send else body
+            response = getattr(client, method.lower())(path, data, **send, **more)
+        transaction.set_rollback(True)
+    client.cookies.clear()
+    client.cookies.update(cookies)
+    cache.clear()
+    return said(response)
+
+
+def answers(on: Stage, act: str) -> tuple[str, ...]:
+    """For each role. Where neither the least nor the most may use the method, nobody between is asked."""
+    seen = {role: answer(on, act, role) for role in ("nobody", "owner", "admin")}
+    if {seen["owner"], seen["admin"]} == {"405"}:
+        return tuple("405" if role not in ("nobody", "agent") else seen["nobody"] for role in ROLES)
+    return tuple(seen.get(role) or answer(on, act, role) for role in ROLES)
+
+
+def said(response: Any) -> str:
+    """The status; `login` where one is led to sign in first."""
+    led_to = response.get("Location", "")
+    if response.status_code in (301, 302) and led_to.startswith(("/login/", "/admin/login/")):
+        return "login"
+    return str(response.status_code)
+
+
+def table(path: Path = TABLE) -> dict[str, tuple[str, ...]]:
+    """What was judged right: by act, an answer for each role."""
+    judged: dict[str, tuple[str, ...]] = {}
+    for line in path.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            method, address, *answers = line.split()
+            judged[f"{method} {address}"] = tuple(answers)
+    return judged
+
+
+def line(act: str, seen: tuple[str, ...]) -> str:
+    method, _, address = act.partition(" ")
+    return f"{method:6} {address:62} " + " ".join(f"{one:9}" for one in seen).rstrip()
