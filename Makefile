@@ -9,7 +9,7 @@ TYPED := contracts files workloads machines programme rules client tickets plann
 ALONE := cli client crash docs federation schedulers slurm training
 ARGS ?=
 
-.PHONY: help setup setup-dev demo test lint docs bench schemas reference clean
+.PHONY: help setup setup-dev demo test lint audit docs bench schemas reference clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ docs: setup-dev  ## the documentation, into site/
 
 bench: setup-dev  ## what is too slow for tests; its figures go into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
+
+audit: setup-dev  ## known faults of what is installed; needs the internet
+	$(BIN)/pip install -q pip-audit && $(BIN)/pip-audit --strict --path $(VENV)/lib/python3*/site-packages
 
 schemas: setup-dev  ## freeze the contracts' JSON Schemas, after a change you decided on
 	$(BIN)/python tools/freeze_schemas.py

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import click  # noqa: E402
 from hanse.cli.main import load  # noqa: E402
 from hanse.cli.registry import GROUPS, VERBS, Verb  # noqa: E402
 from hanse.contracts.catalogue import PUBLIC, schema  # noqa: E402
-from tools import modes_page  # noqa: E402
+from tools import modes_page, policy_page  # noqa: E402
 from tools.launch_facts import page  # noqa: E402
 
 MADE = "<!-- made by tools/reference.py; change the code, then run: make reference -->\n"
@@ -145,9 +147,17 @@ def contracts() -> str:
     return f"{MADE}# Contracts\n\n{head}\n" + "\n".join(rows) + "\n"
 
 
+def permissions() -> str:
+    """Django has to be set up for it, with a home of its own."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hanse.service.settings")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HANSE_HOME"] = home
+        return policy_page.page()
+
+
 PAGES = {
     "commands.md": commands, "train-yaml.md": train_yaml, "contracts.md": contracts, "launch-facts.md": page,
-    "modes.md": modes_page.page,
+    "modes.md": modes_page.page, "permissions.md": permissions,
 }  # fmt: skip
 
 

@@ -4,7 +4,8 @@ HANSE_HOME · DATABASE_URL · HANSE_SECRET_KEY · HANSE_ALLOWED_HOSTS (comma-sep
 HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) · HANSE_PARCEL_MAX_BYTES ·
 HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine).
-Those of signing in are in signon/options.py.
+HANSE_PUBLIC_URL (this service's address in mails). Those of signing in are in signon/options.py, those of mail
+(HANSE_MAIL_HOST, …) in notices/options.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import dj_database_url
 
 from hanse.service import homes
+from hanse.service.notices import options as mail
 from hanse.service.signon import options as signon
 
 
@@ -81,6 +83,7 @@ LOGOUT_REDIRECT_URL = "/"
 HANSE_BEHIND_PROXY = _flag("HANSE_BEHIND_PROXY")
 SIGN_ON = signon.settings(os.environ, embedded=HANSE_EMBEDDED, behind_proxy=HANSE_BEHIND_PROXY)
 globals().update(SIGN_ON)
+globals().update(mail.settings(os.environ))
 IDENTITY_PROVIDER = SIGN_ON["IDENTITY_PROVIDER"]
 
 TEMPLATES = [
