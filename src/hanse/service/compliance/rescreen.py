@@ -43,7 +43,12 @@ def rescreen(*, as_of: date | None = None, rules: RuleSet | None = None) -> tupl
     return tuple(one for one in made if one is not None)
 
 
+@transaction.atomic
 def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
+    """Under the screening's lock: of two that ask at once, the second finds what the first kept."""
+    screening = Screening.objects.select_for_update(of=("self",)).select_related("application__call").get(
+        pk=screening.pk
+    )  # fmt: skip
     last = screening.rescreenings.order_by("-pk").first()
     before: Decision = last.decision if last else screening.decision
     after = _decision(screening, as_of, rules)
@@ -57,13 +62,12 @@ def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
         appeared=tuple(sorted(are - were)),
         gone=tuple(sorted(were - are)),
     )
-    with transaction.atomic():
-        Rescreening.objects.create(screening=screening, decision=after, as_of=as_of)
-        Event.record(
-            "service:screening:changed", changed.application, by=BY,
-            reason=f"Under the {rules.label} the gate says {changed.after}, and said {changed.before} before.",
-            was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
-        )  # fmt: skip
+    Rescreening.objects.create(screening=screening, decision=after, as_of=as_of)
+    Event.record(
+        "service:screening:changed", changed.application, by=BY,
+        reason=f"Under the {rules.label} the gate says {changed.after}, and said {changed.before} before.",
+        was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
+    )  # fmt: skip
     return changed
 
 
