@@ -24,13 +24,13 @@ from tests.rules.parts import HEAD, NEEDS_BOTH
     ],
 )
 def test_a_part_of_the_wrong_shape_is_named_with_its_file(extra: str, says: str) -> None:
-    with pytest.raises(SpecError, match="test.yaml") as refused:
+    with pytest.raises(SpecError, match=r"test\.yaml") as refused:
         parse(extra + HEAD + NEEDS_BOTH, where="test.yaml")
     assert says in refused.value.what
 
 
 def test_a_key_that_stands_twice_inside_a_rule_is_found_with_its_line() -> None:
-    with pytest.raises(SpecError, match="'title' stands twice.*line"):
+    with pytest.raises(SpecError, match=r"'title' stands twice.*line"):
         parse(HEAD + NEEDS_BOTH + "\n    title: another\n", where="test.yaml")
 
 

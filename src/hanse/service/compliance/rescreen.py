@@ -14,7 +14,7 @@ from hanse.contracts.base import now
 from hanse.contracts.compliance import ENDINGS, Ending
 from hanse.contracts.decision import Decision, Finding, worst
 from hanse.contracts.errors import UsageError
-from hanse.rules import gate
+from hanse.rules import gate, watch
 from hanse.rules.changes import asked
 from hanse.rules.files import shipped
 from hanse.rules.ruleset import RuleSet
@@ -77,7 +77,8 @@ def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
 
     form, subject = screening.application.form, screening.application.public_id
     try:
-        return gate.evaluate(asked(rules, screening.answers), facts_of(form), subject=subject, as_of=as_of, rules=rules)
+        facts = {**facts_of(form), **_seen(screening)}
+        return gate.evaluate(asked(rules, screening.answers), facts, subject=subject, as_of=as_of, rules=rules)
     except UsageError as error:
         unclear = Finding(
             rule="gate.answers-unclear", verdict="review", reason=error.what, what_would_change_it=error.fix
@@ -85,6 +86,22 @@ def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
         return Decision(
             subject=subject, verdict="review", findings=(unclear,), decided_at=now(), decided_by=rules.label
         )
+
+
+def _seen(screening: Screening) -> dict[str, float]:
+    """What is known since: evaluations, and the computation that was seen where it passes what was stated.
+
+    Less than that says nothing yet: a training that has only begun must not make the outcome milder.
+    """
+    from hanse.service.compliance.releases import evaluation_facts
+    from hanse.service.compliance.watching import award_flops
+
+    application = screening.application
+    award = getattr(application, "award", None)
+    flops = award_flops(award) if award is not None else 0.0
+    stated = screening.answers.get("training-flops", screening.answers.get("training_flops", 0.0))
+    least = max(float(stated) if isinstance(stated, int | float) else 0.0, watch.INDICATION / 3)
+    return {**({"training_flops": flops} if flops > least else {}), **evaluation_facts(application)}
 
 
 def _gates_own(decision: Decision) -> tuple[Finding, ...]:
