@@ -13,12 +13,14 @@ from django.db import transaction
 from hanse.contracts.base import now
 from hanse.contracts.compliance import ENDINGS, Ending
 from hanse.contracts.decision import Decision, Finding, worst
-from hanse.contracts.errors import UsageError
+from hanse.contracts.errors import Conflict, UsageError
 from hanse.rules import gate, watch
 from hanse.rules.changes import asked
 from hanse.rules.files import shipped
 from hanse.rules.ruleset import RuleSet
-from hanse.service.compliance.models import Rescreening, Screening
+from hanse.service.access.people import Person
+from hanse.service.compliance import conditions
+from hanse.service.compliance.models import Rescreening, RescreeningAnswer, Screening
 from hanse.service.runs.events import Event
 
 OPEN_STATES = ("sent", "in-review", "granted")
@@ -69,6 +71,40 @@ def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
         was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
     )  # fmt: skip
     return changed
+
+
+def answer(rescreening: Rescreening, by: Person, *, stands: bool, reason: str) -> RescreeningAnswer:
+    """An officer's word on what was granted: it stands although the rules say otherwise now, or it does not.
+
+    Then a condition of the award is in breach, and no new run starts until an officer says that it is met again.
+
+    Raises:
+        PolicyError: not an officer.
+        UsageError: no reason.
+        Conflict: it was answered already.
+    """
+    by.require_officer()
+    if not reason.strip():
+        raise UsageError("this needs its reason", where="reason", fix="Say why; the applicant reads it.")
+    application = rescreening.screening.application
+    with transaction.atomic():
+        Screening.objects.select_for_update().get(pk=rescreening.screening_id)
+        if RescreeningAnswer.objects.filter(rescreening=rescreening).exists():
+            raise Conflict("it was answered already", where=application.public_id, fix="Look at the answer.")
+        made = RescreeningAnswer.objects.create(rescreening=rescreening, stands=stands, reason=reason.strip(), by=by)
+        Event.record(
+            f"officer:rescreening:{'stands' if stands else 'falls'}", application.public_id, by=by.username,
+            reason=reason,
+        )  # fmt: skip
+        award = getattr(application, "award", None)
+        if not stands and award is not None:
+            key = f"rescreening:{rescreening.pk}"
+            held = conditions.ensure(
+                award, key=key, kind="rule", rule="gate.rescreening",
+                text=f"What the rules say since {rescreening.as_of} is dealt with.",
+            )  # fmt: skip
+            held.become("breached", by=by.username, reason=reason, evidence="", source="officer")
+    return made
 
 
 def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:

@@ -67,7 +67,7 @@ def _breached(award: Any) -> Iterator[Finding]:
 def _planned(award: Any, spec: TrainSpec, plan: Plan, so_far: float, at: datetime) -> Iterator[Finding]:
     """Thresholds that this plan would reach. To know that 10^25 will be passed starts its clock (Art. 52(1))."""
     total = so_far + prefill.training_flops(plan.workload)[0]
-    for one in _thresholds(award, (spec,)):
+    for one in thresholds_of(award, (spec,)):
         if one.level(total) != "crossed":
             continue
         if one.notify_days is not None:
@@ -79,7 +79,7 @@ def _planned(award: Any, spec: TrainSpec, plan: Plan, so_far: float, at: datetim
         )  # fmt: skip
 
 
-def _thresholds(award: Any, specs: tuple[TrainSpec, ...]) -> tuple[watch.Threshold, ...]:
+def thresholds_of(award: Any, specs: tuple[TrainSpec, ...]) -> tuple[watch.Threshold, ...]:
     screening = getattr(award.application, "screening", None)
     builds_on = any(spec.training in ("finetuning", "lora") for spec in specs)
     return watch.thresholds(screening.answers if screening else {}, builds_on_model=builds_on)
@@ -140,7 +140,7 @@ def compute_of(run: Run, at: datetime) -> contract.ComputeSeen:
 
 def _told(award: Any, run: Run, at: datetime) -> int:
     total, new = award_flops(award), 0
-    for one in _thresholds(award, (run.spec,)):
+    for one in thresholds_of(award, (run.spec,)):
         level = one.level(total)
         if level is None:
             continue
