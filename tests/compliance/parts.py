@@ -36,6 +36,10 @@ class Granted:
 
 @pytest.fixture
 def granted(world: World) -> Granted:
+    return grant(world)
+
+
+def grant(world: World) -> Granted:
     bootstrap.publish_calls(by="test")
     application = submit(world.founder, a_form())
     allocation = application.grant(world.officer, reason="fits", conditions=("Publish the tokenizer.",))

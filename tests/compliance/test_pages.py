@@ -58,7 +58,7 @@ def test_a_permit_is_stated_on_a_page_and_confirmed_on_another(granted: Granted)
     holder, officer = of(granted.world.founder), of(granted.world.officer)
     new = f"/applications/{granted.application.public_id}/permits/new/"
     given = {
-        "kind": "health-data", "number": "HDAB-7", "issuer": "A body", "purpose": "Research", "datasets": "records, more",
+        "kind": "health-data", "number": "HDAB-7", "issuer": "A body", "purpose": "Study", "datasets": "records, more",
         "machines": "local", "valid_until": "2099-01-01",
     }  # fmt: skip
     assert "Valid until" in text(holder, new)

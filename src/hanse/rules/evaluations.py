@@ -70,7 +70,7 @@ def _of_lm_eval(raw: Mapping[str, Any]) -> Iterator[EvaluationScore]:
 def _of_inspect(raw: Mapping[str, Any]) -> Iterator[EvaluationScore]:
     results = _dict(raw.get("results"))
     for score in results.get("scores") or ():
-        metrics = {name: _dict(one).get("value") for name, one in _dict(score.get("metrics")).items()}
+        metrics: dict[str, Any] = {name: _dict(one).get("value") for name, one in _dict(score.get("metrics")).items()}
         for name, value in metrics.items():
             if name == "stderr" or not _figure(value):
                 continue
