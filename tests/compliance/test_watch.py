@@ -123,6 +123,17 @@ def test_runs_of_one_award_are_counted_together_and_the_larger_formula_counts(gr
     assert RunCompute.objects.get(run=second).seen.flops >= seen.flops * 0.99
 
 
+def test_a_run_that_was_begun_anew_after_its_end_is_looked_at_again(granted: Granted) -> None:
+    run = under_way(granted, parameters=10**11, tokens=10**11)
+    Run.objects.filter(pk=run.pk).update(state="failed")
+    chores.run(now())
+    assert RunCompute.objects.get(run=run).final
+    Run.objects.filter(pk=run.pk).update(state="running")
+    reach(run, 140 * 10**9)
+    assert chores.run(now()) == 1
+    assert not RunCompute.objects.get(run=run).final
+
+
 def test_who_builds_on_a_model_is_told_of_the_third(granted: Granted) -> None:
     granted.answers(general_purpose=True, builds_on_model=True)
     run = under_way(granted, parameters=10**11, tokens=46 * 10**9)  # 2.76e22 of 3.33e22

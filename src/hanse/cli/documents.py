@@ -60,8 +60,9 @@ def write(record: RunRecord, facts: dict[str, str], folder: Path, *, pdf: bool =
         files[f"{one.kind}.json"], files[f"{one.kind}.html"] = one.to_json(), pages.render(one)
     card = next(one for one in documents if one.kind == "model-card")
     files["README.md"] = pages.model_card(card, record, facts)
-    files[ASKED] = _asked(documents)
-    files |= croissant.references(record)
+    references = croissant.references(record)
+    files[ASKED] = _asked(documents) + (_of_holders(references) if references else "")
+    files |= references
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text)
@@ -76,6 +77,11 @@ def _asked(documents: tuple[Document, ...]) -> str:
     lines = ["# What the records do not say. Fill in what you know and give this file back with --facts.\n"]
     asked = build.asked_of_people(documents)
     return "".join([*lines, *(f"\n# {one.label}: {one.asked} ({one.who})\n{one.id}:\n" for one in asked)])
+
+
+def _of_holders(references: Mapping[str, str]) -> str:
+    lacking = ", ".join(croissant.LACKING)
+    return f"\n# In {', '.join(references)}, {lacking} are left out: the holder of the dataset can add them there.\n"
 
 
 def _browser() -> str:

@@ -1,7 +1,7 @@
 """A reference to each dataset that was read, as Croissant JSON-LD: what the ledger knows of it, and nothing else.
 
 The vocabulary is Croissant 1.0's (https://docs.mlcommons.org/croissant/docs/croissant-spec.html), which 1.1 keeps.
-Who made a dataset, when and where it is to be had, no ledger says: `LACKING` names what its holder has to add.
+Who made a dataset, when and where it is to be had, no ledger says: its holder adds `LACKING`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from hanse.contracts.record import RunRecord
 from hanse.contracts.telemetry import DatasetRead
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.0"
-LACKING: Final = ("creator", "datePublished", "url")
+LACKING: Final = ("citeAs", "creator", "datePublished", "url", "version")
 _CONTEXT: Final[dict[str, Any]] = {
     "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo", "citeAs": "cr:citeAs", "column": "cr:column",
+    "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty",
+    "samplingRate": "cr:samplingRate", "conformsTo": "dct:conformsTo", "citeAs": "cr:citeAs", "column": "cr:column",
     "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract", "field": "cr:field",
     "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format",

@@ -153,7 +153,7 @@ def change(request: HttpRequest, change_id: str) -> HttpResponse:
     rows: list[tuple[Child, ...]] = [(d["what"].capitalize(), d["was"], d["now"]) for d in one.differences]
     return _judged(
         request, form, act, reverse("portal:application", args=[one.award.application.public_id]),
-        application=one.award.application, title="A run that is otherwise", state=badge(tables.LOOKS[one.state]),
+        application=one.award.application, title="A changed run", state=badge(tables.LOOKS[one.state]),
         lede="A launch was not what was granted; it was screened anew.", ask="Your word on it",
         buttons=[each for each in choices if each[0] != drop],
         facts=[("Decided by", one.decided_by), ("Reason", one.reason)] if one.decided_by else [],
@@ -209,7 +209,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     )
     asked = list(Question.objects.filter(state="asked"))
     parts = [
-        ("changed", "Runs that are otherwise than granted", tables.changes(changed) if changed else None),
+        ("changed", "Changed runs", tables.changes(changed) if changed else None),
         ("permits", "Permits to confirm", tables.permits(stated) if stated else None),
         ("conditions", "Conditions in breach or with evidence", tables.conditions(open_ones) if open_ones else None),
         ("again", "Screenings that end otherwise today", _again(again) if again else None),

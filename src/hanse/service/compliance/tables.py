@@ -87,10 +87,8 @@ def compute(seen: Any, total: float, thresholds: Iterable[watch.Threshold]) -> H
     for one in thresholds:
         share = (total + one.before) / one.flops
         said = f"{share:.1%} of {one.what}" if share >= 0.0005 else f"less than 0.1 % of {one.what}"
-        parts += [
-            meter(said, total=one.flops, used=min(total + one.before, one.flops)),
-            h("p", f"{said}. {one.citation}.", class_="small muted"),
-        ]
+        bar = meter(said, total=one.flops, used=min(total + one.before, one.flops))
+        parts.append(h("div", h("p", f"{said}. {one.citation}.", class_="small muted"), bar, class_="field"))
     return join(*parts)
 
 

@@ -95,8 +95,11 @@ def observe_all(at: datetime) -> int:
     fresh = (
         Run.objects.filter(legs__allocation__award__isnull=False)
         .annotate(heard=Max("legs__attempts__last_heard_at"))
-        .filter(Q(compute_seen=None) | Q(compute_seen__final=False))
-        .filter(Q(compute_seen=None) | Q(heard__gt=F("compute_seen__at")) | Q(state__in=FINAL_RUN_STATES))
+        .filter(
+            Q(compute_seen=None)
+            | Q(heard__gt=F("compute_seen__at"))
+            | Q(state__in=FINAL_RUN_STATES, compute_seen__final=False)
+        )
         .order_by("pk")
     )
     return sum(observe(run, at) for run in fresh)
