@@ -209,9 +209,18 @@ def test_another_purpose_waits_for_an_officer_and_another_model_may_go_on_meanwh
         update={"shape": shape.model_copy(update={"layers": 9})}
     ))  # fmt: skip
     assert admitted(granted, larger)["watch.changed"] == "condition"
-    noted = RunChange.objects.get(state="noted")
+    noted = next(one for one in RunChange.objects.filter(state="noted") if "model" in str(one))
     noted.decide(world.officer, accept=False, reason="Ask for it first.")
     assert admitted(granted, larger)["watch.changed"] == "deny"
+
+
+def test_a_first_purpose_that_is_refused_starts_no_second_run(granted: Granted) -> None:
+    spec = a_spec(purpose="Read faces")
+    assert admitted(granted, spec)["watch.changed"] == "allow", "the gate passed; both texts are on file"
+    granted.world.launch(spec)
+    (noted,) = RunChange.objects.filter(state="noted")
+    noted.decide(granted.world.officer, accept=False, reason="That is another project.")
+    assert admitted(granted, spec)["watch.changed"] == "deny"
 
 
 def permit(granted: Granted, **changes: Any) -> Permit:

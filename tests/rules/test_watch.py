@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hanse.contracts.spec import DatasetSpec
+from hanse.contracts.telemetry import DatasetRead
 from hanse.rules import watch
 from hanse.rules.check import check
 
@@ -44,6 +46,20 @@ def test_more_computation_is_never_told_as_less(one: float, other: float) -> Non
     for threshold in watch.thresholds({}):
         less, more = sorted((one, other))
         assert order[threshold.level(less)] <= order[threshold.level(more)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "read", "same"),
+    [
+        ("data/*.txt", "data/*.txt", True), ("data/*.txt", "/work/run-1/data/*.txt", True),
+        ("./data/*.txt", "/work/run-1/data/*.txt", True), ("data/*.txt", "/elsewhere/other/*.txt", False),
+        ("s3://a/x", "s3://b/s3://a/x", False), ("x.txt", "/work/ax.txt", False),
+    ],
+)  # fmt: skip
+def test_a_source_is_the_same_where_its_path_is_written_out(declared: str, read: str, same: bool) -> None:
+    spec = DatasetSpec(name="a", source=declared, licence="MIT")
+    told = DatasetRead(name="a", source=read, licence="MIT", samples=1, tokens=1, shards_sha256="0" * 64)
+    assert (watch.undeclared((told,), (spec,)) == ()) is same
 
 
 @given(st.integers(-10, 100))

@@ -80,12 +80,17 @@ def undeclared(read: Iterable[DatasetRead], declared: Iterable[DatasetSpec]) -> 
         said = known.get(one.name)
         if said is None:
             found.append(f"{one.name} was read and is not declared.")
-        elif (one.source, one.licence) != (said.source, said.licence):
+        elif one.licence != said.licence or not _same_source(one.source, said.source):
             found.append(
                 f"{one.name} was read from {one.source} under {one.licence}; declared are {said.source} and "
                 f"{said.licence}."
             )
     return tuple(found)
+
+
+def _same_source(read: str, declared: str) -> bool:
+    """A path in train.yaml is relative to the run's folder; where it was read it may be written out."""
+    return read == declared or ("://" not in declared and read.endswith(f"/{declared.removeprefix('./')}"))
 
 
 def days_to_warn(valid_until: date, today: date) -> int | None:

@@ -13,6 +13,7 @@ _SHOWN: dict[type, list[str]] = {
     models.RescreeningAnswer: ["rescreening", "stands", "by", "at"],
     models.Condition: ["public_id", "award", "kind", "state", "due", "said_by"],
     models.Permit: ["public_id", "award", "valid_until", "state"],
+    models.PermitWarning: ["permit", "days", "at"],
     models.RunChange: ["public_id", "award", "state", "asked_at"],
     models.RunCompute: ["run", "flops", "at", "final"],
     models.ThresholdMark: ["award", "threshold", "level", "at"],

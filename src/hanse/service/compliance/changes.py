@@ -101,7 +101,13 @@ def findings(award: Any, spec: TrainSpec, plan: Plan | None, *, before_flops: fl
 
 
 def _differences(award: Any, spec: TrainSpec) -> tuple[Difference, ...]:
-    """Against the nearest of what was run first or accepted since; before the first run, against the application."""
+    """Against the nearest of what was run first or accepted since; before the first run, against the application.
+
+    What was refused stays what it was, also where it was the first.
+    """
+    for refused in RunChange.objects.filter(award=award, state="refused"):
+        if not any(watch.differences(spec, refused.spec)):
+            return tuple(Difference.model_validate(one) for one in refused.differences)
     first = _first_spec(award)
     if first is None:
         asked_for = award.application.form.purpose

@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db import models, transaction
 
 from hanse.contracts import watch as contract
+from hanse.contracts.base import now
 from hanse.contracts.decision import Finding
 from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.run import FINAL_RUN_STATES
@@ -125,7 +126,7 @@ def findings(award: Any, machine: str, spec: TrainSpec, today: date) -> Iterator
         why = "; ".join(dict.fromkeys(against)) or "no permit for it is on file"
         yield Finding(
             rule="watch.permit", verdict="deny", citation=CITATION,
-            reason=f"Dataset {dataset.name} holds data of persons: {why}.",
+            reason=f"Dataset {dataset.name} holds personal data: {why}.",
             what_would_change_it="State a permit that names dataset and machine, and have an officer confirm it; or "
             "train on data without personal data.",
         )  # fmt: skip
@@ -135,6 +136,13 @@ def number_for(award: Any, machine: str, dataset: str, today: date) -> str | Non
     """The permit that goes into a ticket beside a dataset."""
     held = Permit.objects.filter(award=award, state="confirmed") if award is not None else ()
     return next((one.form.number for one in held if not one.covers(dataset, machine, today)), None)
+
+
+def for_ticket(spec: TrainSpec, allocation: Any) -> dict[str, str | None]:
+    """The number of the permit behind each dataset with personal data; None where there is none."""
+    where, today = allocation.machine.public_id, now().date()
+    personal = (one.name for one in spec.data if one.personal_data)
+    return {name: number_for(allocation.award, where, name, today) for name in personal}
 
 
 def look_after(at: datetime) -> int:
