@@ -74,7 +74,7 @@ def _of_inspect(raw: Mapping[str, Any]) -> Iterator[EvaluationScore]:
         for name, value in metrics.items():
             if name == "stderr" or not _figure(value):
                 continue
-            error = metrics.get("stderr") if len(metrics) == 2 else None  # which of several it is of is not told
+            error: Any = metrics.get("stderr") if len(metrics) == 2 else None  # of which of several is not told
             yield EvaluationScore(
                 task=str(raw["eval"]["task"]), metric=name, variant=str(score.get("name") or score.get("scorer") or ""),
                 value=float(value), error=float(error) if _figure(error) else None,
