@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from hanse.cli import documents
 from hanse.contracts.base import now
+from hanse.service.access.apply import submit
 from hanse.service.compliance import chores
 from hanse.service.compliance.models import Condition, Permit, Question, RunChange
 from hanse.service.compliance.rescreen import rescreen
 from tests.compliance.parts import grant
 from tests.compliance.test_watch import admitted, reach, under_way
+from tests.reporting import records
 from tests.reporting.browser import chromium, faults
 from tests.service.fixtures import a_spec, make_world
+from tests.service.test_programme import a_form, against
 from tests.service.test_rescreen import with_rule
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -32,6 +38,31 @@ def signed_in(browser: Any, url: str, person: Any) -> Any:
     context = browser.new_context()
     context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}])
     return context.new_page()
+
+
+def test_a_start_up_meets_the_gate_an_officer_answers_and_documents_say_what_is_not_known(
+    live_server: Any, tmp_path: Path
+) -> None:
+    world = grant(make_world()).world
+    sent = submit(world.founder, against(a_form(), personal_data=True))
+    page_of = f"{live_server.url}/applications/{sent.public_id}/"
+    documents.write(records.finished(), {}, tmp_path)
+    with chromium() as browser:
+        start_up, officer = (signed_in(browser, live_server.url, one) for one in (world.founder, world.officer))
+        start_up.goto(page_of)
+        assert start_up.get_by_text("A person decides").first.is_visible(), "the gate's own word, before any officer's"
+        assert not start_up.get_by_role("button", name="Decline it").count()
+        assert faults(officer, page_of) == []
+        assert officer.get_by_label("Why the gate's findings do not stand").is_visible()
+        officer.get_by_label("Reason", exact=True).fill("The duties of high risk are not met yet.")
+        officer.get_by_role("button", name="Decline it").click()
+        officer.get_by_text(re.compile("is declined; the applicant sees|You proposed to decline")).wait_for()
+        document = browser.new_page()
+        document.goto((tmp_path / "model-documentation.html").as_uri())
+        assert document.get_by_role("heading", level=1).is_visible()
+        assert document.get_by_text("Not known yet").first.is_visible()
+        document.get_by_role("link", name="result.tokens").first.click()
+        assert document.url.endswith("record.json"), "each figure links to the record it came from"
 
 
 def test_a_passer_by_a_start_up_and_an_officer_walk_through_gate_watch_and_desk(live_server: Any) -> None:

@@ -333,7 +333,9 @@ def memory(record: RunRecord) -> Told | None:
 def gate(record: RunRecord) -> Told | None:
     if record.gate is None:
         return None
-    said = f"{record.gate.verdict}, decided {_moment(record.gate.decided_at)} by {record.gate.decided_by}"
+    # A document may be published: a person who overruled the rules stands in the record by name, not here.
+    by = "an officer, against the rules" if record.gate.overridden_from else record.gate.decided_by
+    said = f"{record.gate.verdict}, decided {_moment(record.gate.decided_at)} by {by}"
     kept = f"; conditions: {' '.join(record.gate.conditions)}" if record.gate.conditions else ""
     return Told(said + kept, ("gate",))
 
