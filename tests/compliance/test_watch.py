@@ -223,6 +223,13 @@ def test_a_first_purpose_that_is_refused_starts_no_second_run(granted: Granted) 
     assert admitted(granted, spec)["watch.changed"] == "deny"
 
 
+def test_an_award_that_nobody_screened_has_conditions_and_no_changes(granted: Granted) -> None:
+    granted.application.screening.delete()
+    granted.world.launch(a_spec(purpose="Sort letters"))
+    assert admitted(granted, a_spec(purpose="Sort people")) == {}
+    assert Condition.objects.filter(award=granted.award).count() >= 2
+
+
 def permit(granted: Granted, **changes: Any) -> Permit:
     form = PermitForm(**{
         "kind": "health-data", "number": "HDAB-1", "issuer": "The health data access body", "purpose": "research",

@@ -85,6 +85,8 @@ class RunChange(models.Model):
 
 def findings(award: Any, spec: TrainSpec, plan: Plan | None, *, before_flops: float, today: date) -> Iterator[Finding]:
     """What a launch changed, kept where it is new, and whether it may go on. Call it inside a transaction."""
+    if getattr(award.application, "screening", None) is None:
+        return  # nothing was screened, so nothing can be otherwise
     changed = _differences(award, spec)
     was, is_now = _screened(award, spec, plan, before_flops, today)
     stricter = _stricter(was, is_now)
