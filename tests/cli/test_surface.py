@@ -42,6 +42,11 @@ PUBLIC = {
     "comply questions": {"--template", "--json"},
     "comply documents": {"[RUN]", "--facts", "--out", "--pdf", "--json"},
     "comply verify": {"FOLDER"},
+    "comply evaluation": {"RUN", "RESULTS.JSON...", "--json"},
+    "publish": {
+        "[RUN]", "--out", "--licence", "--licence-file", "--facts", "--weights", "--version", "--url", "--check",
+        "--json",
+    },
     "machines list": {"--json"},
     "machines show": {"MACHINE", "--json"},
     "machines check": {"FILE", "--json"},

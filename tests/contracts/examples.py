@@ -31,6 +31,7 @@ from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
 from hanse.contracts.policy import IdentityMap, MaintenanceWindow, SitePolicy
 from hanse.contracts.programme import Allocation, Application, ApplicationForm, CallObligation, CallTerms, Dated
 from hanse.contracts.record import RunRecord
+from hanse.contracts.release import Evaluation, EvaluationScore, Release, ReleaseFile
 from hanse.contracts.run import Attempt, AttemptState, CodeBundle, Leg, Run, RunState
 from hanse.contracts.scaling import Option, ScalingRow, ScalingTable
 from hanse.contracts.site import BadNode, MachineState, Maintenance, PartitionState, QueueWait, SiteBudget, SiteJob
@@ -38,6 +39,7 @@ from hanse.contracts.spec import DatasetSpec, ModelSpec, TokenizerSpec, TrainSpe
 from hanse.contracts.telemetry import LedgerEntry, RankRow, Spread, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket, TicketDataset
 from hanse.contracts.usage import UsageEntry
+from hanse.contracts.watch import ComputeSeen, Difference, Permit, PermitForm, RunChange, WatchedCondition
 from hanse.contracts.workload import ModelShape, Workload
 
 AT = datetime(2027, 1, 14, 9, 41, 12, tzinfo=UTC)
@@ -485,6 +487,35 @@ EXAMPLES: dict[str, Contract] = {
     )),
     "application": APPLICATION,
     "allocation": ALLOCATION,
+    "watched-condition": WatchedCondition(
+        id="cnd-7f3a", award="awd-7f3a", kind="compute", rule="gpai.notify", citation="AI Act Art. 52(1)",
+        text="The Commission is notified by 2027-01-29.", parameters={"flops": 1e25}, due=date(2027, 1, 29),
+        changed_at=LATER,
+    ),
+    "permit": Permit(
+        id="prm-7f3a", award="awd-7f3a", state="confirmed", stated_by="anna", confirmed_by="olga",
+        form=PermitForm(
+            kind="health-data", number="HDAB-2027-1", issuer="A health data access body", purpose="Research",
+            datasets=("records",), machines=("lumi-g",), valid_until=date(2027, 12, 31),
+        ),
+    ),
+    "run-change": RunChange(
+        id="chg-7f3a", award="awd-7f3a", verdict="condition", state="asked",
+        differences=(Difference(what="purpose", was="Sort letters", now="Sort people"),),
+    ),
+    "compute-seen": ComputeSeen(
+        run_id="run-7f3a", architecture_flops=8.4e22, hardware_flops=9.1e22, tokens=140_000_000_000,
+        accelerator_seconds=300_000_000, at=LATER,
+    ),
+    "evaluation": Evaluation(
+        tool="lm-eval", tool_version="0.4.9", model="hf", made_at=LATER, sha256=HASH,
+        scores=(EvaluationScore(task="hellaswag", metric="acc_norm", value=0.41, error=0.005, shots=0, samples=42),),
+    ),
+    "release": Release(
+        run_id="run-7f3a", name="stdlib-lm", version="1.0", licence="Apache-2.0", datasets=("stdlib",),
+        parameters=1_000_000, files=(ReleaseFile(path="model.safetensors", sha256=HASH, size_bytes=4_000_000),),
+        record_sha256=HASH, made_at=LATER,
+    ),
     "site-policy": SitePolicy(
         projects=("norrlyd",), accounts=("proj1",), partitions=("boost",), max_nodes=8, max_wall_time_s=86_400,
         maintenance=(MaintenanceWindow(starts=AT, ends=LATER, reason="cooling"),),

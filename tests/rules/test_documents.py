@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def test_every_value_is_from_the_record_or_unknown_and_every_pointer_leads_somew
     assert Document.from_json(made.to_json()) == made
     assert made.keep_until.year == made.made_at.year + 10
     assert build.differences(made, record, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("placed", "until"),
+    [("2027-03-01", date(2037, 3, 1)), ("2020-01-01", date(2036, 11, 23)), ("soon", date(2036, 11, 23)),
+     ("", date(2036, 11, 23)), ("2028-02-29", date(2038, 2, 28))],
+)  # fmt: skip
+def test_the_ten_years_count_from_the_market_where_that_day_is_stated(placed: str, until: date) -> None:
+    made = build.make(
+        "model-documentation", records.finished(), {"union-market-date": placed}, at=datetime(2026, 11, 23, tzinfo=UTC)
+    )
+    assert made.keep_until == until
 
 
 def test_the_law_s_ways_of_counting_operations_are_kept() -> None:

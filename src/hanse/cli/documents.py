@@ -22,7 +22,7 @@ from hanse.contracts.errors import SiteError, SpecError, UsageError
 from hanse.contracts.record import RunRecord
 from hanse.files.durable import write_atomically
 from hanse.reporting import documents as pages
-from hanse.rules.documents import build
+from hanse.rules.documents import build, croissant
 
 RECORD, FACTS, SUMS, ASKED = "record.json", "facts.json", "SHA256SUMS", "unknown.yaml"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -60,8 +60,11 @@ def write(record: RunRecord, facts: dict[str, str], folder: Path, *, pdf: bool =
         files[f"{one.kind}.json"], files[f"{one.kind}.html"] = one.to_json(), pages.render(one)
     card = next(one for one in documents if one.kind == "model-card")
     files["README.md"] = pages.model_card(card, record, facts)
-    files[ASKED] = _asked(documents)
+    references = croissant.references(record)
+    files[ASKED] = _asked(documents) + (_of_holders(references) if references else "")
+    files |= references
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text)
     printed = [_print(browser, folder, one.kind) for one in documents] if browser else []
     sums = {name: _sum(folder / name) for name in sorted([*files, *printed])}
@@ -74,6 +77,11 @@ def _asked(documents: tuple[Document, ...]) -> str:
     lines = ["# What the records do not say. Fill in what you know and give this file back with --facts.\n"]
     asked = build.asked_of_people(documents)
     return "".join([*lines, *(f"\n# {one.label}: {one.asked} ({one.who})\n{one.id}:\n" for one in asked)])
+
+
+def _of_holders(references: Mapping[str, str]) -> str:
+    lacking = ", ".join(croissant.LACKING)
+    return f"\n# In {', '.join(references)}, {lacking} are left out: the holder of the dataset can add them there.\n"
 
 
 def _browser() -> str:
@@ -132,6 +140,9 @@ def verify(folder: Path) -> tuple[str, ...]:
         except SpecError as error:
             return (*wrong, f"{RECORD} contradicts itself: {error.what}")
         wrong += [f"{path.name}: {one.where} says {one.found!r}, the records give {one.expected!r}" for one in found]
+    for name, text in croissant.references(record).items():
+        if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text:
+            wrong.append(f"{name} is not what the record gives")
     return tuple(wrong)
 
 

@@ -186,6 +186,19 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse comply rules --as-of 2026-12-02", "the rules in force on a day"),
             Example("hanse comply documents --out documents", "the latest run's documents, filled from its record"),
             Example("hanse comply verify documents", "whether they still say what the records say"),
+            Example(
+                "hanse comply evaluation stdlib-lm results.json", "results of lm-eval or COMPL-AI, kept with the run"
+            ),
+        ),
+    ),
+    Verb(
+        "publish",
+        TRAIN,
+        "A finished model as a folder to release, checked and told to the service.",
+        (
+            Example("hanse publish --licence Apache-2.0", "the latest run: weights, card, documents, hashes"),
+            Example("hanse publish stdlib-lm --facts facts.yaml --out release", "with what only people know"),
+            Example("hanse publish --check release", "whether a release is as it claims"),
         ),
     ),
     Verb(

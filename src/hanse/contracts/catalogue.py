@@ -25,6 +25,7 @@ from hanse.contracts.plan import Plan
 from hanse.contracts.policy import SitePolicy
 from hanse.contracts.programme import Allocation, Application, CallTerms
 from hanse.contracts.record import RunRecord
+from hanse.contracts.release import Evaluation, Release
 from hanse.contracts.run import Attempt, CodeBundle, Leg, Run
 from hanse.contracts.scaling import Option, ScalingTable
 from hanse.contracts.site import MachineState, SiteBudget, SiteJob
@@ -32,6 +33,7 @@ from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import LedgerEntry, RankRow, StepSummary, TrainResult
 from hanse.contracts.ticket import SignedTicket, Ticket
 from hanse.contracts.usage import UsageEntry
+from hanse.contracts.watch import ComputeSeen, Permit, RunChange, WatchedCondition
 from hanse.contracts.workload import Workload
 
 PUBLIC: dict[str, type[Contract]] = {
@@ -48,6 +50,8 @@ PUBLIC: dict[str, type[Contract]] = {
     "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "application": Application,
     "allocation": Allocation,
     "site-policy": SitePolicy,
+    "watched-condition": WatchedCondition, "permit": Permit, "run-change": RunChange, "compute-seen": ComputeSeen,
+    "evaluation": Evaluation, "release": Release,
 }  # fmt: skip
 
 

@@ -55,7 +55,8 @@ class Document(Contract):
     sections: tuple[DocumentSection, ...]
     made_at: Timestamp
     keep_until: date
-    """Ten years from making it, where the law or the code of practice asks for that."""
+    """Ten years, where the law or the code of practice asks for that: from placing the model on the market, or from
+    making the document while that day is not stated."""
     record_sha256: Sha256
     """Of the record's canonical form: whoever has the record can make the document again and compare."""
     facts_sha256: Sha256

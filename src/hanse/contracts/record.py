@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from hanse.contracts.base import Contract, Timestamp
 from hanse.contracts.decision import Decision
 from hanse.contracts.event import Event
 from hanse.contracts.machine import Machine
 from hanse.contracts.programme import Allocation, Application
+from hanse.contracts.release import Evaluation
 from hanse.contracts.run import Run
 from hanse.contracts.telemetry import StepSummary, TrainResult
 from hanse.contracts.usage import UsageEntry
@@ -25,4 +28,10 @@ class RunRecord(Contract):
     result: TrainResult | None = None
     usage: tuple[UsageEntry, ...] = ()
     events: tuple[Event, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
     made_at: Timestamp
+
+    def canonical(self) -> bytes:
+        """Without evaluations where there are none: documents made before a record could hold any keep their hash."""
+        dumped = self.model_dump(mode="json", exclude=None if self.evaluations else {"evaluations"})
+        return json.dumps(dumped, sort_keys=True, separators=(",", ":")).encode()

@@ -11,15 +11,19 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from hanse.contracts.errors import SpecError
+from hanse.rules import texts as reading
 from hanse.rules.ruleset import RuleFile, RuleSet
 
 R = TypeVar("R", bound=RuleFile)
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SHAPES: Mapping[str, tuple[type, str]] = {
+    "terms": (dict, "conditions by name"), "defaults": (dict, "keys with values"), "rules": (list, "a list of rules"),
+    "contradictions": (list, "a list"),
+}  # fmt: skip
+"""What is looked at before the file is checked as a whole."""
 
 
 def parse(text: str, *, where: str) -> RuleSet:
@@ -54,12 +58,10 @@ def shipped() -> RuleSet:
 
 
 def _plain(text: str, where: str) -> dict[str, Any]:
-    try:
-        raw = _LOADER(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise SpecError("this is not YAML", where=where, fix=str(error)) from None
-    if not isinstance(raw, dict):
-        raise SpecError("a rule file is a mapping", where=where, fix="Begin with name, version and rules.")
+    raw = reading.mapping(text, where=where, begin="Begin with name, version and rules.")
+    for key, (shape, told) in _SHAPES.items():
+        if raw.get(key) is not None and not isinstance(raw[key], shape):
+            raise SpecError(f"{key} must be {told}", where=f"{where}: {key}", fix="Correct the rule file.")
     return raw
 
 

@@ -124,3 +124,35 @@ def verify(
     tell(*(wrong or ("Every document says what the record and the stated facts give, and no file was changed.",)))
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command(
+    help="Attach results of lm-eval or COMPL-AI (Inspect) to a run: they reach its card, its form and the gate."
+)
+def evaluation(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or how it begins.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS.JSON...", help="As the tool wrote them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="What was read, as JSON.")] = False,
+) -> None:
+    from hanse.cli import pick
+    from hanse.cli.connect import client as connect
+    from hanse.cli.output import print_json, tell
+    from hanse.client.compliance import attach
+    from hanse.contracts.errors import UsageError
+    from hanse.rules import evaluations
+
+    read = []
+    for path in results:
+        try:
+            read.append(evaluations.read(path.read_bytes(), where=str(path)))
+        except OSError as error:
+            raise UsageError(
+                f"cannot read it: {error.strerror}", where=str(path), fix="Name a file there is."
+            ) from None
+    client = connect()
+    run = pick.run(client, run_id)
+    kept = tuple(attach(client, run.id, one) for one in read)
+    if as_json:
+        print_json(kept)
+    else:
+        tell(*(evaluations.sentence(one) for one in kept), f"Kept with {run.id}.")

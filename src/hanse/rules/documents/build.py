@@ -40,7 +40,7 @@ def make(kind: str, record: RunRecord, facts: Facts, *, at: datetime | None = No
             for part in form.sections
         ),
         made_at=at,
-        keep_until=_years_later(at.date(), form.keep_years),
+        keep_until=_keep_until(at.date(), facts, form.keep_years),
         record_sha256=record.digest(),
         facts_sha256=digest_of(facts),
     )
@@ -152,6 +152,22 @@ def _short(value: object) -> str:
 
 def digest_of(facts: Facts) -> str:
     return hashlib.sha256(json.dumps(dict(facts), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+MARKET_DATE = "union-market-date"
+"""The fact from which the years of keeping count."""
+
+
+def _keep_until(made_on: date, facts: Facts, years: int) -> date:
+    """The years count from the day the model is placed on the market (AI Act Art. 18(1) for systems of high risk; Code
+    of Practice on general-purpose AI, which says at least ten years after it). Until that day is stated they count
+    from making the document, which is never longer: made again with the day, a document is kept longer.
+    """
+    try:
+        placed = date.fromisoformat(facts.get(MARKET_DATE, "").strip())
+    except ValueError:
+        placed = made_on
+    return _years_later(max(made_on, placed), years)
 
 
 def _years_later(day: date, years: int) -> date:

@@ -9,15 +9,14 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 
-import yaml
 from pydantic import Field, ValidationError
 
 from hanse.contracts.base import Contract, Identifier
 from hanse.contracts.document import Basis
 from hanse.contracts.errors import SpecError, UsageError
+from hanse.rules import texts
 from hanse.rules.documents.records import FROM_RECORDS
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORMS = files("hanse.rules.documents") / "forms"
 
 
@@ -65,13 +64,13 @@ def load(id: str) -> Form:
 
 def parse(text: str, *, where: str) -> Form:
     """The form written in `text`. Raises SpecError naming `where` and what is wrong."""
+    raw = texts.mapping(text, where=where, begin="Begin with id, title and sections.")
     try:
-        form = Form.model_validate(_LOADER(text).get_single_data())
-    except (yaml.YAMLError, ValidationError) as error:
-        message, key = str(error), ""
-        if isinstance(error, ValidationError):
-            message, key = error.errors()[0]["msg"], ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise SpecError(message, where=f"{where}: {key}", fix="Correct the form.") from None
+        form = Form.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SpecError(first["msg"], where=f"{where}: {key}", fix="Correct the form.") from None
     seen = set()
     for field in form.fields:
         if field.id in seen:

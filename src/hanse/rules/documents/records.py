@@ -14,6 +14,7 @@ from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt
 from hanse.contracts.units import format_bytes, format_count, format_gpu_hours, format_seconds, significant
 from hanse.contracts.workload import ModelShape
+from hanse.rules import evaluations
 from hanse.rules.documents import compute
 
 KWH = 3.6e6
@@ -274,17 +275,20 @@ def carbon(record: RunRecord) -> Told | None:
 
 
 def evaluation(record: RunRecord) -> Told | None:
-    result = record.result
-    if result is None:
+    """What training itself measured, and whatever evaluations were attached since."""
+    result, attached = record.result, [evaluations.sentence(one) for one in record.evaluations]
+    if result is None and not attached:
         return None
+    more = ("evaluations",) if attached else ()
+    if result is None:
+        return Told(" ".join(attached), more)
     checked = f", {result.validation_loss:.4f} on held-out text" if result.validation_loss is not None else ""
     said = (
         f"Cross-entropy {result.final_loss:.4f} nats a token at the end of training{checked}; token frequencies alone "
         f"would reach {result.unigram_entropy:.4f}."
     )
-    return Told(
-        said, ("result.final_loss", "result.validation_loss", "result.unigram_entropy"), result.final_loss, "nats"
-    )
+    places = ("result.final_loss", "result.validation_loss", "result.unigram_entropy", *more)
+    return Told(" ".join((said, *attached)), places, result.final_loss, "nats")
 
 
 def against_plan(record: RunRecord) -> Told | None:
@@ -329,7 +333,9 @@ def memory(record: RunRecord) -> Told | None:
 def gate(record: RunRecord) -> Told | None:
     if record.gate is None:
         return None
-    said = f"{record.gate.verdict}, decided {_moment(record.gate.decided_at)} by {record.gate.decided_by}"
+    # A document may be published: a person who overruled the rules stands in the record by name, not here.
+    by = "an officer, against the rules" if record.gate.overridden_from else record.gate.decided_by
+    said = f"{record.gate.verdict}, decided {_moment(record.gate.decided_at)} by {by}"
     kept = f"; conditions: {' '.join(record.gate.conditions)}" if record.gate.conditions else ""
     return Told(said + kept, ("gate",))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 
-import yaml
-
 from hanse.contracts.base import Contract, Identifier
+from hanse.rules import texts
 
 
 class Word(Contract):
@@ -22,5 +21,5 @@ class Word(Contract):
 def words() -> tuple[Word, ...]:
     """In the order of the alphabet."""
     text = (files("hanse.rules.glossary") / "words.yaml").read_text("utf-8")
-    found = [Word.model_validate(one) for one in yaml.safe_load(text)]
+    found = [Word.model_validate(one) for one in texts.read(text, where="words.yaml")]
     return tuple(sorted(found, key=lambda one: one.word.casefold()))

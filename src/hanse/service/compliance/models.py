@@ -72,3 +72,32 @@ class Rescreening(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.screening.application.public_id} {self.decision.verdict} as of {self.as_of}"
+
+
+class RescreeningAnswer(AppendOnly):
+    """An officer's word on a rescreening: the grant stands, with a reason, or it does not. Both are kept."""
+
+    rescreening = models.OneToOneField(Rescreening, on_delete=models.PROTECT, related_name="answer")
+    stands = models.BooleanField()
+    reason = models.TextField()
+    by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "compliance"
+
+    def __str__(self) -> str:
+        return f"{self.rescreening}: {'stands' if self.stands else 'does not stand'}"
+
+
+from hanse.service.compliance.changes import RunChange  # noqa: E402
+from hanse.service.compliance.computed import RunCompute, ThresholdMark  # noqa: E402
+from hanse.service.compliance.conditions import Condition  # noqa: E402
+from hanse.service.compliance.permits import Permit, PermitWarning  # noqa: E402
+from hanse.service.compliance.questions import Question  # noqa: E402
+from hanse.service.compliance.releases import Release, RunEvaluation  # noqa: E402
+
+__all__ = [
+    "Condition", "Permit", "PermitWarning", "Question", "Release", "Rescreening", "RescreeningAnswer", "RunChange",
+    "RunCompute", "RunEvaluation", "Screening", "ThresholdMark",
+]  # fmt: skip

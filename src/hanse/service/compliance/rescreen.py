@@ -13,12 +13,14 @@ from django.db import transaction
 from hanse.contracts.base import now
 from hanse.contracts.compliance import ENDINGS, Ending
 from hanse.contracts.decision import Decision, Finding, worst
-from hanse.contracts.errors import UsageError
-from hanse.rules import gate
+from hanse.contracts.errors import Conflict, UsageError
+from hanse.rules import gate, watch
 from hanse.rules.changes import asked
 from hanse.rules.files import shipped
 from hanse.rules.ruleset import RuleSet
-from hanse.service.compliance.models import Rescreening, Screening
+from hanse.service.access.people import Person
+from hanse.service.compliance import conditions
+from hanse.service.compliance.models import Rescreening, RescreeningAnswer, Screening
 from hanse.service.runs.events import Event
 
 OPEN_STATES = ("sent", "in-review", "granted")
@@ -43,7 +45,12 @@ def rescreen(*, as_of: date | None = None, rules: RuleSet | None = None) -> tupl
     return tuple(one for one in made if one is not None)
 
 
+@transaction.atomic
 def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
+    """Under the screening's lock: of two that ask at once, the second finds what the first kept."""
+    screening = Screening.objects.select_for_update(of=("self",)).select_related("application__call").get(
+        pk=screening.pk
+    )  # fmt: skip
     last = screening.rescreenings.order_by("-pk").first()
     before: Decision = last.decision if last else screening.decision
     after = _decision(screening, as_of, rules)
@@ -57,14 +64,47 @@ def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
         appeared=tuple(sorted(are - were)),
         gone=tuple(sorted(were - are)),
     )
-    with transaction.atomic():
-        Rescreening.objects.create(screening=screening, decision=after, as_of=as_of)
-        Event.record(
-            "service:screening:changed", changed.application, by=BY,
-            reason=f"Under the {rules.label} the gate says {changed.after}, and said {changed.before} before.",
-            was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
-        )  # fmt: skip
+    Rescreening.objects.create(screening=screening, decision=after, as_of=as_of)
+    Event.record(
+        "service:screening:changed", changed.application, by=BY,
+        reason=f"Under the {rules.label} the gate says {changed.after}, and said {changed.before} before.",
+        was=changed.before, now=changed.after, appeared="; ".join(changed.appeared), gone="; ".join(changed.gone),
+    )  # fmt: skip
     return changed
+
+
+def answer(rescreening: Rescreening, by: Person, *, stands: bool, reason: str) -> RescreeningAnswer:
+    """An officer's word on what was granted: it stands although the rules say otherwise now, or it does not.
+
+    Then a condition of the award is in breach, and no new run starts until an officer says that it is met again.
+
+    Raises:
+        PolicyError: not an officer.
+        UsageError: no reason.
+        Conflict: it was answered already.
+    """
+    by.require_officer()
+    if not reason.strip():
+        raise UsageError("this needs its reason", where="reason", fix="Say why; the applicant reads it.")
+    application = rescreening.screening.application
+    with transaction.atomic():
+        Screening.objects.select_for_update().get(pk=rescreening.screening_id)
+        if RescreeningAnswer.objects.filter(rescreening=rescreening).exists():
+            raise Conflict("it was answered already", where=application.public_id, fix="Look at the answer.")
+        made = RescreeningAnswer.objects.create(rescreening=rescreening, stands=stands, reason=reason.strip(), by=by)
+        Event.record(
+            f"officer:rescreening:{'stands' if stands else 'falls'}", application.public_id, by=by.username,
+            reason=reason,
+        )  # fmt: skip
+        award = getattr(application, "award", None)
+        if not stands and award is not None:
+            key = f"rescreening:{rescreening.pk}"
+            held = conditions.ensure(
+                award, key=key, kind="rule", rule="gate.rescreening",
+                text=f"What the rules say since {rescreening.as_of} is dealt with.",
+            )  # fmt: skip
+            held.become("breached", by=by.username, reason=reason, evidence="", source="officer")
+    return made
 
 
 def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
@@ -73,7 +113,8 @@ def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
 
     form, subject = screening.application.form, screening.application.public_id
     try:
-        return gate.evaluate(asked(rules, screening.answers), facts_of(form), subject=subject, as_of=as_of, rules=rules)
+        facts = {**facts_of(form), **_seen(screening)}
+        return gate.evaluate(asked(rules, screening.answers), facts, subject=subject, as_of=as_of, rules=rules)
     except UsageError as error:
         unclear = Finding(
             rule="gate.answers-unclear", verdict="review", reason=error.what, what_would_change_it=error.fix
@@ -81,6 +122,22 @@ def _decision(screening: Screening, as_of: date, rules: RuleSet) -> Decision:
         return Decision(
             subject=subject, verdict="review", findings=(unclear,), decided_at=now(), decided_by=rules.label
         )
+
+
+def _seen(screening: Screening) -> dict[str, float]:
+    """What is known since: evaluations, and the computation that was seen where it passes what was stated.
+
+    Less than that says nothing yet: a training that has only begun must not make the outcome milder.
+    """
+    from hanse.service.compliance.releases import evaluation_facts
+    from hanse.service.compliance.watching import award_flops
+
+    application = screening.application
+    award = getattr(application, "award", None)
+    flops = award_flops(award) if award is not None else 0.0
+    stated = screening.answers.get("training-flops", screening.answers.get("training_flops", 0.0))
+    least = max(float(stated) if isinstance(stated, int | float) else 0.0, watch.INDICATION / 3)
+    return {**({"training_flops": flops} if flops > least else {}), **evaluation_facts(application)}
 
 
 def _gates_own(decision: Decision) -> tuple[Finding, ...]:

@@ -38,5 +38,6 @@ def record_of(run: Run) -> RunRecord:
         result=run.result,
         usage=tuple(entry.contract() for entry in usage),
         events=tuple(event.contract() for event in events_of(run)),  # type: ignore[attr-defined]
+        evaluations=tuple(one.evaluation for one in run.evaluations.all()),
         made_at=now(),
     )
