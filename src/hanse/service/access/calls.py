@@ -187,6 +187,7 @@ class Application(models.Model):
             Conflict: it was decided already.
         """
         from hanse.service.access.awards import Award
+        from hanse.service.compliance import conditions as conditions_of
 
         self._require_judge(by)
         hours = self.form.gpu_hours if gpu_hours is None else gpu_hours
@@ -208,6 +209,7 @@ class Application(models.Model):
                 conditions=[*dict.fromkeys((*screening.conditions, *conditions))],
                 granted_by=by,
             )
+            conditions_of.open_for(award)
             return award.open_allocation(partition=partition, account=account, by=by)
 
     def decline(self, by: Person, *, reason: str) -> None:

@@ -37,6 +37,8 @@ class Request:
     spec: TrainSpec
     plan: Plan | None
     at: datetime
+    watched: tuple[Finding, ...] = ()
+    """What the watch says: permits, changes against what was granted, conditions in breach, thresholds."""
 
     @property
     def shape(self) -> jobs.Shape | None:
@@ -175,15 +177,8 @@ def site_policy(request: Request) -> Iterator[Finding]:
         )
 
 
-def permits(request: Request) -> Iterator[Finding]:
-    """Personal data needs a permit; until data holders can issue them here, it may not be trained on."""
-    for dataset in request.spec.data:
-        if dataset.personal_data:
-            yield _deny(
-                "permit",
-                f"Dataset {dataset.name} holds personal data and this service has no permit for it.",
-                "train on data without personal data, or set personal_data: false if there is none",
-            )
+def watch(request: Request) -> Iterator[Finding]:
+    yield from request.watched
 
 
 def trainer(request: Request) -> Iterator[Finding]:
@@ -195,7 +190,7 @@ def trainer(request: Request) -> Iterator[Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (allocation, where, trainer, hours, gate, site_policy, permits)
+CHECKS: tuple[Check, ...] = (allocation, where, trainer, hours, gate, site_policy, watch)
 
 
 def _allow(rule: str, reason: str) -> Finding:

@@ -138,6 +138,8 @@ class Attempt(models.Model):
 
         `after`: one that has not ended; this one is queued ahead and starts when that has.
         """
+        from hanse.service.compliance.permits import for_ticket  # it looks at runs
+
         run = leg.run
         shape = run.shape(leg)
         wall_time_s = run.affordable_wall_time_s(shape, allocation)
@@ -151,7 +153,7 @@ class Attempt(models.Model):
         reserved = shape.held * wall_time_s
         ticket = issue.ticket_for(
             job, run.spec, code_sha256=run.code.sha256 if run.code else None, max_accelerator_seconds=reserved,
-            conditions=run.conditions(allocation),
+            conditions=run.conditions(allocation), permits=for_ticket(run.spec, allocation),
         )  # fmt: skip
         attempt = cls.objects.create(
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 
@@ -29,7 +30,13 @@ def public_key() -> str:
 
 
 def ticket_for(
-    job: JobSpec, spec: TrainSpec, *, code_sha256: str | None, max_accelerator_seconds: int, conditions: tuple[str, ...]
+    job: JobSpec,
+    spec: TrainSpec,
+    *,
+    code_sha256: str | None,
+    max_accelerator_seconds: int,
+    conditions: tuple[str, ...],
+    permits: Mapping[str, str | None] | None = None,
 ) -> SignedTicket:
     """The ticket of one attempt, for what its job asks and no more."""
     at = now()
@@ -42,7 +49,10 @@ def ticket_for(
         max_nodes=job.nodes,
         max_wall_time_s=job.wall_time_s,
         max_accelerator_seconds=max_accelerator_seconds,
-        datasets=tuple(TicketDataset(name=d.name, source=d.source, licence=d.licence) for d in spec.data),
+        datasets=tuple(
+            TicketDataset(name=d.name, source=d.source, licence=d.licence, permit=(permits or {}).get(d.name))
+            for d in spec.data
+        ),
         conditions=conditions,
         issued_at=at,
         expires_at=at + QUEUE_TIME + timedelta(seconds=job.wall_time_s),

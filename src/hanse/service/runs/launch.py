@@ -27,6 +27,8 @@ def launch(person: Person, asked: LaunchRequest, *, key: str | None = None) -> R
         UsageError: spec, plan and code do not belong together.
         PolicyError: admission says no, with every check's finding; only an event is kept.
     """
+    from hanse.service.compliance import watching  # it looks at runs
+
     code = _checked(asked)
     with transaction.atomic():
         mine = Allocation.objects.seen_by(person).filter(public_id=asked.allocation).first()
@@ -47,6 +49,7 @@ def launch(person: Person, asked: LaunchRequest, *, key: str | None = None) -> R
                 spec=asked.spec,
                 plan=asked.plan,
                 at=now(),
+                watched=watching.admission_findings(locked, asked.spec, asked.plan),
             )
         )
         if decision.verdict in {"allow", "condition"}:

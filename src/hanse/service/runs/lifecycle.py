@@ -291,7 +291,10 @@ class Run(models.Model):
 
     def conditions(self, allocation: Any) -> tuple[str, ...]:
         """Of the award and of admission, for the ticket."""
-        return tuple(dict.fromkeys((*allocation.conditions, *self.admission.conditions)))
+        from hanse.service.compliance.conditions import sentences
+
+        of_award = sentences(allocation.award) if allocation.award else ()
+        return tuple(dict.fromkeys((*of_award, *self.admission.conditions)))
 
     def _debited(self) -> int:
         total = UsageEntry.objects.filter(attempt__leg__run=self).aggregate(sum=models.Sum("accelerator_seconds"))
