@@ -26,7 +26,7 @@ demo: setup  ## the main job: apply, plan, launch, train, report
 test: setup-dev  ## all tests; those of missing system packages say so and are skipped
 	$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=tests/,$(ALONE)) $(ARGS)
 	$(PYTEST) $(addprefix tests/,$(ALONE)) $(ARGS)
-	HANSE_TEST_DATABASE=postgres $(PYTEST) -m "not slurm and not torch" tests/service tests/client $(ARGS)
+	HANSE_TEST_DATABASE=postgres $(PYTEST) -m "not slurm and not torch and not browser" tests/service tests/client tests/compliance tests/notices tests/monitoring $(ARGS)
 
 lint: setup-dev  ## ruff, mypy, import floors, migrations, bandit
 	$(BIN)/ruff format --check .
