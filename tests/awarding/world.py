@@ -21,7 +21,7 @@ from hanse.service.runs.models import Machine
 from tests.service.fixtures import World, a_machine, make_world
 
 TERMS = CallTerms(
-    id="regular", mode="regular", title="Regular", summary="A call.", opens=date(2026, 1, 1), max_gpu_hours=100_000,
+    id="house", mode="regular", title="Regular", summary="A call.", opens=date(2026, 1, 1), max_gpu_hours=100_000,
     durations_months=(1, 2, 3, 6, 12), who=("start-up", "sme", "large"), decision_working_days=5,
     pays=("start-up",), extension=Extension(times=1, months=3, share=0.5),
     obligations=(
@@ -56,7 +56,7 @@ class Programme:
 
     def apply(self, **changes: Any) -> Application:
         form = ApplicationForm(
-            call="regular", organisation="Brick AI", organisation_kind="start-up", country="BE", title="Delivery notes",
+            call="house", organisation="Brick AI", organisation_kind="start-up", country="BE", title="Delivery notes",
             purpose="Reading.", machine="local", gpu_hours=1000, duration_months=2, contact_email="f@example.eu",
         ).model_copy(update=changes)  # fmt: skip
         made = Application.objects.create(

@@ -24,6 +24,7 @@ from hanse.service.awarding import capacity, duties, policy
 from hanse.service.awarding.movements import Movement, move
 from hanse.service.records import ContractField, PublicIdField, transition
 from hanse.service.runs.events import Event
+from hanse.service.runs.machines import Machine
 
 _END: frozenset[str] = frozenset({"granted", "declined", "withdrawn"})
 TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -81,7 +82,7 @@ class ChangeRequest(models.Model):
         """
         if not by.belongs_to(allocation.project.organisation):
             raise PolicyError("only members of the project ask for that", where=allocation.public_id)
-        explained = explain(allocation, asked, by)
+        explained = explain(allocation, asked)
         with transaction.atomic():
             Allocation.objects.select_for_update().get(pk=allocation.pk)
             if cls.objects.filter(allocation=allocation, kind=asked.kind, state__in=OPEN_STATES).exists():
@@ -126,13 +127,16 @@ class ChangeRequest(models.Model):
         with transaction.atomic():
             # The lock of hours first, in one order for all, then the state: two at once cannot each do it.
             named = [self.allocation.public_id, *([self.asked.to_allocation] if self.asked.to_allocation else [])]
+            # Machines before allocations, as an agent's report takes them.
+            if self.kind in ("supplement", "machine"):
+                names = {self.allocation.machine.public_id, self.asked.machine}
+                list(Machine.objects.select_for_update(no_key=True).filter(public_id__in=names - {None}).order_by("pk"))
             locked = {name: Allocation.locked(name) for name in sorted(named)}
             held = locked[self.allocation.public_id]
-            self.explained = explain(held, self.asked, self.asked_by)
-            self._to("granted", by, reason, decided_by=by, decided_at=now(), explained=self.explained)
-            result = getattr(self, f"_{self.kind}")(held, by)
-            type(self).objects.filter(pk=self.pk).update(result=result)
-            self.result = result
+            self._to("granted", by, reason, decided_by=by, decided_at=now())
+            self.explained = explain(held, self.asked, this=self.pk)
+            self.result = getattr(self, f"_{self.kind}")(held, by)
+            type(self).objects.filter(pk=self.pk).update(result=self.result, explained=self.explained)
         return "granted"
 
     def _extension(self, held: Allocation, by: Person) -> Allocation:
@@ -217,7 +221,7 @@ class ChangeRequest(models.Model):
         )
 
 
-def explain(allocation: Allocation, asked: ChangeAsked, by: Person) -> str:
+def explain(allocation: Allocation, asked: ChangeAsked, *, this: int | None = None) -> str:
     """What it comes to, in words; checked both when it is asked and when it is granted.
 
     Raises:
@@ -230,7 +234,7 @@ def explain(allocation: Allocation, asked: ChangeAsked, by: Person) -> str:
     if allocation.ended_at is not None or allocation.ends < now().date():
         raise Conflict("the allocation has ended", where=allocation.public_id, fix="apply again")
     return {"extension": _longer, "supplement": _more, "transfer": _across, "machine": _elsewhere}[asked.kind](
-        allocation, asked, by
+        allocation, asked, this
     )
 
 
@@ -244,17 +248,17 @@ def _rule(allocation: Allocation) -> Any:
     return rule
 
 
-def _longer(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
+def _longer(allocation: Allocation, asked: ChangeAsked, this: int | None) -> str:
     rule, months = _rule(allocation), asked.months or 0
-    had = ChangeRequest.objects.filter(allocation=allocation, kind="extension", state="granted").count()
-    if had >= rule.times:
+    had = ChangeRequest.objects.filter(allocation=allocation, kind="extension", state="granted")
+    if had.exclude(pk=this).count() >= rule.times:
         raise PolicyError(f"the call extends {rule.times} time(s), and that was done", where=allocation.public_id)
     if months > rule.months:
         raise UsageError(f"the call extends by at most {rule.months} months", where="months", fix="ask for less")
     return f"It would end on {months_later(allocation.ends, months):%d %B %Y} instead of {allocation.ends:%d %B %Y}."
 
 
-def _more(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
+def _more(allocation: Allocation, asked: ChangeAsked, _this: int | None) -> str:
     rule, wanted = _rule(allocation), (asked.gpu_hours or 0) * SECONDS_PER_HOUR
     moved = Movement.objects.filter(allocation__award=allocation.award, kind="supplement")
     before = moved.aggregate(total=Sum("accelerator_seconds"))["total"] or 0
@@ -268,7 +272,7 @@ def _more(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
     return f"It would hold {asked.gpu_hours:,} GPU-hours more{f' ({amount})' if amount else ''}."
 
 
-def _across(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
+def _across(allocation: Allocation, asked: ChangeAsked, _this: int | None) -> str:
     into = Allocation.objects.filter(public_id=asked.to_allocation).select_related("machine").first()
     if into is None or into.project_id != allocation.project_id or into.pk == allocation.pk:  # type: ignore[attr-defined]
         raise UsageError("that is no other allocation of the same project", where="to_allocation")
@@ -280,7 +284,7 @@ def _across(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
     return conversion((asked.gpu_hours or 0) * SECONDS_PER_HOUR, allocation.machine.facts, into.machine.facts)
 
 
-def _elsewhere(allocation: Allocation, asked: ChangeAsked, _by: Person) -> str:
+def _elsewhere(allocation: Allocation, asked: ChangeAsked, _this: int | None) -> str:
     machine = machine_named(asked.machine or "")
     if machine.pk == allocation.machine.pk and asked.partition == allocation.partition:
         raise UsageError("it is on that machine and partition already", where="machine")

@@ -139,7 +139,7 @@ class Duty(models.Model):
     def _to(self, to: str, by: Person, reason: str, *, source: str = "officer", **fields: Any) -> None:
         transition(
             self, to, TRANSITIONS, event=f"{source}:duty:{to}", by=by.username, reason=reason, keep_reason=True,
-            data={"award": self.award.public_id, "name": self.name}, **fields,
+            data={"award": self.award.public_id, "duty": self.name}, **fields,
         )  # fmt: skip
 
     def contract(self) -> contract.Duty:

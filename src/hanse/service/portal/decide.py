@@ -17,8 +17,10 @@ from hanse.contracts.awarding import AwardPart, AwardTerms
 from hanse.contracts.errors import HanseError, UsageError
 from hanse.programme.awards import PATTERN_WORDS
 from hanse.service.access.models import Application
-from hanse.service.awarding import proposals
+from hanse.service.awarding import policy, proposals
 from hanse.service.awarding.proposals import Proposal
+
+MORE = ("parts", "starts", "duration_months", "pattern", "conditions")
 
 
 class DecideForm(forms.Form):
@@ -58,6 +60,22 @@ class DecideForm(forms.Form):
         super().__init__(*args, **options)
         for name, field in self.fields.items():
             field.widget.attrs |= {"class": "input", "aria-describedby": f"{name}-hint"}
+
+    @property
+    def main_fields(self) -> list[Any]:
+        return [field for field in self if field.name not in MORE]
+
+    @property
+    def more_fields(self) -> list[Any]:
+        return [field for field in self if field.name in MORE]
+
+    @property
+    def grant_takes_two(self) -> bool:
+        return policy.awards_by() > 1
+
+    @property
+    def decline_takes_two(self) -> bool:
+        return policy.declines_by() > 1
 
 
 def may_decide(person: Any, application: Application) -> bool:
