@@ -26,11 +26,11 @@ from hanse.service.records import ContractField, PublicIdField, transition
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
 
-_END: frozenset[str] = frozenset({"granted", "declined", "withdrawn"})
+_ENDS = ("granted", "declined", "withdrawn")
 TRANSITIONS: Mapping[str, frozenset[str]] = {
-    "asked": frozenset({"proposed"}) | _END,
-    "proposed": frozenset({"asked"}) | _END,
-    **dict.fromkeys(_END, frozenset()),
+    "asked": frozenset({"proposed", *_ENDS}),
+    "proposed": frozenset(_ENDS),
+    **dict.fromkeys(_ENDS, frozenset()),
 }
 OPEN_STATES = ("asked", "proposed")
 _NEEDS = {
