@@ -173,7 +173,7 @@ class Application(Contract):
     cut_off: Timestamp | None = None
     """The round it is in; None where the call takes applications as they come."""
     award_proposed_by: str = ""
-    """The officer whose proposal waits for another's confirmation."""
+    """In the answer to an officer's decision that another has to confirm: who proposed it. Empty everywhere else."""
 
 
 class Allocation(Contract):

@@ -290,11 +290,9 @@ class Application(models.Model):
 
     def contract(self) -> contract.Application:
         from hanse.service.access.awards import Allocation
-        from hanse.service.awarding.proposals import Proposal
 
         opened = Allocation.objects.filter(award__application=self).only("public_id").order_by("pk")
         allocation = opened.first() if self.state == "granted" else None
-        waiting = Proposal.waiting_for(self) if self.state in ("sent", "in-review") else None
         return contract.Application(
             id=self.public_id,
             state=self.state,
@@ -306,7 +304,6 @@ class Application(models.Model):
             allocation_id=allocation.public_id if allocation else None,
             call_version=self.call.version,
             cut_off=self.cut_off,
-            award_proposed_by=waiting.proposed_by.username if waiting else "",
         )
 
     @property

@@ -97,8 +97,11 @@ def decide(request: HttpRequest, id: str, body: DecisionRequest) -> HttpResponse
     terms = AwardTerms(
         reason=body.reason, gpu_hours=body.gpu_hours, conditions=body.conditions, override_reason=body.override_reason
     )
-    proposals.decide(found, request.auth, body.decision, terms, partition=body.partition, account=body.account)
-    return reply(found.contract())
+    place = {"partition": body.partition, "account": body.account}
+    came = proposals.decide(found, request.auth, body.decision, terms, **place)
+    # Told to the officer only: an applicant does not learn of what is not decided.
+    proposer = request.auth.username if came == "proposed" else ""
+    return reply(found.contract().model_copy(update={"award_proposed_by": proposer}))
 
 
 def _allocations(request: HttpRequest) -> Any:

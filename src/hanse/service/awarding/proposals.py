@@ -86,8 +86,8 @@ class Proposal(models.Model):
                 )
             made = cls.objects.create(application=held, decision=decision, terms=terms, proposed_by=by)
             Event.record(
-                "officer:application:proposed", held.public_id, by=by.username, reason=terms.reason,
-                proposal=made.public_id, decision=decision,
+                "officer:proposal:made", made.public_id, by=by.username, reason=terms.reason,
+                application=held.public_id, decision=decision,
             )  # fmt: skip
         return made
 
