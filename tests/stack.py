@@ -202,6 +202,7 @@ class Stack:
         environment = {
             **os.environ,
             "HANSE_HOME": str(self.home),
+            "HANSE_AWARDS_BY": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
         }
         environment.pop("DATABASE_URL", None)

@@ -172,6 +172,8 @@ class Application(Contract):
     """The version it is bound to."""
     cut_off: Timestamp | None = None
     """The round it is in; None where the call takes applications as they come."""
+    award_proposed_by: str = ""
+    """In the answer to an officer's decision that another has to confirm: who proposed it. Empty everywhere else."""
 
 
 class Allocation(Contract):
@@ -188,6 +190,8 @@ class Allocation(Contract):
     starts: date
     ends: date
     conditions: tuple[str, ...] = ()
+    suspended: str = ""
+    """Why nothing may start on it now; empty: it is not suspended."""
 
     @property
     def free_accelerator_seconds(self) -> int:

@@ -18,6 +18,7 @@ from hanse.programme.completeness import DraftAnswer
 from hanse.rules import gate
 from hanse.service.access.calls import APPLICATION_TRANSITIONS, Application, Call
 from hanse.service.access.people import Organisation, Person
+from hanse.service.awarding.duties import require_none_overdue
 from hanse.service.compliance.models import Screening
 from hanse.service.records import transition
 from hanse.service.runs.events import Event
@@ -52,6 +53,7 @@ def submit(person: Person, form: ApplicationForm) -> Application:
         organisation = Organisation.of_applicant(
             person, name=form.organisation, kind=form.organisation_kind, country=form.country
         )
+        require_none_overdue(organisation)
         application = Application.objects.create(call=call, organisation=organisation, applicant=person, form=form)
         decision = gate.evaluate(form.answers, facts_of(form), subject=application.public_id, as_of=at.date())
         findings_of_both = (*findings, *decision.findings)

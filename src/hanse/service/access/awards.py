@@ -1,6 +1,7 @@
 """Awards and the allocations they open; the balance of an allocation is always a sum.
 
 used = the usage entries; reserved = what the open attempts may still come to cost at most; free = granted - both.
+What an allocation holds changes only with a movement (awarding/movements.py) in the same transaction.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from hanse.contracts import programme as contract
+from hanse.contracts.awarding import AwardPart
 from hanse.contracts.base import now
 from hanse.contracts.errors import UsageError
 from hanse.contracts.run import FINAL_ATTEMPT_STATES
 from hanse.contracts.units import SECONDS_PER_HOUR
+from hanse.programme.awards import PATTERN_WORDS, PATTERNS
+from hanse.programme.awards import months_later as months_later
 from hanse.service.access.calls import Application
 from hanse.service.access.people import Person, Project
 from hanse.service.records import PublicIdField
@@ -32,6 +36,11 @@ class Award(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="awards")
     gpu_hours = models.PositiveBigIntegerField()
     conditions = models.JSONField(default=list)
+    starts = models.DateField(null=True, blank=True)
+    duration_months = models.PositiveSmallIntegerField(null=True, blank=True)
+    pattern = models.CharField(max_length=10, choices=[(one, PATTERN_WORDS[one]) for one in PATTERNS], default="even")
+    """How its use lies over its months."""
+    pays_per_use = models.BooleanField(default=False)
     granted_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     granted_at = models.DateTimeField(auto_now_add=True)
 
@@ -41,23 +50,33 @@ class Award(models.Model):
     def __str__(self) -> str:
         return self.public_id
 
-    def open_allocation(self, *, partition: str | None, account: str | None, by: Person) -> Allocation:
-        """From today, for as long as was asked."""
-        from hanse.service.runs.machines import Machine
-
-        form, today = self.application.form, now().date()
-        machine = Machine.objects.filter(public_id=form.machine).first()
-        if machine is None:
-            raise UsageError(
-                f"no machine {form.machine} is joined to this service",
-                where="machine",
-                fix="enrol its agent first: POST /api/v1/agents/enrol",
+    def open_allocations(self, parts: Iterable[AwardPart], *, by: Person) -> list[Allocation]:
+        """One for each part, from the award's first day for as long as it lasts."""
+        starts = self.starts or now().date()
+        ends = months_later(starts, self.duration_months or self.application.form.duration_months)
+        return [
+            Allocation.open(
+                award=self, project=self.project, machine=machine_named(part.machine), partition=part.partition,
+                account=part.account, storage_bytes=part.storage_bytes,
+                granted_accelerator_seconds=part.gpu_hours * SECONDS_PER_HOUR, starts=starts, ends=ends,
+                by=by.username,
             )
-        return Allocation.open(
-            award=self, project=self.project, machine=machine, partition=partition or "", account=account or "",
-            granted_accelerator_seconds=self.gpu_hours * SECONDS_PER_HOUR, starts=today,
-            ends=months_later(today, form.duration_months), by=by.username,
-        )  # fmt: skip
+            for part in parts
+        ]  # fmt: skip
+
+
+def machine_named(public_id: str) -> Any:
+    """Raises UsageError where no such machine is joined to this service."""
+    from hanse.service.runs.machines import Machine
+
+    machine = Machine.objects.filter(public_id=public_id).first()
+    if machine is None:
+        raise UsageError(
+            f"no machine {public_id} is joined to this service",
+            where="machine",
+            fix="enrol its agent first: POST /api/v1/agents/enrol",
+        )
+    return machine
 
 
 class AllocationQuerySet(models.QuerySet):
@@ -81,15 +100,20 @@ class Allocation(models.Model):
     """Compute on one machine for one project. Without an award it was granted elsewhere and is only metered here."""
 
     public_id = PublicIdField(prefix="alc")
-    award = models.OneToOneField(Award, on_delete=models.PROTECT, null=True, blank=True, related_name="allocation")
+    award = models.ForeignKey(Award, on_delete=models.PROTECT, null=True, blank=True, related_name="allocations")
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="allocations")
     machine = models.ForeignKey("runs.Machine", on_delete=models.PROTECT, related_name="allocations")
     partition = models.CharField(max_length=63, blank=True)
     account = models.CharField(max_length=63, blank=True)
     unit = models.CharField(max_length=30, default="GPU-hour")
     granted_accelerator_seconds = models.PositiveBigIntegerField()
+    """What it holds: granted and since added, less what was moved away or returned."""
+    returned_accelerator_seconds = models.PositiveBigIntegerField(default=0)
+    storage_bytes = models.PositiveBigIntegerField(default=0)
     starts = models.DateField()
     ends = models.DateField()
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    suspended_because = models.TextField(blank=True, editable=False)
     ended_at = models.DateTimeField(null=True, blank=True, editable=False)
     """When the tick noted its end."""
 
@@ -104,8 +128,11 @@ class Allocation(models.Model):
 
     @classmethod
     def open(cls, *, by: str, **fields: Any) -> Allocation:
+        from hanse.service.awarding.movements import Movement
+
         with transaction.atomic():
             allocation = cls.objects.create(**fields)
+            Movement.opened(allocation, by=by)
             Event.record(
                 "service:allocation:opened", allocation.public_id, by=by, machine=allocation.machine.public_id,
                 accelerator_seconds=allocation.granted_accelerator_seconds,
@@ -145,18 +172,8 @@ class Allocation(models.Model):
             starts=self.starts,
             ends=self.ends,
             conditions=self.conditions,
+            suspended=self.suspended_because if self.suspended_at else "",
         )
-
-
-def months_later(day: date, months: int) -> date:
-    """The same day of a later month, or that month's last day."""
-    index = day.year * 12 + day.month - 1 + months
-    for last in range(day.day, 27, -1):
-        try:
-            return date(index // 12, index % 12 + 1, last)
-        except ValueError:
-            continue
-    return date(index // 12, index % 12 + 1, min(day.day, 28))
 
 
 def _total(rows: Any, group: str, amount: str) -> Any:

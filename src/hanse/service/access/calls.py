@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import models, transaction
 
 from hanse.contracts import programme as contract
+from hanse.contracts.awarding import AwardPart, AwardTerms
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
@@ -179,18 +180,55 @@ class Application(models.Model):
         account: str | None = None,
         conditions: tuple[str, ...] = (),
         override_reason: str = "",
+        terms: AwardTerms | None = None,
+        proposal: Any = None,
     ) -> Any:
-        """Grant what was asked, or less, and open its allocation from today.
+        """Grant what was asked, less, or `terms`, and open its allocations; the first is returned.
 
         Raises:
-            PolicyError: not an officer, one of the applicants, or against the gate without `override_reason`.
+            PolicyError: not an officer, one of the applicants, against the gate without `override_reason`, or two
+                officers are needed and `proposal` is no other officer's.
+            UsageError: more than the call grants, than its parts sum to, or than there is room for.
             Conflict: it was decided already.
         """
         from hanse.service.access.awards import Award
+        from hanse.service.awarding import capacity, duties, policy
         from hanse.service.compliance import conditions as conditions_of
 
-        self._require_judge(by)
-        hours = self.form.gpu_hours if gpu_hours is None else gpu_hours
+        self.require_judge(by)
+        policy.require_two(self, "grant", by, proposal)
+        terms = terms or AwardTerms(
+            reason=reason, gpu_hours=gpu_hours, conditions=conditions, override_reason=override_reason
+        )
+        parts = self.parts_of(terms, partition=partition, account=account)
+        hours, starts = sum(part.gpu_hours for part in parts), terms.starts or now().date()
+        duration_months = terms.duration_months or self.form.duration_months
+        with transaction.atomic():
+            screening = self.screening.passed(by, override_reason=terms.override_reason)
+            capacity.require_room(parts, starts, duration_months, terms.pattern)
+            self._decide("granted", by, reason, gpu_hours=hours)
+            project = Project.objects.create(organisation=self.organisation, name=self.form.title)
+            award = Award.objects.create(
+                application=self,
+                project=project,
+                gpu_hours=hours,
+                conditions=[*dict.fromkeys((*screening.conditions, *terms.conditions))],
+                starts=starts,
+                duration_months=duration_months,
+                pattern=terms.pattern,
+                pays_per_use=self.organisation.kind in self.call.terms.pays,
+                granted_by=by,
+            )
+            conditions_of.open_for(award)
+            opened = award.open_allocations(parts, by=by)
+            duties.open_for(award)
+            return opened[0]
+
+    def parts_of(
+        self, terms: AwardTerms, *, partition: str | None = None, account: str | None = None
+    ) -> tuple[AwardPart, ...]:
+        """What each allocation gets. Raises UsageError: above the call's largest amount, or a sum that is none."""
+        hours = terms.gpu_hours or (sum(part.gpu_hours for part in terms.parts) or self.form.gpu_hours)
         most = self.call.terms.max_gpu_hours
         if most is not None and hours > most:
             raise UsageError(
@@ -198,22 +236,26 @@ class Application(models.Model):
                 where="gpu_hours",
                 fix="grant less",
             )
-        with transaction.atomic():
-            screening = self.screening.passed(by, override_reason=override_reason)
-            self._decide("granted", by, reason, gpu_hours=hours)
-            project = Project.objects.create(organisation=self.organisation, name=self.form.title)
-            award = Award.objects.create(
-                application=self,
-                project=project,
-                gpu_hours=hours,
-                conditions=[*dict.fromkeys((*screening.conditions, *conditions))],
-                granted_by=by,
+        if not terms.parts:
+            machine = self.form.machine
+            return (AwardPart(machine=machine, partition=partition or "", account=account or "", gpu_hours=hours),)
+        summed = sum(part.gpu_hours for part in terms.parts)
+        if summed != hours:
+            raise UsageError(
+                f"the parts sum to {summed:,} GPU-hours, not {hours:,}", where="parts", fix="correct one of them"
             )
+        places = [(part.machine, part.partition) for part in terms.parts]
+        if len(set(places)) < len(places):
+            raise UsageError("a machine's partition stands twice", where="parts", fix="name each once")
+        return terms.parts
             conditions_of.open_for(award)
             return award.open_allocation(partition=partition, account=account, by=by)
 
-    def decline(self, by: Person, *, reason: str) -> None:
-        self._require_judge(by)
+    def decline(self, by: Person, *, reason: str, proposal: Any = None) -> None:
+        from hanse.service.awarding import policy
+
+        self.require_judge(by)
+        policy.require_two(self, "decline", by, proposal)
         with transaction.atomic():
             self._decide("declined", by, reason)
 
@@ -227,7 +269,7 @@ class Application(models.Model):
             reason=reason,
         )
 
-    def _require_judge(self, by: Person) -> None:
+    def require_judge(self, by: Person) -> None:
         by.require_officer()
         if by.belongs_to(self.organisation) and not settings.HANSE_EMBEDDED:
             raise PolicyError(
@@ -253,7 +295,8 @@ class Application(models.Model):
     def contract(self) -> contract.Application:
         from hanse.service.access.awards import Allocation
 
-        allocation = Allocation.objects.filter(award__application=self).only("public_id").first()
+        opened = Allocation.objects.filter(award__application=self).only("public_id").order_by("pk")
+        allocation = opened.first() if self.state == "granted" else None
         return contract.Application(
             id=self.public_id,
             state=self.state,

@@ -31,7 +31,11 @@ def enter(
     require_operator(by, machine)
     if ends < now().date():
         raise UsageError(f"{ends} is past", where="ends", fix="Give the day until which you have the hours.")
+    from hanse.service.awarding.movements import Movement
+
     with transaction.atomic():
+        # Two who enter the same at once would otherwise each find nothing, and open two.
+        Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)
         project, _ = Project.objects.get_or_create(
             organisation=machine.site.organisation, name=f"Own hours on {machine.public_id}"
         )
@@ -53,6 +57,7 @@ def enter(
             Allocation.objects.filter(pk=held.pk).update(
                 granted_accelerator_seconds=accelerator_seconds, ends=ends, ended_at=None
             )
+            Movement.stated(held, accelerator_seconds - held.granted_accelerator_seconds, by=by.username)
             Event.record(
                 "user:allocation:stated", held.public_id, by=by.username, machine=machine.public_id,
                 accelerator_seconds=accelerator_seconds,

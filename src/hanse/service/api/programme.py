@@ -10,12 +10,14 @@ from ninja import Router
 from hanse.client.answers import DecisionRequest, Page
 from hanse.contracts import programme as contract
 from hanse.contracts.application import Draft
+from hanse.contracts.awarding import AwardTerms
 from hanse.contracts.base import now
 from hanse.programme import routing
 from hanse.programme.completeness import DraftAnswer
 from hanse.programme.routing import Need, Suggestion
 from hanse.service.access.models import Allocation, Application, Call
 from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page, page_of, reply
+from hanse.service.awarding import proposals
 
 router = Router(tags=["programme"])
 
@@ -88,15 +90,18 @@ def application(request: HttpRequest, id: str) -> HttpResponse:
 @router.post(
     "applications/{id}/decide",
     response={200: contract.Application, **PROBLEMS},
-    summary="Grant or decline, as an officer; a grant opens the allocation",
+    summary="Grant or decline, as an officer; where two are needed, the first word is a proposal",
 )
 def decide(request: HttpRequest, id: str, body: DecisionRequest) -> HttpResponse:
     found = find(_applications(request).select_related("screening", "organisation"), id)
-    if body.decision == "decline":
-        found.decline(request.auth, reason=body.reason)
-    else:
-        found.grant(request.auth, **body.model_dump(exclude={"decision"}))
-    return reply(found.contract())
+    terms = AwardTerms(
+        reason=body.reason, gpu_hours=body.gpu_hours, conditions=body.conditions, override_reason=body.override_reason
+    )
+    place = {"partition": body.partition, "account": body.account}
+    came = proposals.decide(found, request.auth, body.decision, terms, **place)
+    # Told to the officer only: an applicant does not learn of what is not decided.
+    proposer = request.auth.username if came == "proposed" else ""
+    return reply(found.contract().model_copy(update={"award_proposed_by": proposer}))
 
 
 def _allocations(request: HttpRequest) -> Any:

@@ -70,6 +70,6 @@ def application(request: HttpRequest, application_id: str) -> HttpResponse:
         "decide": decide.form_for(found) if decide.may_decide(request.user, found) else None,
         "who": who,
         "by": by,
-        "allocation": Allocation.objects.filter(award__application=found).first(),
+        "allocation": Allocation.objects.filter(award__application=found).order_by("pk").first(),
         "events": blocks.events(happened, expected=(by, sentence(who))),
     })  # fmt: skip

@@ -75,6 +75,12 @@ def allocation(request: Request) -> Iterator[Finding]:
             f"Allocation {granted.id} runs from {granted.starts:%d %B %Y} to {granted.ends:%d %B %Y}.",
             "launch within these days, or apply again",
         )
+    elif granted.suspended:
+        yield _deny(
+            "allocation",
+            f"Allocation {granted.id} is suspended: {granted.suspended.rstrip('.')}.",
+            "settle that with the officer who suspended it; what runs may run on",
+        )
     else:
         yield _allow(
             "allocation", f"Allocation {granted.id} on {granted.machine} is open until {granted.ends:%d %B %Y}."
