@@ -53,9 +53,7 @@ def test_saving_any_section_as_it_is_shown_changes_nothing(ida: Any) -> None:
         fields = section(name, kept.draft, {})
         data = {one.name: one.value for one in fields if one.field.kind != "rows"}
         data |= {cell.name: cell.value for one in fields for row in one.rows for cell in row}
-        response = client.post(
-            f"/drafts/{kept.public_id}/{name}/", {"revision": latest(kept).revision, **data}
-        )
+        response = client.post(f"/drafts/{kept.public_id}/{name}/", {"revision": latest(kept).revision, **data})
         assert response.status_code == 302, (name, response.context and response.context["wrong"])
         now = latest(kept).draft.model_dump(mode="json")
         was = room.ready().model_dump(mode="json")

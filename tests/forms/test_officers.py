@@ -91,7 +91,6 @@ def test_an_amendment_is_the_next_version_with_its_differences_shown(otto: Any) 
     base = f"/officer/calls/{sketch.public_id}/"
     client.post(base, {"revision": 1, "fields": "1", "terms.max_gpu_hours": "45000"})
     page = client.get(base).content.decode()
-    print(again(sketch).revision, client.get(base).context["problem"])
     assert "Changed since version 1" in page
     assert "50,000" in page
     assert "45,000" in page

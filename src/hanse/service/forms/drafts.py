@@ -104,9 +104,7 @@ class KeptDraft(models.Model):
         shared = self.shared_with
         return self.owner_id == person.pk or (shared is not None and person.belongs_to(shared))
 
-    def save_section(
-        self, section: str, draft: Draft, unread: Mapping[str, Any], *, seen: int, by: Person
-    ) -> None:
+    def save_section(self, section: str, draft: Draft, unread: Mapping[str, Any], *, seen: int, by: Person) -> None:
         """Keep the draft after `section` of it was written by one who saw revision `seen`.
 
         `draft` and `unread` are made from this object as it was read; where another section was saved meanwhile the

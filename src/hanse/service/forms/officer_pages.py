@@ -29,7 +29,9 @@ def _officer(request: HttpRequest) -> None:
 
 def _find(request: HttpRequest, sketch_id: str) -> CallSketch:
     _officer(request)
-    found: CallSketch = get_object_or_404(CallSketch.objects.select_related("saved_by", "published"), public_id=sketch_id)
+    found: CallSketch = get_object_or_404(
+        CallSketch.objects.select_related("saved_by", "published"), public_id=sketch_id
+    )
     return found
 
 
@@ -136,6 +138,7 @@ def publish(request: HttpRequest, sketch_id: str) -> HttpResponse:
         messages.error(request, f"{error.what}. {error.fix}")
         return redirect("forms:sketch", sketch_id)
     messages.success(
-        request, _("%(title)s, version %(version)s, is published.") % {"title": call.terms.title, "version": call.version}
+        request,
+        _("%(title)s, version %(version)s, is published.") % {"title": call.terms.title, "version": call.version},
     )
     return redirect("forms:call", call.call_id)

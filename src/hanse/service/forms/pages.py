@@ -88,7 +88,9 @@ def _save(request: HttpRequest, kept: KeptDraft, name: str) -> HttpResponse:
             return redirect("forms:section", kept.public_id, name)
         return _page(request, kept, name, problems=made.problems)
     following = _next(kept, name)
-    return redirect("forms:section", kept.public_id, following) if following else redirect("forms:check", kept.public_id)
+    return (
+        redirect("forms:section", kept.public_id, following) if following else redirect("forms:check", kept.public_id)
+    )
 
 
 def _next(kept: KeptDraft, name: str) -> str | None:
@@ -113,9 +115,7 @@ def _conflict(
     return render(request, "forms/section.html", context, status=409)
 
 
-def _page(
-    request: HttpRequest, kept: KeptDraft, name: str, *, problems: dict[str, str] | None = None
-) -> HttpResponse:
+def _page(request: HttpRequest, kept: KeptDraft, name: str, *, problems: dict[str, str] | None = None) -> HttpResponse:
     context = _context(kept, name, problems=problems)
     return render(request, "forms/section.html", context, status=422 if problems else 200)
 
@@ -129,9 +129,7 @@ def _context(
     gaps = shown.gaps_of(kept.draft, terms, trial=kept.trial)
     steps = shown.steps(gaps, kept.unread, terms)
     main = [step for step in steps if step.wanted or step.name == name]
-    held = shown.section(
-        name, draft, unread, gaps=gaps, problems=problems, theirs=kept.draft if theirs else None
-    )
+    held = shown.section(name, draft, unread, gaps=gaps, problems=problems, theirs=kept.draft if theirs else None)
     return {
         "kept": kept, "terms": terms, "name": name, "title": fields.TITLES[name], "steps": main,
         "number": 1 + [step.name for step in main].index(name),

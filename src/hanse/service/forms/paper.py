@@ -135,5 +135,3 @@ def _size(draft: Draft) -> list[dict[str, Any]]:
         "title": _("Size by these figures: %(size)s") % {"size": say(enterprise.article(found.size))},
         "numbers": [False, True, True, True, True, False], "head": head, "rows": rows,
     }]  # fmt: skip
-
-

@@ -211,5 +211,3 @@ def _file(content: bytes, name: str, ending: str) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
     response["Cache-Control"] = "private, no-store"
     return response
-
-

@@ -123,7 +123,8 @@ def read(text: str) -> CallTerms:
     terms = contract.build(CallTerms, made)
     if terms.max_gpu_hours is not None and terms.min_gpu_hours > terms.max_gpu_hours:
         raise made.error("the smallest amount is above the largest", ("min_gpu_hours",), fix="Correct one of them.")
-    unsourced = (terms.model_fields_set | calls.ALWAYS_SOURCED) - calls.NEED_NO_SOURCE - terms.sources.keys()
+    said = {name for name in terms.model_fields_set if not _by_itself(terms, name)}
+    unsourced = (said | calls.ALWAYS_SOURCED) - calls.NEED_NO_SOURCE - terms.sources.keys()
     if unsourced:
         key = min(unsourced)
         where = (key,) if (key,) in made.lines else ()
@@ -133,7 +134,13 @@ def read(text: str) -> CallTerms:
 
 def written(terms: CallTerms) -> str:
     """The terms as YAML, in the order of the contract, without what is as it is by itself."""
-    plain: dict[str, Any] = json.loads(terms.model_dump_json(exclude_unset=True))
-    ordered = {key: plain[key] for key in CallTerms.model_fields if key in plain}
-    ordered["version"] = terms.version
+    plain: dict[str, Any] = json.loads(terms.model_dump_json())
+    sourced = terms.sources.keys() | {"version"}
+    ordered = {key: plain[key] for key in CallTerms.model_fields if key in sourced or not _by_itself(terms, key)}
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _by_itself(terms: CallTerms, name: str) -> bool:
+    """Whether it has the value that it has where nothing is written."""
+    field = CallTerms.model_fields[name]
+    return not field.is_required() and bool(getattr(terms, name) == field.get_default(call_default_factory=True))
