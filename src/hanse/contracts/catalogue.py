@@ -46,7 +46,8 @@ PUBLIC: dict[str, type[Contract]] = {
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check,
-    "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "kept-draft": KeptDraft, "application": Application,
+    "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "kept-draft": KeptDraft,
+    "application": Application,
     "allocation": Allocation,
     "site-policy": SitePolicy,
 }  # fmt: skip

@@ -19,7 +19,7 @@ from hanse.service.forms.drafts import KeptDraft
 router = Router(tags=["forms"])
 
 
-def _seen(request: HttpRequest):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _seen(request: HttpRequest):  # type: ignore[no-untyped-def]
     return KeptDraft.objects.seen_by(request.auth).select_related("shared_with", "saved_by", "application", "sketch")
 
 

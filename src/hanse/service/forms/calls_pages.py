@@ -104,15 +104,32 @@ def _card(terms: CallTerms, at: Any) -> dict[str, Any]:
 
 
 LABELS: dict[str, Any] = {
-    "opens": lazy("Opens"), "closes": lazy("Closes"), "max_gpu_hours": lazy("GPU-hours"), "amounts": lazy("Amount"),
-    "durations_months": lazy("Duration"), "who": lazy("Who may apply"), "pays": lazy("May have to pay"),
-    "only_in_eu_project": lazy("Only inside an EU project"), "decision_working_days": lazy("Working days to the answer"),
-    "decision_months": lazy("Months to the answer"), "cut_off_rule": lazy("Cut-offs"), "cut_offs": lazy("Dated cut-offs"),
-    "purposes": lazy("For"), "experience": lazy("Experience"), "rooms": lazy("Machines with room"), "order": lazy("Order"),
-    "max_entries": lazy("Applications at most"), "winners": lazy("Winners"), "prize_eur": lazy("Prize"),
-    "reserve": lazy("Reserve list"), "quotas": lazy("Quotas"), "extension": lazy("Extension"),
-    "obligations": lazy("What an award binds to"), "conditions": lazy("Conditions"), "not_found": lazy("Looked for, not found"),
-}  # fmt: skip
+    "opens": lazy("Opens"),
+    "closes": lazy("Closes"),
+    "max_gpu_hours": lazy("GPU-hours"),
+    "amounts": lazy("Amount"),
+    "durations_months": lazy("Duration"),
+    "who": lazy("Who may apply"),
+    "pays": lazy("May have to pay"),
+    "only_in_eu_project": lazy("Only inside an EU project"),
+    "decision_working_days": lazy("Working days to the answer"),
+    "decision_months": lazy("Months to the answer"),
+    "cut_off_rule": lazy("Cut-offs"),
+    "cut_offs": lazy("Dated cut-offs"),
+    "purposes": lazy("For"),
+    "experience": lazy("Experience"),
+    "rooms": lazy("Machines with room"),
+    "order": lazy("Order"),
+    "max_entries": lazy("Applications at most"),
+    "winners": lazy("Winners"),
+    "prize_eur": lazy("Prize"),
+    "reserve": lazy("Reserve list"),
+    "quotas": lazy("Quotas"),
+    "extension": lazy("Extension"),
+    "obligations": lazy("What an award binds to"),
+    "conditions": lazy("Conditions"),
+    "not_found": lazy("Looked for, not found"),
+}
 
 
 def _spoken(terms: CallTerms | None, name: str) -> str:
@@ -145,7 +162,7 @@ def _plain(held: Any) -> str:
     if isinstance(held, tuple):
         return "; ".join(_plain(one) for one in held)
     said = {
-        "rooms": lambda one: f"{one.machine}{'' if one.offered else ' (' + _('no room') + ')'}",
+        "rooms": lambda one: one.machine if one.offered else one.machine + " (" + _("no room") + ")",
         "rule": lambda one: _("on day %(days)s of a month, %(months)s times a year")
         % {"days": ", ".join(map(str, one.days)), "months": len(one.months)},
     }  # fmt: skip

@@ -224,5 +224,5 @@ class KeptDraft(models.Model):
             raise PolicyError("only who began a draft discards it", where=self.public_id)
 
 
-class Raced(Conflict):  # noqa: N818 - it states what is so
+class Raced(Conflict):
     """Another section was saved between reading and saving: reading again and repeating loses nothing."""

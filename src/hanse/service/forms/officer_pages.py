@@ -1,4 +1,4 @@
-"""Where officers write calls: cloned from one that is there, edited in fields or as text, previewed, tried, published."""
+"""Where officers write calls: cloned, edited in fields or as text, previewed, tried, published."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def sketch(request: HttpRequest, sketch_id: str) -> HttpResponse:
     except SpecError as error:
         terms, problem, status = None, error, 422 if request.method == "POST" else 200
     context = {
-        "kept": kept, "text": text, "problem": problem, "terms": terms, "asked": terms_form.asked(terms) if terms else (),
+        "kept": kept, "text": text, "problem": problem, "terms": terms,
+        "asked": terms_form.asked(terms) if terms else (),
         "revision": kept.revision if problem is None or isinstance(problem, SpecError) else _seen(request),
     } | _differences(kept, terms)  # fmt: skip
     return render(request, "forms/sketch.html", context, status=status)
@@ -99,7 +100,8 @@ def _differences(kept: CallSketch, terms: CallTerms | None) -> dict[str, Any]:
     if before is None or terms is None:
         return {"diff": "", "changes": ()}
     lines = unified_diff(
-        written(before).splitlines(), written(terms).splitlines(), f"version {before.version}", f"version {terms.version}",
+        written(before).splitlines(), written(terms).splitlines(), f"version {before.version}",
+        f"version {terms.version}",
         lineterm="", n=1,
     )  # fmt: skip
     return {"diff": "\n".join(lines), "changes": call_context(terms, before)["changes"], "before": before}

@@ -140,11 +140,11 @@ def _context(
         "size": shown.size(kept.draft) if name == "organisation" else None,
         "plot": figure(kept.draft.whole.compute.scaling) if name == "compute" else None,
         "promise": rounds.promise(terms, now()) if terms else None,
-        "readonly": kept.state != "open", "version_gap": _version_gap(kept, gaps),
+        "readonly": kept.state != "open", "version_gap": _version_gap(gaps),
     }  # fmt: skip
 
 
-def _version_gap(kept: KeptDraft, gaps: Any) -> str:
+def _version_gap(gaps: Any) -> str:
     return next((say(gap.message) for gap in gaps if gap.field == "call_version"), "")
 
 

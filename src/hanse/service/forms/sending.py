@@ -31,14 +31,16 @@ MOST_BYTES = 1024 * 1024
 
 
 def looked_over(kept: KeptDraft) -> dict[str, Any]:
-    """What call and gate would say of it now; the gate's own only once nothing is open."""
+    """What call and gate would say of it now, once nothing is open. What the call denies is not sent; what the gate
+    denies is for an officer."""
     terms, at = kept.terms(), now()
     gaps = shown.gaps_of(kept.draft, terms, trial=kept.trial)
-    findings, verdict, problem = (), None, ""
+    findings, verdict, problem, admitted = (), None, "", False
     if terms and not gaps and not kept.unread:
         try:
             form = pure.form_of(kept.draft.model_copy(update={"call_version": terms.version}), terms)
             findings = eligibility.check(form, terms, at.date(), at)
+            admitted = worst(findings) != "deny"
             found = gate.evaluate(form.answers, facts_of(form), subject=kept.public_id, as_of=at.date())
             findings = (*findings, *found.findings)
             verdict = worst(findings)
@@ -48,7 +50,7 @@ def looked_over(kept: KeptDraft) -> dict[str, Any]:
     return {
         "kept": kept, "terms": terms, "gaps": told, "unread": sorted(kept.unread), "findings": findings,
         "verdict": verdict, "problem": problem, "promise": rounds.promise(terms, at) if terms else None,
-        "ready": verdict is not None and verdict != "deny" and not kept.trial and kept.state == "open",
+        "ready": admitted and not kept.trial and kept.state == "open", "admitted": admitted,
         "steps": [step for step in shown.steps(gaps, kept.unread, terms) if step.wanted],
     }  # fmt: skip
 

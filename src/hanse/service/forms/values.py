@@ -45,6 +45,8 @@ def typed(one: Field, held: Any) -> str:
         return ""
     if one.kind == "yes-no":
         return "yes" if held else "no"
+    if one.path == "year":
+        return str(held)
     if one.kind in ("words", "lines"):
         return (", " if one.kind == "words" else "\n").join(held)
     if one.kind in ("scaled", "whole") and not isinstance(held, str):

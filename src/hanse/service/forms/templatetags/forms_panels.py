@@ -42,7 +42,8 @@ def on_day(value: Any) -> str:
     local = value.astimezone(ZONE) if isinstance(value, datetime) else value
     dot = "." if language == "de" else ""
     text = f"{WEEKDAYS[local.weekday()]} {local.day}{dot} {MONTHS[local.month]} {local.year}"
-    return f"{text}, {local:%H:%M} ({gettext('Brussels')})" if isinstance(value, datetime) else text
+    zone = gettext("Brussels")
+    return f"{text}, {local:%H:%M} ({zone})" if isinstance(value, datetime) else text
 
 
 @register.filter
