@@ -34,6 +34,7 @@ def test_every_call_is_shown_without_signing_in_with_the_source_of_each_value() 
     assert calls.load("fast-lane").sources["max_gpu_hours"].url in page
     assert "Sign in to apply" in page
     assert client.get("/calls/no-such/").status_code == 404
+    assert "Write an application" in client.get("/calls/development/").content.decode(), "its cut-offs are not known"
 
 
 def test_the_suggestion_gives_reasons_and_its_address_can_be_kept() -> None:

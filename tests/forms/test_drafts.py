@@ -335,3 +335,22 @@ def test_the_home_page_shows_the_newcomer_the_way_and_the_writer_their_drafts(id
     assert "Begin with a call" in client.get("/").content.decode()
     room.kept(ida, Draft(call="fast-lane"))
     assert "New application" in client.get("/").content.decode()
+
+
+def test_a_nul_in_what_is_typed_or_sent_troubles_no_database(ida: Any) -> None:
+    draft, client = room.kept(ida), room.signed_in(ida)
+    room.post(client, draft, "project", whole__project__title="Nor\0dic", whole__project__duration_months="\0x")
+    assert latest(draft).title == "Nordic"
+    assert latest(draft).unread == {"whole.project.duration_months": "x"}
+    file = SimpleUploadedFile("d.json", b'{"organisation": "a\\u0000b"}')
+    assert "NUL" in client.post("/drafts/new/", {"file": file}, follow=True).content.decode()
+
+
+def test_whoever_posts_nonsense_gets_an_answer_and_nothing_is_changed(ida: Any) -> None:
+    draft, client = room.kept(ida, room.ready()), room.signed_in(ida)
+    for data in ({"revision": "x"}, {"revision": "1", "put_back": "whole.project.title"}, {"revision": "9" * 30},
+                 {"revision": "1", "put_back": "no.such"}):  # fmt: skip
+        answer = client.post(f"/drafts/{draft.public_id}/project/", data)
+        assert answer.status_code < 500
+    assert latest(draft).draft == room.ready()
+    assert client.get(f"/drafts/{draft.public_id}/no-such/").status_code == 404

@@ -96,7 +96,7 @@ def _card(terms: CallTerms, at: Any) -> dict[str, Any]:
     promise = rounds.promise(terms, at)
     later = terms.opens > at.date()
     over = closing is not None and at > closing
-    ended = rounds.in_rounds(terms) and promise.cut_off is None
+    ended = bool(terms.cut_offs or terms.cut_off_rule) and promise.cut_off is None
     return {
         "terms": terms, "open": not (later or over or ended), "later": later, "closing": closing,
         "cut_off": promise.cut_off, "promise": promise.sentence, "amount": _spoken(terms, "max_gpu_hours"),
@@ -140,6 +140,8 @@ def _spoken(terms: CallTerms | None, name: str) -> str:
     if name == "max_gpu_hours":
         if held is None:
             return _("from %(least)s") % {"least": f"{terms.min_gpu_hours:,}"} if terms.min_gpu_hours else ""
+        if not terms.min_gpu_hours:
+            return _("up to %(most)s") % {"most": f"{held:,}"}
         return f"{terms.min_gpu_hours:,} – {held:,}"
     if held in (None, (), ""):
         return ""

@@ -7,6 +7,7 @@ was typed, beside the draft.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     "sent": frozenset(),
     "discarded": frozenset({"open"}),
 }
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 WHOLE = "whole draft"
 """Touched by a change that is not one section's: an upload, another call, a plan."""
 
@@ -92,7 +94,8 @@ class KeptDraft(models.Model):
 
     @classmethod
     def begin(cls, person: Person, draft: Draft, *, sketch: Any = None) -> KeptDraft:
-        """Keep a new draft."""
+        """Keep a new draft. Raises UsageError where no database could keep its text."""
+        _require_text(draft)
         with transaction.atomic():
             made: KeptDraft = cls.objects.create(
                 owner=person, draft=draft, saved_at=now(), saved_by=person, sketch=sketch
@@ -139,6 +142,7 @@ class KeptDraft(models.Model):
 
     def replace(self, draft: Draft, *, seen: int, by: Person) -> None:
         """Another draft in its place, as it comes from a file or the API. Raises Conflict where it changed since."""
+        _require_text(draft)
         self.save_section(WHOLE, draft, {}, seen=seen, by=by)
 
     def share(self, organisation: Organisation | None, *, by: Person) -> None:
@@ -222,6 +226,11 @@ class KeptDraft(models.Model):
     def _require_owner(self, by: Person) -> None:
         if self.owner_id != by.pk:
             raise PolicyError("only who began a draft discards it", where=self.public_id)
+
+
+def _require_text(draft: Draft) -> None:
+    if _NUL.search(draft.model_dump_json()):
+        raise UsageError("a NUL stands in the text", where="draft", fix="take it out")
 
 
 class Raced(Conflict):

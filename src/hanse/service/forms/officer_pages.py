@@ -68,7 +68,7 @@ def sketch(request: HttpRequest, sketch_id: str) -> HttpResponse:
     kept = _find(request, sketch_id)
     text, problem, status = kept.text, None, 200
     if request.method == "POST":
-        text = request.POST.get("text", "").replace("\r\n", "\n")
+        text = request.POST.get("text", "").replace("\r\n", "\n").replace("\0", "")
         try:
             if "fields" in request.POST:
                 text = terms_form.changed(kept.text, request.POST)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hanse.contracts.base import now
-from hanse.contracts.errors import Conflict, HanseError
+from hanse.contracts.errors import Conflict, HanseError, UsageError
 from hanse.programme import drafts as pure
 from hanse.programme import rounds
 from hanse.service.access.models import Organisation
@@ -70,7 +70,10 @@ def _save(request: HttpRequest, kept: KeptDraft, name: str) -> HttpResponse:
     for attempt in range(TRIES):
         made = values.read(name, kept.draft, kept.unread, request.POST, as_of=now().date())
         if "put_back" in request.POST:
-            made.draft = shown.put_back(made.draft, request.POST["put_back"])
+            try:
+                made.draft = shown.put_back(made.draft, request.POST["put_back"])
+            except UsageError:
+                raise Http404 from None
             made.unread.pop(request.POST["put_back"], None)
         try:
             kept.save_section(name, made.draft, made.unread, seen=seen, by=request.user)

@@ -93,10 +93,11 @@ def begin(request: HttpRequest) -> HttpResponse:
         if terms is not None:
             draft = pure.reuse(draft, terms) if file else started(request.user, terms)
             draft = _wished(draft, request)
+        kept = KeptDraft.begin(request.user, draft)
     except HanseError as error:
         messages.error(request, f"{error.what} {error.fix}".strip())
         return redirect("forms:listed")
-    return redirect("forms:opened", KeptDraft.begin(request.user, draft).public_id)
+    return redirect("forms:opened", kept.public_id)
 
 
 def started(person: Any, terms: CallTerms) -> Draft:

@@ -59,7 +59,7 @@ def typed(one: Field, held: Any) -> str:
 
 def value_of(one: Field, text: str) -> Any:
     """What was typed, as the contract keeps it; None where nothing stands there. Raises NotRead."""
-    text = text.strip()
+    text = text.replace("\0", "").strip()  # PostgreSQL keeps no NUL
     if not text:
         return () if one.kind in ("words", "lines") else None
     if one.kind == "yes-no":
@@ -129,21 +129,30 @@ def plain(draft: Draft) -> dict[str, Any]:
 
 def read(section: str, draft: Draft, unread: Mapping[str, Any], posted: QueryDict, *, as_of: date) -> Read:
     """The draft with the section as it was posted, in which only what can be read took its place."""
-    data = plain(draft)
-    kept = {path: held for path, held in unread.items() if path not in {one.path for one in SECTIONS[section]}}
+    data = plain(draft) if section == "organisation" else json.loads(draft.model_dump_json())
+    written = {one.path for one in SECTIONS[section] if _posted(one, posted)}
+    kept = {path: held for path, held in unread.items() if path not in written}
     made = Read(draft=draft, unread=kept)
     if section == "questions":
         return _answers(data, posted, made, as_of)
     before = {one.path: at(data, one.path) for one in SECTIONS[section]}
     for one in SECTIONS[section]:
+        if one.path not in written:
+            continue
         if one.kind == "rows":
             _rows(one, data, posted, made)
-        elif one.path in posted and posted[one.path].strip() != typed(one, before[one.path]):
+        elif posted[one.path].strip() != typed(one, before[one.path]):
             try:
                 put(data, one.path, value_of(one, posted[one.path]))
             except NotRead as problem:
-                made.unread[one.path], made.problems[one.path] = posted[one.path], str(problem)
+                made.unread[one.path] = posted[one.path].replace("\0", "")
+                made.problems[one.path] = str(problem)
     return _built(section, data, before, posted, made)
+
+
+def _posted(one: Field, posted: QueryDict) -> bool:
+    """Whether the form that was posted held this field at all; what it did not hold stays."""
+    return one.path in posted or (one.kind == "rows" and any(key.startswith(f"{one.path}.") for key in posted))
 
 
 def _answers(data: dict[str, Any], posted: QueryDict, made: Read, as_of: date) -> Read:
@@ -185,7 +194,9 @@ def posted_rows(one: Field, posted: QueryDict) -> list[dict[str, str]]:
             numbers.add(int(match[1]))
     rows = []
     for number in sorted(numbers)[:MOST_ROWS]:
-        row = {cell.path: posted.get(f"{one.path}.{number}.{cell.path}", "").strip() for cell in one.rows}
+        row = {
+            cell.path: posted.get(f"{one.path}.{number}.{cell.path}", "").replace("\0", "").strip() for cell in one.rows
+        }
         chosen = {cell.path for cell in one.rows if cell.kind == "choice"}
         if any(text for name, text in row.items() if name not in chosen):
             rows.append(row)
@@ -213,7 +224,9 @@ def _built(section: str, data: dict[str, Any], before: Mapping[str, Any], posted
         for path, message in refused:
             one = fields[path]
             made.problems.setdefault(path, message)
-            made.unread[path] = posted_rows(one, posted) if one.kind == "rows" else posted.get(path, "")
+            made.unread[path] = (
+                posted_rows(one, posted) if one.kind == "rows" else posted.get(path, "").replace("\0", "")
+            )
             put(data, path, before[path])
             if path.startswith(GROUP):
                 other = f"{GROUP}.{'ties' if path.endswith('enterprises') else 'enterprises'}"
@@ -224,7 +237,7 @@ def _built(section: str, data: dict[str, Any], before: Mapping[str, Any], posted
 
 def _whole(data: dict[str, Any], draft: Draft) -> dict[str, Any]:
     rows = at(data, GROUP)
-    if rows is None:
+    if rows is None or "applicant" in rows:
         return data
     made = json.loads(json.dumps(data))
     put(made, GROUP, group.made(rows, draft.whole.organisation.group))
