@@ -35,7 +35,7 @@ PUBLIC = {
     "apply": {
         "--call", "--from", "--organisation", "--kind", "--country", "--title", "--purpose", "--machine", "--gpu-hours",
         "--months", "--email", "--answer", "--check", "--suggest", "--for", "--experience", "--draft", "--plan",
-        "--spare", "--again", "--export", "--send", "--json",
+        "--spare", "--again", "--export", "--save", "--open", "--send", "--json",
     },
     "comply check": {"ANSWERS.YAML", "--as-of", "--plan", "--rest-harmless", "--json"},
     "comply rules": {"--as-of", "--json"},

@@ -22,6 +22,7 @@ from hanse.contracts.decision import Decision, Finding
 from hanse.contracts.document import Basis, Document, DocumentField, DocumentSection
 from hanse.contracts.enterprise import Accounts, Enterprise, Group
 from hanse.contracts.event import Event
+from hanse.contracts.forms import KeptDraft
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
@@ -475,6 +476,10 @@ EXAMPLES: dict[str, Contract] = {
         decision_working_days=2,
         sources={"max_gpu_hours": READ_AT}, sections=("project", "compute"),
         obligations=(CallObligation(id="final-report", text="A final report.", months_after_end=3),),
+    ),
+    "kept-draft": KeptDraft(
+        id="drf-2a3b4c5d6e", state="open", revision=4, draft=Draft(call="playground", call_version=1), saved_at=AT,
+        saved_by="ida", shared_with="Norrlyd",
     ),
     "draft": Draft(call="playground", call_version=1, organisation="Norrlyd", whole=WholeForm(
         project=Project(title="A small model of Python", purpose="train-ai", duration_months=2),

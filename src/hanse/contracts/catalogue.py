@@ -17,6 +17,7 @@ from hanse.contracts.compliance import Check
 from hanse.contracts.decision import Decision
 from hanse.contracts.document import Document
 from hanse.contracts.event import Event
+from hanse.contracts.forms import KeptDraft
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
@@ -47,7 +48,8 @@ PUBLIC: dict[str, type[Contract]] = {
     "sync-request": SyncRequest, "sync-response": SyncResponse,
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check,
-    "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "application": Application,
+    "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "kept-draft": KeptDraft,
+    "application": Application,
     "allocation": Allocation,
     "site-policy": SitePolicy,
     "watched-condition": WatchedCondition, "permit": Permit, "run-change": RunChange, "compute-seen": ComputeSeen,

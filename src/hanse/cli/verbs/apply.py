@@ -54,6 +54,12 @@ def run(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="The draft as a page to print (.html) or as .json.")
     ] = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="Keep the draft on the service, to go on in the portal.")
+    ] = False,
+    open_: Annotated[
+        str | None, typer.Option("--open", metavar="ID", help="Bring a draft of the service into the file.")
+    ] = None,
     send: Annotated[bool, typer.Option("--send", help="Send the draft, once it is complete.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The application (or --check's decision) as JSON.")] = False,
 ) -> None:
@@ -67,17 +73,23 @@ def run(
         "contact_email": email,
     }  # fmt: skip
     if draft is not None or suggest:
-        from hanse.cli import apply_verb
+        from hanse.cli import apply_kept, apply_verb
 
         if source is not None:
             apply_verb.refuse_both()
+        if open_ is not None:
+            apply_kept.pull(open_, draft)
         wishes = apply_verb.Wishes(
             draft=draft, plan=plan, spare=spare, again=again, export=export, send=send, suggest=suggest, check=check,
             as_json=as_json, experience=experience,
         )  # fmt: skip
         apply_verb.run({**given, "purpose_text": purpose, "purpose": work}, answer or [], wishes)
+        if save:
+            apply_kept.push(draft)
         return
-    apply_verb_only(work=work, plan=plan, export=export, send=send, again=again, experience=experience)
+    apply_verb_only(
+        work=work, plan=plan, export=export, send=send, again=again, experience=experience, save=save, open=open_
+    )
     form = applying.form({key: value for key, value in given.items() if value is not None}, answer or [], source)
     decision = applying.screen(form)
     if check:

@@ -1,0 +1,1 @@
+"""Drafts, calls and how they are written: pages, API, paper, languages."""
