@@ -34,8 +34,14 @@ _NEXT: Final = {"data_s": 1, "compute_s": 2, "optimiser_s": 3}
 class Meter:
     """`begin`, then `mark` each part, then `report`, then `end`."""
 
-    def __init__(self, job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
+    def __init__(
+        self, job: Job, device: torch.device, stop_asked: Callable[[], bool], *, steps: int | None = None,
+        tokens_per_step: int | None = None,
+    ) -> None:  # fmt: skip
+        """`steps` and `tokens_per_step` where a loop of the user's own, not train.yaml, has them."""
         self.job, self.device, self.stop_asked = job, device, stop_asked
+        self.steps = job.steps if steps is None else steps
+        self.tokens_per_step = job.tokens_per_step if tokens_per_step is None else tokens_per_step
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         job.attempt.root.mkdir(parents=True, exist_ok=True)
         self._rows = _append(job.attempt.root / job.attempt.rank_rows(self.rank).name)
@@ -105,17 +111,17 @@ class Meter:
         job = self.job
         step_s = _spread(columns["step_s"])
         summary = StepSummary(
-            attempt=job.attempt_number, step=step, at=now(), tokens=step * job.tokens_per_step, loss=loss,
+            attempt=job.attempt_number, step=step, at=now(), tokens=step * self.tokens_per_step, loss=loss,
             grad_norm=grad_norm, lr=lr, step_s=step_s, data_s=_spread(columns["data_s"]),
             compute_s=_spread(columns["compute_s"]), optimiser_s=_spread(columns["optimiser_s"]),
-            memory_bytes=_spread(columns["memory_bytes"]), tokens_per_s=job.tokens_per_step / step_s.max,
+            memory_bytes=_spread(columns["memory_bytes"]), tokens_per_s=self.tokens_per_step / step_s.max,
         )  # fmt: skip
         assert self._steps is not None
         self._steps.write(summary.model_dump_json() + "\n")
-        if time.monotonic() - self._logged_at >= LOG_EVERY_S or step == job.steps:
+        if time.monotonic() - self._logged_at >= LOG_EVERY_S or step == self.steps:
             self._logged_at = time.monotonic()
             say(
-                f"step {step}/{job.steps}  loss {loss:.3f}  {format_seconds(step_s.median)}/step  "
+                f"step {step}/{self.steps}  loss {loss:.3f}  {format_seconds(step_s.median)}/step  "
                 f"{format_count(round(summary.tokens_per_s))} tokens/s"
             )
 

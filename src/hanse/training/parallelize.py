@@ -87,9 +87,13 @@ class Parallel:
                 loss = self.schedule.step(inputs, targets)
         else:
             loss = self._accumulated(inputs, targets)
+        self.reduce()
+        return loss
+
+    def reduce(self) -> None:
+        """After the last backward pass of a step: what DDP and FSDP do not bring together themselves."""
         gradients.settle(self.parameters)
         gradients.reduce(self.sums)
-        return loss
 
     @torch.no_grad()
     def loss(self, ids: Tensor) -> Tensor:
