@@ -72,7 +72,8 @@ def test_a_loop_of_ones_own_stops_when_asked_and_goes_on_with_other_ranks_to_bea
     command = [sys.executable, "train.py", "--steps", "80", "--ranks", "2"]
     with (folder / "log").open("wb") as log:
         first = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
-        until(lambda: run.attempt(1).steps.is_file() and run.attempt(1).steps.read_text().count("\n") >= 3)
+        begun = run.attempt(1).steps
+        until(lambda: begun.is_file() and begun.read_text().count("\n") >= 3, within_s=240, what="the third step")
         first.send_signal(signal.SIGUSR1)
         assert first.wait(120) == 75, (folder / "log").read_text()
     stopped_at = StepSummary.from_json(run.attempt(1).steps.read_text().splitlines()[-1]).step

@@ -134,6 +134,19 @@ class FaultsSpec(Contract):
     """A part of a step that takes longer is a hang: the rank waited for is named, and the attempt ends."""
 
 
+class TelemetrySpec(Contract):
+    """What is written of a training beside its own rows: files of the run's folder, nothing over a network."""
+
+    tensorboard: bool = True
+    """Event files for TensorBoard, written by rank 0."""
+    communication_every: Count = 0
+    """Every so many steps, each communication is timed by torch's profiler, which slows that step; 0: never."""
+    wandb: bool = False
+    """An offline folder of Weights & Biases; the library must be installed."""
+    mlflow: bool = False
+    """MLflow's file store; the library must be installed."""
+
+
 class WhereSpec(Contract):
     """Where it may run and what it may cost."""
 
@@ -200,6 +213,7 @@ class TrainSpec(Contract):
     seed: int = 0
     checkpoint: CheckpointSpec = CheckpointSpec()
     faults: FaultsSpec = FaultsSpec()
+    telemetry: TelemetrySpec = TelemetrySpec()
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None

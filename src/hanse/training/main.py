@@ -57,7 +57,7 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
     if dist.get_rank() == 0:
         _introduce(job, device)
     start = checkpoints.resume()
-    meter = Meter(job, device, stop_asked)
+    meter = Meter(job, device, stop_asked, clock=parallel.clock)
     faults = Faults(job, dist.get_rank())
     if faults.goes_back and start.step == 0:
         checkpoints.save(start)

@@ -28,6 +28,7 @@ from hanse.training import compat, entry, tune
 from hanse.training import parallelize_gradients as gradients
 from hanse.training import parallelize_masks as masks
 from hanse.training import parallelize_state as state
+from hanse.training.clock import Clock
 from hanse.training.context import ContextPart
 from hanse.training.experts import ExpertRanks, ExpertWeights, Mixture
 from hanse.training.job import Job
@@ -143,6 +144,8 @@ class Parallel:
 
     vocab: int | None = None
     """Of a built-in model, whose logits are split over tp."""
+    clock: Clock | None = None
+    """Tells forward from backward; None in a pipeline, which does both in turn."""
     masked: bool = False
     """Some tokens are only read: a token t that is not learned comes as -1 - t. In layouts of dp and fsdp."""
 
@@ -175,13 +178,19 @@ class Parallel:
                 waiting = self.model.no_sync()
             elif isinstance(self.model, FSDPModule):
                 self.model.set_requires_gradient_sync(number == layout.accumulate)
+            if self.clock is not None:
+                self.clock.begin()
             with waiting, compat.autocast(self.device, enabled=self.precision == "bf16"):
                 logits = self.model(tokens)
                 if learned is not None:
                     part = masks.loss_sum(logits, following) / learned.to(torch.float32)
                 else:
                     part = self.token_loss(logits, following) / layout.accumulate
+                if self.clock is not None:
+                    self.clock.mark("forward")
                 torch.autograd.backward(part)
+            if self.clock is not None:
+                self.clock.mark("backward")
             loss += part.detach()
         return loss
 
@@ -238,6 +247,7 @@ def parallelize(
     made = Parallel(
         model=whole, ranks=ranks, precision=precision, sums=tuple(sums_of(parts, ranks, experts)),
         counted=tuple(counted(parts, ranks)), vocab=shape.vocab if shape else None,
+        clock=None if numbered else Clock(device),
     )  # fmt: skip
     if not numbered:
         return made

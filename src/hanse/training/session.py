@@ -104,12 +104,20 @@ class Session:
         self.every = checkpoint_every or self.job.spec.checkpoint.every_steps or max(1, steps // 10)
         torch.manual_seed(seed)
         self._parallel: Parallel | None = None
-        self._position = Position()
+        self._position, self._in_step = Position(), False
 
     def spread(self, module: nn.Module) -> nn.Module:
         """The module over the ranks, on this rank's device: call it as you would call yours."""
         self._parallel = parallelize(module, self.layout, device=self.device, precision=self.precision)
+        # What comes before a step's first forward pass is the loop's reading of data.
+        self._parallel.model.register_forward_pre_hook(lambda *_: self._forward_begins())
         return self._parallel.model
+
+    def _forward_begins(self) -> None:
+        if self._in_step and self._parallel is not None and self._parallel.clock is not None:
+            self._in_step = False
+            self._meter.mark("data_s")
+            self._parallel.clock.begin()
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Around forward and loss where `precision` is bf16; nothing otherwise."""
@@ -132,8 +140,9 @@ class Session:
         self._checkpoints = Checkpoints(self.job, self._parallel, optimizer, None)
         start = self._checkpoints.resume()
         self._meter = Meter(
-            self.job, self.device, self._stop_asked, steps=self.steps_in_all, tokens_per_step=self.tokens
-        )
+            self.job, self.device, self._stop_asked, steps=self.steps_in_all, tokens_per_step=self.tokens,
+            clock=self._parallel.clock,
+        )  # fmt: skip
         self._faults = Faults(self.job, self.rank)
         self._faults.begin(start)
         self._proven, self._stopped, self._position = False, False, start
@@ -143,7 +152,9 @@ class Session:
             self._meter.begin(number)
             # Randomness depends on the step and the rank's place alone: nothing of it need be saved.
             torch.manual_seed(hash((self.seed, number, self._parallel.ranks.random_rank)))
+            self._in_step = True
             yield Step(self, number)
+            self._in_step = False
             if self._position.step != number:
                 raise UsageError(f"step {number} ended without step.learn(loss)", fix="Call it once in every step.")
             if self._stopped:
@@ -164,9 +175,14 @@ class Session:
     def learn(self, number: int, loss: Tensor) -> float:
         parallel, meter = self._parallel, self._meter
         assert parallel is not None
-        meter.mark("data_s")  # reading and forward are the loop's own: what came before the backward pass
+        if self._in_step:
+            raise UsageError("the step did not call the model", fix="Call what session.spread returned, not your own.")
+        if parallel.clock is not None:
+            parallel.clock.mark("forward")
         torch.autograd.backward(loss)
         parallel.reduce()
+        if parallel.clock is not None:
+            parallel.clock.mark("backward")
         meter.mark("compute_s")
         norm = parallel.clip(self.clip_norm)
         if trained := self._faults.allows(number, loss.detach(), norm):
