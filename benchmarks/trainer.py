@@ -235,6 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="trainer-") as folder:
         for name in given.only or parts:
             found[name] = parts[name](Path(folder), given)
+            print(f"{name}: {found[name]}", file=sys.stderr, flush=True)  # kept, whatever becomes of the next one
     found["load_after"] = load()
     if given.json:
         out.write(json.dumps(found, indent=2) + "\n")
