@@ -7,11 +7,13 @@ end. Then the next attempt begins. Every run must come to the very weights, loss
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import hashlib
 import json
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -38,7 +40,8 @@ LAYOUTS = {"dp": Layout(dp=RANKS, micro_batch=4), "fsdp": Layout(fsdp=RANKS, mic
 LONGEST_S = 6.0
 """The latest moment of a strike after the ranks were started; most come sooner."""
 ALONE_S = 30.0
-"""So long ranks may take to notice that one of them is gone, on a busy machine."""
+"""So long ranks may take to notice that one of them is gone, on a busy machine. Three times that, and what is left is
+ended, as torchrun does at once when a rank dies; a rank that waits so long with none of them dead is hung."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -66,6 +69,17 @@ class Attempt:
         for victim in victims:
             self.ranks[victim].kill()
 
+    def dump(self) -> str:
+        """Where the main thread of the first rank that still lives is: its innermost five places."""
+        for rank, each in enumerate(self.ranks):
+            if each.exitcode is None and each.pid is not None:
+                os.kill(each.pid, signal.SIGUSR2)
+                time.sleep(2.0)
+                stack = (self.folder / f"said-{rank}").read_text().rpartition("most recent call first")[2]
+                lines = [line.strip() for line in stack.splitlines() if line.strip().startswith("File")]
+                return " < ".join(f"{line.rpartition(' in ')[2]}" for line in lines[:5])
+        return "nowhere"
+
     @property
     def said(self) -> str:
         return "".join(path.read_text() for path in sorted(self.folder.glob("said-*")))
@@ -76,6 +90,7 @@ def _rank(rank: int, folder: Path, job: Job) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
+    faulthandler.register(signal.SIGUSR2, file=2, all_threads=False)
     try:
         dist.init_process_group(
             "gloo",
@@ -106,9 +121,10 @@ def storm(place: Path, *, kills: int, seed: int, tell: bool = False) -> dict[str
             raise RuntimeError(f"the undisturbed run ended with {attempt.codes}:\n{attempt.said}")
         peaceful[name], whole_s[name] = outcome(job), time.monotonic() - started
 
-    dealt = hung = unequal = attempts = runs = 0
+    dealt = hung = left_waiting = unequal = attempts = runs = 0
     moments: Counter[str] = Counter()
     said: Counter[str] = Counter()
+    waits: Counter[str] = Counter()
     while dealt < kills:
         name = sorted(LAYOUTS)[runs % len(LAYOUTS)]
         runs += 1
@@ -116,16 +132,17 @@ def storm(place: Path, *, kills: int, seed: int, tell: bool = False) -> dict[str
         for number in range(1, 10_000):
             attempts += 1
             attempt = Attempt(replace(job, attempt_number=number), place)
-            strikes = dealt < kills
+            strikes, struck = dealt < kills, False
             # Starting and loading are struck too, and rarely a run that has ended.
             if attempt.ends_within(chance.uniform(0.0, min(LONGEST_S, whole_s[name])) if strikes else 300):
                 pass
             elif strikes:
                 moments[moment(job)] += 1
                 attempt.kill(chance.choice([[0], [1], [0, 1]]))
-                dealt += 1
+                dealt, struck = dealt + 1, True
             if not attempt.ends_within(3 * ALONE_S):
-                hung += 1
+                hung, left_waiting = hung + (not struck), left_waiting + struck
+                waits[attempt.dump()] += 1
                 attempt.kill([0, 1])
                 attempt.ends_within(30)
             said["damaged checkpoints met"] += attempt.said.count("DAMAGED CHECKPOINT")
@@ -137,7 +154,8 @@ def storm(place: Path, *, kills: int, seed: int, tell: bool = False) -> dict[str
         unequal += outcome(job) != peaceful[name]
     return {
         "kills": dealt, "runs": runs, "attempts": attempts, "equal_bit_for_bit": runs - unequal, "unequal": unequal,
-        "hung": hung, "damaged_checkpoints_met": said["damaged checkpoints met"], "struck_while": dict(moments),
+        "hung": hung, "left_waiting_for_the_dead": left_waiting, "waited_in": dict(waits),
+        "damaged_checkpoints_met": said["damaged checkpoints met"], "struck_while": dict(moments),
         "steps_of_a_run": STEPS, "checkpoint_every": EVERY, "ranks": RANKS, "seed": seed,
         "took_s": round(time.monotonic() - began),
     }  # fmt: skip
@@ -174,13 +192,17 @@ def main() -> None:
     _CONTEXT.set_forkserver_preload(
         ["torch", "torch.distributed.fsdp", "torch.distributed.checkpoint", "torch._dynamo", "tests.training.gang"]
     )
+    # The trainer says what it does on descriptor 1: the figures alone go there.
+    figures_out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         figures = storm(Path(folder), kills=arguments.kills, seed=arguments.seed, tell=not arguments.json)
     if arguments.json:
-        print(json.dumps(figures, indent=2))
+        figures_out.write(json.dumps(figures, indent=2) + "\n")
     else:
         for name, value in figures.items():
-            print(f"{name.replace('_', ' ')}: {value}")
+            figures_out.write(f"{name.replace('_', ' ')}: {value}\n")
+    figures_out.close()
     sys.exit(1 if figures["unequal"] or figures["hung"] else 0)
 
 

@@ -69,6 +69,12 @@ class DatasetSpec(Contract):
     personal_data: bool = False
     weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of all samples so many parts come from it, whatever its size: 3 beside 1 is three in four. None: its own size."""
+    kind: Literal["text", "messages"] = "text"
+    """messages: JSON lines, each a conversation {"messages": [{"role", "content"}, …]}, put into the chat template that
+    lies beside tokenizer.json; only what an assistant says is learned. With training: finetuning or lora."""
+    boundaries: bool = False
+    """Every document begins a sample of its own and is filled up to whole samples, so that none holds a piece of two.
+    With training: finetuning or lora."""
 
 
 class TokenizerSpec(Contract):
@@ -126,6 +132,19 @@ class FaultsSpec(Contract):
     """Times an attempt leaves data out before it stops."""
     hung_s: Positive = 300
     """A part of a step that takes longer is a hang: the rank waited for is named, and the attempt ends."""
+
+
+class TelemetrySpec(Contract):
+    """What is written of a training beside its own rows: files of the run's folder, nothing over a network."""
+
+    tensorboard: bool = True
+    """Event files for TensorBoard, written by rank 0."""
+    communication_every: Count = 0
+    """Every so many steps, each communication is timed by torch's profiler, which slows that step; 0: never."""
+    wandb: bool = False
+    """An offline folder of Weights & Biases; the library must be installed."""
+    mlflow: bool = False
+    """MLflow's file store; the library must be installed."""
 
 
 class WhereSpec(Contract):
@@ -194,6 +213,7 @@ class TrainSpec(Contract):
     seed: int = 0
     checkpoint: CheckpointSpec = CheckpointSpec()
     faults: FaultsSpec = FaultsSpec()
+    telemetry: TelemetrySpec = TelemetrySpec()
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None
@@ -215,6 +235,11 @@ class TrainSpec(Contract):
             raise ValueError(f"lora goes with training: lora, not with training: {self.training}")
         if self.training == "lora" and self.model is not None and self.model.entry is not None:
             raise ValueError("training: lora needs a known shape; give model.preset, model.shape or model.config")
+        asks = [each.name for each in self.data if each.kind == "messages" or each.boundaries]
+        if asks and self.training == "pretraining":
+            raise ValueError(f"data: kind: messages and boundaries ({', '.join(asks)}) go with finetuning or lora")
+        if any(each.kind == "messages" for each in self.data) and self.tokenizer.path is None:
+            raise ValueError("data: kind: messages needs the model's own tokenizer, with its chat template beside it")
         if self.training == "pretraining" and self.model is not None and self.model.weights is not None:
             raise ValueError("model.weights goes with training: finetuning or lora")
         return self

@@ -21,6 +21,12 @@ class RankRow(Contract):
     memory_bytes: Bytes = 0
     wait_s: Seconds | None = None
     """In the exchange that closes the step: this rank was done so long before the slowest."""
+    forward_s: Seconds | None = None
+    """Of `compute_s`; None where the two cannot be told apart, as in a pipeline."""
+    backward_s: Seconds | None = None
+    """Of `compute_s`, with the communication that overlaps it or follows it."""
+    communication_s: dict[str, Seconds] | None = None
+    """By operation, in the steps that telemetry.communication_every samples; overlapped or not."""
     power_w: float | None = None
     """What this rank's node draws, on the lowest rank of a node where the machine lets it be read."""
 
@@ -50,6 +56,12 @@ class StepSummary(Contract):
     optimiser_s: Spread
     memory_bytes: Spread
     tokens_per_s: float
+    forward_s: Spread | None = None
+    backward_s: Spread | None = None
+    wait_s: Spread | None = None
+    """Idle: how long each rank waited for the slowest at the end of the step before this one."""
+    communication_s: dict[str, Seconds] | None = None
+    """By operation, of rank 0 in a sampled step."""
 
 
 class LedgerEntry(Contract):

@@ -7,7 +7,7 @@ and the hardware's peak are the same in both. The range of GPU-hours is the wall
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -55,6 +55,8 @@ class Breakdown:
     """Name, predicted (None: the plan has no such part), measured."""
     within_compute: tuple[tuple[str, float], ...]
     """The plan's finer parts of the first group; nothing measures them apart."""
+    seen_within: tuple[tuple[str, float], ...] = ()
+    """What the clock tells apart in the first group: name, measured."""
 
 
 _COMPUTE_PARTS: dict[StepPart, str] = {
@@ -215,7 +217,27 @@ def breakdown(record: RunRecord) -> Breakdown | None:
         within_compute=tuple(
             (name, value) for part, name in _COMPUTE_PARTS.items() if (value := plan.step_time.parts.get(part, 0.0)) > 0
         ),
+        seen_within=tuple(_seen_within(rows)),
     )
+
+
+def _seen_within(rows: Sequence[StepSummary]) -> Iterator[tuple[str, float]]:
+    """Forward, backward, and each communication of the steps that were sampled."""
+    for name, spread_of in (("Forward", _forward), ("Backward", _backward)):
+        if (value := middle(rows, spread_of)) is not None:
+            yield name, value
+    sampled = [row.communication_s for row in rows if row.communication_s]
+    for operation in sorted({name for each in sampled for name in each}):
+        seconds = median(each.get(operation, 0.0) for each in sampled)
+        yield f"{operation.replace('_', '-')}, overlapped or not, in {len(sampled)} sampled steps", seconds
+
+
+def _forward(row: StepSummary) -> float:
+    return row.forward_s.median if row.forward_s else math.nan
+
+
+def _backward(row: StepSummary) -> float:
+    return row.backward_s.median if row.backward_s else math.nan
 
 
 def tokens_total(plan: Plan | None) -> int | None:

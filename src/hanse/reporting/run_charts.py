@@ -107,9 +107,10 @@ def breakdown_figure(parts: Breakdown, plan: Plan) -> Html:
         rows.append((join(swatch(tone), name), expected, format_seconds(value)))
         if tone == "d1":
             rows += [(part_head(finer), format_seconds(seconds), None) for finer, seconds in parts.within_compute]
+            rows += [(part_head(seen), "not predicted apart", format_seconds(s)) for seen, s in parts.seen_within]
     caption = (
-        "Medians over steps and ranks. The trainer's clock sees forward and backward as one, with the communication "
-        "in them; the plan's finer parts have no measurement of their own."
+        "Medians over steps and ranks. Forward and backward hold the communication that is in them; "
+        "the plan's finer parts have no measurement of their own."
     )
     finding = f"One step, measured: {said}. The table beside it holds the same figures."
     figure = h("figure", stacked_bars(finding, bars, Axis("One step", "seconds")), h("figcaption", caption))

@@ -13,6 +13,7 @@ import shutil
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,22 @@ from hanse.training.job import Job
 from hanse.training.parallelize import Parallel
 from hanse.training.position import Position
 from hanse.training.say import say
+from hanse.training.watch import BEYOND_HUNG_S
 
 
 class Checkpoints:
     """Saving and finding the checkpoints of one run. Every method is called by all ranks together."""
 
-    def __init__(self, job: Job, parallel: Parallel, optimizer: torch.optim.Optimizer, samples: Samples) -> None:
+    def __init__(self, job: Job, parallel: Parallel, optimizer: torch.optim.Optimizer, samples: Samples | None) -> None:
+        """`samples` None: the data are the user's own, and no ledger is kept."""
         self.job, self.parallel, self.optimizer, self.samples = job, parallel, optimizer, samples
         self.root = job.run.checkpoints
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         # Making a group waits half an hour for a rank that died before it came here; a barrier notices it at once.
         dist.barrier()
         # The writers' own: what they tell one another must not get between the collectives of a step.
-        self._group = dist.new_group(backend="gloo")
+        limit = timedelta(seconds=job.spec.faults.hung_s + BEYOND_HUNG_S)
+        self._group = dist.new_group(backend="gloo", timeout=limit)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: tuple[Position, Future[str]] | None = None
 
@@ -153,7 +157,8 @@ class Checkpoints:
 
     def _commit(self, beside: Path, folder: Path, position: Position, files: dict[str, str]) -> None:
         # The ledger first: a run that dies in between cuts it back to the checkpoint it resumes from.
-        ledger.extend(self.job, self.samples, position)
+        if self.samples is not None:
+            ledger.extend(self.job, self.samples, position)
         complete = Complete(
             position=position, attempt=self.job.attempt_number, layout=self.parallel.layout.describe(), files=files,
             model=model_identity(self.job),
@@ -170,9 +175,13 @@ class Checkpoints:
             act()
         except (OSError, ValueError) as error:  # whatever it is, the others hear of it and do not wait
             mine = f"rank {self.rank}: {_in_words(error)}"
-        faults: list[str | None] = [None] * self.world
-        dist.all_gather_object(faults, mine, group=self._group)
-        return next((each for each in faults if each), "")
+        return self._first_of_all(mine, self._group)
+
+    def _first_of_all(self, mine: str, group: Any = None) -> str:
+        """The same on every rank: what the lowest rank with something to say says."""
+        everyone: list[str | None] = [None] * self.world
+        dist.all_gather_object(everyone, mine, group=group)
+        return next((each for each in everyone if each), "")
 
     def _made_room(self, fault: str) -> bool:
         """Whether older checkpoints went, of which there were any, because the disk is too full for a new one."""
@@ -191,11 +200,13 @@ class Checkpoints:
     def _load(self, folder: Path) -> None:
         # In place: the state shares its memory with model and optimiser.
         state, reader = self.parallel.state(self.optimizer), FileSystemReader(folder)
-        if differences := _differences(state["model"], reader, whole=self.parallel.layout.pp == 1):
+        mine = _differences(state["model"], reader, of_all=self.parallel.layout.pp == 1)
+        # A rank of a pipeline answers for its stage: what one finds all must hear, or the others would wait for it.
+        if differences := self._first_of_all(mine):
             raise of_another_model(folder, differences)
         try:
             load(state, storage_reader=reader)
-        except CheckpointException as error:
+        except CheckpointException as error:  # the same on every rank
             raise of_another_model(folder, str(min(error.failures.items())[1][0])) from error
 
     def _self_test(self, folder: Path) -> None:
@@ -233,9 +244,7 @@ class Checkpoints:
         else:
             names = sorted(complete.files)[self.rank :: self.world]
             mine = next((f"{n} is damaged" for n in names if _sha256(folder / n) != complete.files[n]), "")
-        faults: list[str | None] = [None] * self.world
-        dist.all_gather_object(faults, mine)
-        return next((each for each in faults if each), "")
+        return self._first_of_all(mine)
 
     def _set_aside(self, folder: Path, fault: str) -> None:
         if self.rank == 0:
@@ -264,15 +273,15 @@ def _copied(state: Any) -> Any:
     return state.detach().to("cpu", copy=True) if isinstance(state, torch.Tensor) else state
 
 
-def _differences(model: dict[str, Any], reader: FileSystemReader, *, whole: bool) -> str:
+def _differences(model: dict[str, Any], reader: FileSystemReader, *, of_all: bool) -> str:
     """In which parameters a checkpoint and the model differ, at most three by name; nothing if they agree.
 
-    A rank of a pipeline holds a part of the model (`whole` is False) and answers for that part.
+    A rank of a pipeline holds a part of the model (`of_all` is False) and answers for that part.
     """
     stored = reader.read_metadata().state_dict_metadata
     there = {name: getattr(value, "size", None) for name, value in stored.items() if name.startswith("model.")}
     here = {f"model.{name}": value.size() for name, value in model.items() if isinstance(value, torch.Tensor)}
-    names = there.keys() | here.keys() if whole else here.keys()
+    names = there.keys() | here.keys() if of_all else here.keys()
     said = [
         f"{name.removeprefix('model.')} is {_size(there, name)} there and {_size(here, name)} here"
         for name in sorted(names) if there.get(name) != here.get(name)

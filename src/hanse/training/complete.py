@@ -46,6 +46,8 @@ def read(folder: Path) -> Complete | None:
 
 def model_identity(job: Job) -> str:
     """SHA-256 of what decides which weights there are; sequence length and data are none of it."""
+    if job.spec.model is None:  # a loop of the user's own: its module is held against the checkpoint name by name
+        return hashlib.sha256(f"own loop {job.spec.name}".encode()).hexdigest()
     shape = job.shape
     model = shape.model_dump(mode="json", exclude={"context"}) if shape else {"entry": job.model.entry}
     lora = job.spec.lora.model_dump(mode="json") if job.spec.lora else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from hanse.contracts.telemetry import TrainResult
 from hanse.files.durable import write_atomically
 from hanse.training import compat, ledger
 from hanse.training.data.manifest import TOKENIZER
-from hanse.training.data.samples import Ids, Samples
+from hanse.training.data.samples import Ids, Samples, tokens_of
 from hanse.training.data.sources import STDLIB
 from hanse.training.export import write_export
 from hanse.training.job import Job
@@ -73,10 +74,11 @@ def validate(parallel: Parallel, samples: Samples) -> float | None:
         # Sharded models meet in collectives: a rank without a window repeats one and does not count it.
         counts = first + rank < len(windows)
         window = torch.from_numpy(windows[first + rank if counts else first]).to(parallel.device)
-        loss = parallel.loss(window[None])
-        sums += torch.tensor([float(loss) * counts, counts], dtype=torch.float64, device=parallel.device)
+        loss, weight = parallel.learned_loss(window[None]) if parallel.masked else (parallel.loss(window[None]), 1)
+        part = [float(loss) * counts, weight * counts]
+        sums += torch.tensor(part, dtype=torch.float64, device=parallel.device)
     dist.all_reduce(sums)
-    return float(sums[0] / sums[1])
+    return float(sums[0] / sums[1]) if float(sums[1]) else None
 
 
 def _sample(job: Job, weights: dict[str, Tensor], samples: Samples, prepared: Path) -> tuple[str, str]:
@@ -89,7 +91,11 @@ def _sample(job: Job, weights: dict[str, Tensor], samples: Samples, prepared: Pa
         begin = tokenizer.encode("def", add_special_tokens=False).ids
     else:
         window: Ids | None = next(samples.held_out(), None)
-        begin = (window if window is not None else samples.sample(0))[:PROMPT_TOKENS].tolist()
+        window = window if window is not None else samples.sample(0)
+        learned = np.flatnonzero(window >= 0)
+        # Of a conversation, up to where the first answer begins.
+        asked = int(learned[0]) if len(learned) and learned[0] else PROMPT_TOKENS
+        begin = tokens_of(window)[: max(1, asked)].tolist()
     model = plain_model(job)
     model.load_state_dict(weights)
     written = generate(model, begin, context=job.context, seed=job.spec.seed, end=samples.manifest.end_token)

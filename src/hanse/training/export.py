@@ -18,7 +18,9 @@ from torch import Tensor
 from hanse.contracts.workload import ModelShape
 from hanse.files.durable import move_folder, sync_folder
 from hanse.training import tune
+from hanse.training.data.chat import CONFIG, TEMPLATE
 from hanse.training.data.manifest import TOKENIZER, Manifest
+from hanse.training.data.prepare import tokenizer_path
 from hanse.training.experts import one_by_one
 from hanse.training.job import Job
 from hanse.training.model import NORM_EPSILON, ROTARY_BASE
@@ -42,6 +44,10 @@ def write_export(job: Job, weights: dict[str, Tensor], manifest: Manifest, prepa
     save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
     (beside / "config.json").write_text(json.dumps(_config(job, manifest, dtype), indent=2) + "\n")
     shutil.copyfile(prepared / TOKENIZER, beside / "tokenizer.json")
+    if job.spec.tokenizer.path is not None:
+        for name in (TEMPLATE, CONFIG):  # whoever talks to the model puts words the way it was trained on them
+            if (theirs := tokenizer_path(job, job.spec.tokenizer.path).with_name(name)).is_file():
+                shutil.copyfile(theirs, beside / name)
     sync_folder(beside)
     shutil.rmtree(job.run.export, ignore_errors=True)
     move_folder(beside, job.run.export)

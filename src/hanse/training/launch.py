@@ -86,21 +86,30 @@ def _check(job: Job, *, no_ticket: bool) -> None:
 
 def _train(job: Job, passed_on: list[str]) -> int:
     _check(job, no_ticket="--no-ticket" in passed_on)
-    command = torchrun_command(job, os.environ) + passed_on
+    return run_ranks(job, torchrun_command(job, os.environ) + passed_on)
+
+
+def run_ranks(job: Job, command: Sequence[str], *, also: Sequence[signal.Signals] = ()) -> int:
+    """Start this node's torchrun and wait for it; asked to stop (`also` by these signals), leave word for the ranks.
+
+    The exit code is that of the node's part of the job.
+    """
     os.environ.update(rank_environment(job, os.environ))
 
     def stop(number: int, _frame: FrameType | None) -> None:
         job.attempt.stop.touch()
         say(f"node {job.node_rank}: {signal.Signals(number).name} received; stopping after this step")
 
-    for number in STOP_SIGNALS:
+    for number in (*STOP_SIGNALS, *also):
         signal.signal(number, stop)
     parent = os.getpid()
 
     def in_child() -> None:
         # torchrun must outlive the signals a scheduler sends to every process of a step, until its ranks are done.
-        for number in STOP_SIGNALS:
+        for number in (*STOP_SIGNALS, *also):
             signal.signal(number, signal.SIG_IGN)
+        if also:  # Ctrl-C at a terminal is for the launcher alone
+            os.setsid()
         die_with_parent(parent)
         os.environ["HANSE_TORCHRUN_PID"] = str(os.getpid())
 
@@ -134,7 +143,9 @@ def _finished_for(job: Job, seconds: float) -> bool:
         return False
 
 
-def torchrun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
+def torchrun_command(
+    job: Job, environment: Mapping[str, str], *, program: Sequence[str] = ("-m", "hanse.training.main")
+) -> list[str]:
     """The command line that starts this node's ranks."""
     host, port, rendezvous = (_text(environment, name) for name in (jobenv.RDZV_HOST, jobenv.RDZV_PORT, jobenv.RDZV_ID))
     if not port.isdecimal():
@@ -146,7 +157,7 @@ def torchrun_command(job: Job, environment: Mapping[str, str]) -> list[str]:
         "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{host}:{port}", "--rdzv-id", rendezvous,
         "--rdzv-conf", f"is_host={is_host},join_timeout={JOIN_TIMEOUT_S}",
         "--local-addr", _address_towards(host, int(port)), "--max-restarts", "0",
-        "-m", "hanse.training.main",
+        *program,
     ]  # fmt: skip
 
 

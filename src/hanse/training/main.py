@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -30,10 +30,7 @@ from hanse.training.optimizer import make_optimizer
 from hanse.training.parallelize import spread
 from hanse.training.parent import die_with_parent
 from hanse.training.say import say
-
-BEYOND_HUNG_S: Final = 120
-"""A rank that waits for the others so long after `faults.hung_s`, when it should have been told who hangs, gives up. A
-rank that died is noticed at once, by its sockets."""
+from hanse.training.watch import BEYOND_HUNG_S
 
 
 def run(*, no_ticket: bool = False) -> None:
@@ -42,7 +39,7 @@ def run(*, no_ticket: bool = False) -> None:
     if job.run.finished.exists():
         return
     compat.require_release()
-    stop_asked = _listen(job)
+    stop_asked = listen(job)
     permit.require(job, no_ticket=no_ticket)
     device = compat.device_of(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(
@@ -60,7 +57,7 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
     if dist.get_rank() == 0:
         _introduce(job, device)
     start = checkpoints.resume()
-    meter = Meter(job, device, stop_asked)
+    meter = Meter(job, device, stop_asked, clock=parallel.clock)
     faults = Faults(job, dist.get_rank())
     if faults.goes_back and start.step == 0:
         checkpoints.save(start)
@@ -80,9 +77,16 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
+    main_of(lambda: run(no_ticket="--no-ticket" in arguments))
+
+
+def main_of(act: Callable[[], None]) -> NoReturn:
+    """`act` as a rank's whole life: what goes wrong is said on one line with rank and host."""
     die_with_parent(os.environ.get("HANSE_TORCHRUN_PID"))
     try:
-        run(no_ticket="--no-ticket" in arguments)
+        act()
+    except SystemExit as left:
+        _leave(left.code if isinstance(left.code, int) else int(left.code is not None))
     except HanseError as error:
         _fail(" — ".join(str(error).splitlines()), error.exit_code)
     except Exception as error:  # whatever it was, it is said on one line with rank and host, then in full
@@ -110,10 +114,10 @@ def _fail(what: str, code: int = 1) -> NoReturn:
     _leave(code)
 
 
-def _listen(job: Job) -> Callable[[], bool]:
-    """Two ways to ask a rank to stop: its launcher's `stop` file, and (without a launcher) USR1 or TERM."""
+def listen(job: Job, *also: signal.Signals) -> Callable[[], bool]:
+    """Two ways to ask a rank to stop: its launcher's `stop` file, and (without one) USR1, TERM, `also` those."""
     heard: list[int] = []
-    for number in (signal.SIGUSR1, signal.SIGTERM):
+    for number in (signal.SIGUSR1, signal.SIGTERM, *also):
         signal.signal(number, lambda received, _frame: heard.append(received))
     stop = job.attempt.stop
     look = int(os.environ["RANK"]) == 0

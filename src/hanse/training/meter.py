@@ -19,13 +19,17 @@ from hanse.contracts.base import now
 from hanse.contracts.telemetry import RankRow, Spread, StepSummary
 from hanse.contracts.units import format_count, format_seconds
 from hanse.training import compat
+from hanse.training.boards import boards_of
+from hanse.training.clock import Clock
 from hanse.training.job import Job
 from hanse.training.power import Nothing, Power
 from hanse.training.say import say
 from hanse.training.watch import Watch
 
 LOG_EVERY_S: Final = 2.0
-_FIELDS: Final = ("loss", "step_s", "data_s", "compute_s", "optimiser_s", "memory_bytes", "stop")
+_FIELDS: Final = (
+    "loss", "step_s", "data_s", "compute_s", "optimiser_s", "forward_s", "backward_s", "wait_s", "memory_bytes", "stop"
+)  # fmt: skip
 
 _NEXT: Final = {"data_s": 1, "compute_s": 2, "optimiser_s": 3}
 """Which of `watch.PARTS` begins where a part ends."""
@@ -34,14 +38,23 @@ _NEXT: Final = {"data_s": 1, "compute_s": 2, "optimiser_s": 3}
 class Meter:
     """`begin`, then `mark` each part, then `report`, then `end`."""
 
-    def __init__(self, job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None:
+    def __init__(
+        self, job: Job, device: torch.device, stop_asked: Callable[[], bool], *, steps: int | None = None,
+        tokens_per_step: int | None = None, clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        """`steps` and `tokens_per_step` where a loop of the user's own, not train.yaml, has them."""
         self.job, self.device, self.stop_asked = job, device, stop_asked
+        self.steps = job.steps if steps is None else steps
+        self.tokens_per_step = job.tokens_per_step if tokens_per_step is None else tokens_per_step
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         job.attempt.root.mkdir(parents=True, exist_ok=True)
         self._rows = _append(job.attempt.root / job.attempt.rank_rows(self.rank).name)
         self._steps = _append(job.attempt.steps) if self.rank == 0 else None
         self.watch = Watch(job.attempt.root / "hung", job.spec.faults.hung_s)
+        self._boards = boards_of(job) if self.rank == 0 else []
+        self._clock = clock
         self._parts: dict[str, float] = {}
+        self._wait_s = 0.0
         self._from: float | None = None
         self._logged_at = float("-inf")
         self._power = Power() if os.environ.get("LOCAL_RANK", "0") == "0" else Nothing()
@@ -52,6 +65,9 @@ class Meter:
         self._mark = time.perf_counter()
         self._from = self._mark if self._from is None else self._from
         self._parts = {}
+        every = self.job.spec.telemetry.communication_every
+        if self._clock is not None and every and step % every == 0:
+            self._clock.sample()
 
     def mark(self, part: str) -> None:
         compat.synchronize(self.device)
@@ -65,7 +81,13 @@ class Meter:
         self._step_s = self._mark - (self._from or 0.0)
         self._from = self._mark
         self._memory = compat.peak_memory_bytes(self.device)
-        mine = [loss, self._step_s, *self._parts.values(), self._memory, float(self.stop_asked())]
+        laps = self._clock.take() if self._clock is not None else {}
+        self._within = {f"{part}_s": laps.get(part, 0.0) for part in ("forward", "backward")} if laps else {}
+        self._communication = self._clock.sampled() if self._clock is not None else None
+        apart = [self._within.get(name, math.nan) for name in ("forward_s", "backward_s")]
+        mine = [
+            loss, self._step_s, *self._parts.values(), *apart, self._wait_s, self._memory, float(self.stop_asked())
+        ]  # fmt: skip
         sent = torch.tensor(mine, dtype=torch.float64, device=self.device)
         received = torch.empty(self.world * len(mine), dtype=torch.float64, device=self.device)
         compat.all_gather(received, sent)
@@ -85,19 +107,24 @@ class Meter:
         self._from = (self._from or 0.0) + checkpoint_s
         row = RankRow(
             step=step, rank=self.rank, step_s=self._step_s, **self._parts, checkpoint_s=checkpoint_s,
-            memory_bytes=self._memory, wait_s=self._wait_s, power_w=self._power.watts(),
+            memory_bytes=self._memory, wait_s=self._wait_s, **self._within, communication_s=self._communication,
+            power_w=self._power.watts(),
         )  # fmt: skip
         self._rows.write(row.model_dump_json() + "\n")
 
     def rest(self) -> None:
         """The step was given up; until the next begins, nobody is late."""
         self.watch.rest()
+        if self._clock is not None:
+            self._clock.drop()
 
     def close(self) -> None:
         self.watch.close()
         self._rows.close()
         if self._steps is not None:
             self._steps.close()
+        for board in self._boards:
+            board.close()
 
     def _summarise(
         self, step: int, columns: dict[str, list[float]], *, loss: float, grad_norm: float, lr: float
@@ -105,23 +132,31 @@ class Meter:
         job = self.job
         step_s = _spread(columns["step_s"])
         summary = StepSummary(
-            attempt=job.attempt_number, step=step, at=now(), tokens=step * job.tokens_per_step, loss=loss,
+            attempt=job.attempt_number, step=step, at=now(), tokens=step * self.tokens_per_step, loss=loss,
             grad_norm=grad_norm, lr=lr, step_s=step_s, data_s=_spread(columns["data_s"]),
             compute_s=_spread(columns["compute_s"]), optimiser_s=_spread(columns["optimiser_s"]),
-            memory_bytes=_spread(columns["memory_bytes"]), tokens_per_s=job.tokens_per_step / step_s.max,
+            memory_bytes=_spread(columns["memory_bytes"]), tokens_per_s=self.tokens_per_step / step_s.max,
+            forward_s=_known(columns["forward_s"]), backward_s=_known(columns["backward_s"]),
+            wait_s=_spread(columns["wait_s"]), communication_s=self._communication,
         )  # fmt: skip
         assert self._steps is not None
         self._steps.write(summary.model_dump_json() + "\n")
-        if time.monotonic() - self._logged_at >= LOG_EVERY_S or step == job.steps:
+        for board in self._boards:
+            board.write(summary)
+        if time.monotonic() - self._logged_at >= LOG_EVERY_S or step == self.steps:
             self._logged_at = time.monotonic()
             say(
-                f"step {step}/{job.steps}  loss {loss:.3f}  {format_seconds(step_s.median)}/step  "
+                f"step {step}/{self.steps}  loss {loss:.3f}  {format_seconds(step_s.median)}/step  "
                 f"{format_count(round(summary.tokens_per_s))} tokens/s"
             )
 
 
 def _spread(values: list[float]) -> Spread:
     return Spread(min=min(values), median=statistics.median(values), max=max(values))
+
+
+def _known(values: list[float]) -> Spread | None:
+    return None if any(math.isnan(each) for each in values) else _spread(values)
 
 
 def _append(path: object) -> TextIO:

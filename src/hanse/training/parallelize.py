@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -21,19 +20,21 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from hanse.contracts.errors import TrainingError
-from hanse.contracts.layout import Layout, Recompute
+from hanse.contracts.layout import Layout
 from hanse.contracts.workload import Precision
 from hanse.training import compat, entry, tune
 from hanse.training import parallelize_gradients as gradients
+from hanse.training import parallelize_masks as masks
 from hanse.training import parallelize_state as state
+from hanse.training.clock import Clock
 from hanse.training.context import ContextPart
 from hanse.training.experts import ExpertRanks, ExpertWeights, Mixture
 from hanse.training.job import Job
 from hanse.training.model import Decoder
 from hanse.training.parallelize_mesh import Ranks
+from hanse.training.parallelize_recompute import recompute
 from hanse.training.parallelize_sums import counted, plain_data_parallel, sums_of
 from hanse.training.parallelize_tensor import split_decoder, split_module, vocabulary_cross_entropy
 from hanse.training.pipeline import Schedule, parts_of
@@ -87,9 +88,13 @@ class Parallel:
                 loss = self.schedule.step(inputs, targets)
         else:
             loss = self._accumulated(inputs, targets)
+        self.reduce()
+        return loss
+
+    def reduce(self) -> None:
+        """After the last backward pass of a step: what DDP and FSDP do not bring together themselves."""
         gradients.settle(self.parameters)
         gradients.reduce(self.sums)
-        return loss
 
     @torch.no_grad()
     def loss(self, ids: Tensor) -> Tensor:
@@ -139,17 +144,32 @@ class Parallel:
 
     vocab: int | None = None
     """Of a built-in model, whose logits are split over tp."""
+    clock: Clock | None = None
+    """Tells forward from backward; None in a pipeline, which does both in turn."""
+    masked: bool = False
+    """Some tokens are only read: a token t that is not learned comes as -1 - t. In layouts of dp and fsdp."""
 
     def _cut(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         inputs, targets = ids[:, :-1], ids[:, 1:]
+        if self.masked:
+            return masks.cut(ids)
         if self.layout.cp == 1:
             return inputs.contiguous(), targets
         part = _context(self.ranks)
         return part.cut(inputs), part.cut(targets)
 
+    @torch.no_grad()
+    def learned_loss(self, ids: Tensor) -> tuple[Tensor, int]:
+        """Of masked samples: the sum over the tokens learned, and how many they are."""
+        inputs, targets = self._cut(ids)
+        with compat.autocast(self.device, enabled=self.precision == "bf16"):
+            total = masks.loss_sum(self.model(inputs), targets)
+        return total, int((targets != masks.UNLEARNED).sum())
+
     def _accumulated(self, inputs: Tensor, targets: Tensor) -> Tensor:
         layout = self.layout
         loss = torch.zeros((), device=self.device)
+        learned = masks.learned_by_all(targets) if self.masked else None
         pieces = zip(inputs.split(layout.micro_batch), targets.split(layout.micro_batch), strict=True)
         for number, (tokens, following) in enumerate(pieces, start=1):
             waiting: Any = nullcontext()
@@ -158,9 +178,19 @@ class Parallel:
                 waiting = self.model.no_sync()
             elif isinstance(self.model, FSDPModule):
                 self.model.set_requires_gradient_sync(number == layout.accumulate)
+            if self.clock is not None:
+                self.clock.begin()
             with waiting, compat.autocast(self.device, enabled=self.precision == "bf16"):
-                part = self.token_loss(self.model(tokens), following) / layout.accumulate
+                logits = self.model(tokens)
+                if learned is not None:
+                    part = masks.loss_sum(logits, following) / learned.to(torch.float32)
+                else:
+                    part = self.token_loss(logits, following) / layout.accumulate
+                if self.clock is not None:
+                    self.clock.mark("forward")
                 torch.autograd.backward(part)
+            if self.clock is not None:
+                self.clock.mark("backward")
             loss += part.detach()
         return loss
 
@@ -170,7 +200,9 @@ def spread(job: Job, device: torch.device) -> Parallel:
     refuse_what_is_not_built(job)
     model = _build(job)
     initial = tune.first_values(job) if job.shape is not None else None
-    return parallelize(model, job.layout, device=device, precision=job.spec.precision, initial=initial)
+    spread_out = parallelize(model, job.layout, device=device, precision=job.spec.precision, initial=initial)
+    masked = any(each.kind == "messages" or each.boundaries for each in job.spec.data)
+    return replace(spread_out, masked=masked)
 
 
 def parallelize(
@@ -196,7 +228,7 @@ def parallelize(
         parts = [part.module for part in numbered]
     _split(parts, ranks)
     for part in parts:
-        _recompute(part, layout.recompute)
+        recompute(blocks_of(part), layout.recompute)
         if compiled:
             for block in blocks_of(part):
                 block.compile()
@@ -215,6 +247,7 @@ def parallelize(
     made = Parallel(
         model=whole, ranks=ranks, precision=precision, sums=tuple(sums_of(parts, ranks, experts)),
         counted=tuple(counted(parts, ranks)), vocab=shape.vocab if shape else None,
+        clock=None if numbered else Clock(device),
     )  # fmt: skip
     if not numbered:
         return made
@@ -310,28 +343,6 @@ def _split_experts(mixture: Mixture, ranks: Ranks) -> None:
         setattr(mixture.experts, name, nn.Parameter(value))
     if ranks.experts is not None:
         mixture.ranks = ExpertRanks(ranks=layout.ep, group=ranks.experts.get_group("ep"))
-
-
-_PRODUCTS: Final = frozenset({"mm", "addmm", "bmm", "baddbmm", "all_to_all_single", "reduce_scatter_tensor"})
-
-
-def _recompute(part: nn.Module, what: Recompute) -> None:
-    """full: of each block only its input is kept; selective: also what products and attention made."""
-    if what == "none":
-        return
-    options: dict[str, Any] = {"use_reentrant": False}
-    if what == "selective":
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
-    for block in blocks_of(part):
-        block.forward = partial(checkpoint, block.forward, **options)  # type: ignore[method-assign]
-
-
-def _keep_products(_context: Any, operation: Any, *_arguments: Any, **_named: Any) -> Any:
-    from torch.utils.checkpoint import CheckpointPolicy
-
-    name = operation._overloadpacket.__name__ if hasattr(operation, "_overloadpacket") else ""
-    kept = name in _PRODUCTS or "scaled_dot_product" in name
-    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def _shard(part: nn.Module, ranks: Ranks, precision: Precision) -> None:

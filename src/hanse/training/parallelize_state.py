@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -21,7 +22,7 @@ def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Param
     """Each parameter that this rank holds once, by its name in the whole model."""
     seen: set[int] = set()
     for part in parts:
-        for name, parameter in part.named_parameters():
+        for name, parameter in unwrapped(part).named_parameters():
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield plain(name), parameter
@@ -29,7 +30,7 @@ def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Param
 
 def tensors(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
     """Parameters and lasting buffers, under all their names."""
-    return {plain(name): value for part in parts for name, value in part.state_dict().items()}
+    return {plain(name): value for part in parts for name, value in unwrapped(part).state_dict().items()}
 
 
 def whole_state(parts: Iterable[nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def whole_state(parts: Iterable[nn.Module], optimizer: torch.optim.Optimizer) ->
 
 def full(parts: Iterable[nn.Module], pipeline: dist.ProcessGroup | None) -> dict[str, Tensor]:
     """The whole model on the CPU of rank 0; called by all ranks, of which the others get nothing of use."""
+    parts = list(parts)
     found: dict[str, Tensor] = {}
     # Of all pipelines only rank 0's is gathered: the others hold the same.
     wanted = dist.get_rank() == 0 if pipeline is None else 0 in dist.get_process_group_ranks(pipeline)
@@ -53,15 +55,35 @@ def full(parts: Iterable[nn.Module], pipeline: dist.ProcessGroup | None) -> dict
             found[name] = whole.detach().cpu()
     if pipeline is None or not wanted:
         return found
-    first = dist.get_rank(pipeline) == 0
-    gathered: list[Any] = [None] * dist.get_world_size(pipeline)
-    dist.gather_object(found, gathered if first else None, group=pipeline, group_dst=0)
-    return {name: value for each in gathered if each for name, value in each.items()}
+    # One tensor at a time through rank 0's device, which never holds more than its own stage and one of another's.
+    device = next(each.device for each in found_on(parts))
+    stage = dist.get_rank(pipeline)
+    listed: list[Any] = [None] * dist.get_world_size(pipeline)
+    dist.all_gather_object(listed, [(name, value.shape, value.dtype) for name, value in found.items()], group=pipeline)
+    for sender, theirs in enumerate(listed[1:], start=1):
+        for name, size, dtype in theirs:
+            if stage == sender:
+                dist.send(found[name].to(device).contiguous(), group=pipeline, group_dst=0)
+            elif stage == 0:
+                received = torch.empty(size, dtype=dtype, device=device)
+                dist.recv(received, group=pipeline, group_src=sender)
+                found[name] = received.cpu()
+    return found
+
+
+def found_on(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
+    """The parameters, wherever they lie."""
+    return (each for part in parts for each in part.parameters())
+
+
+def unwrapped(part: nn.Module) -> nn.Module:
+    """Without DDP around it. A child of the user's that is named `module`, too, keeps its name."""
+    return part.module if isinstance(part, DistributedDataParallel) else part  # type: ignore[no-any-return]
 
 
 def plain(name: str) -> str:
-    """Without what wrappers put before it."""
-    return name.removeprefix("module.").replace("_orig_mod.", "")
+    """Without what torch.compile puts before it."""
+    return name.replace("_orig_mod.", "")
 
 
 def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
@@ -25,6 +25,9 @@ from hanse.training.say import say
 
 PARTS: Final = ("data", "forward and backward", "gradient norm and optimiser", "telemetry")
 """Of a step, in order: what a rank does after so many marks of its meter."""
+BEYOND_HUNG_S: Final = 120
+"""A rank that waits for the others so long after `faults.hung_s`, when it should have been told who hangs, gives up. A
+rank that died is noticed at once, by its sockets."""
 LOOKS: Final = 20
 """Times it looks within a deadline."""
 
@@ -67,15 +70,27 @@ class Watch:
             at = self._at
             if at is None or time.monotonic() - at[0] < self.deadline_s:
                 continue
-            self._write(Late(self.rank, at[1], at[2], *innermost(sys._current_frames().get(self._main))))
+            mine = Late(self.rank, at[1], at[2], *innermost(sys._current_frames().get(self._main)))
+            unwritten = self._tried(lambda: self._write(mine))  # noqa: B023 - called at once
             # Ranks came to this part at different times: give the others a moment to be late, too.
             if self._over.wait(self.deadline_s / 4) or self._at is not at:
-                self._path(self.rank).unlink(missing_ok=True)
+                self._tried(lambda: self._path(self.rank).unlink(missing_ok=True))
                 continue
             late = self._read()
-            if late and late[0].rank == self.rank:
+            if unwritten:  # a full disk, a file system that is gone: every rank that cannot be heard speaks for itself
+                say(f"HUNG for {self.deadline_s:.0f} s: {_name(self.rank, self.everyone)} is still at {_doing(mine)}, "
+                    f"and the others cannot be asked: {unwritten}")  # fmt: skip
+            elif late and late[0].rank == self.rank:
                 say(f"HUNG for {self.deadline_s:.0f} s: {verdict(late, self.everyone)}")
             os._exit(1)
+
+    def _tried(self, act: Callable[[], object]) -> str:
+        """The thread must outlive a fault of the file system, or nobody would be named: the fault in words, or none."""
+        try:
+            act()
+        except OSError as error:
+            return str(error)
+        return ""
 
     def _path(self, rank: int) -> Path:
         return self.folder / f"rank-{rank:05d}.json"
@@ -89,7 +104,7 @@ class Watch:
         for rank in range(len(self.everyone)):
             try:
                 found.append(Late(*json.loads(self._path(rank).read_bytes())))
-            except FileNotFoundError:
+            except (OSError, ValueError, TypeError):  # none there, or none that can be read
                 continue
         return found
 

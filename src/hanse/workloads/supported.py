@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.workload import ModelShape
 from hanse.workloads.shapes import model_shape
@@ -16,6 +18,9 @@ def refusal(spec: TrainSpec) -> str | None:
             return f"training: {spec.training} begins from weights; give model.weights, or only plan."
         if spec.model.weights is not None and spec.tokenizer.path is None:
             return "weights go with their own tokenizer; give tokenizer: {kind: file, path: …/tokenizer.json}."
+    for library, asked in (("wandb", spec.telemetry.wandb), ("mlflow", spec.telemetry.mlflow)):
+        if asked and importlib.util.find_spec(library) is None:
+            return f"telemetry.{library} needs the library, which is not installed: pip install {library}, or drop it."
     if spec.precision == "fp8":
         return "Hanse's trainer has no fp8 yet; set precision: bf16, or only plan."
     shape = model_shape(spec)

@@ -7,9 +7,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from hanse.contracts.base import Bytes, Contract, Count, Identifier, Positive, Sha256
 from hanse.contracts.errors import NotAsWritten
@@ -43,6 +43,14 @@ class PreparedDataset(Contract):
     train_tokens: Count
     """The first so many are trained on; the rest is held out."""
     shards: tuple[Shard, ...]
+    learned: tuple[Shard, ...] = ()
+    """A byte for each token: 1 is learned, 0 is only read. Empty: all are learned."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is empty: the digest of data prepared before there were masks stays what it was."""
+        told: dict[str, Any] = write(self)
+        return told if self.learned else {name: value for name, value in told.items() if name != "learned"}
 
 
 class Manifest(Contract):
@@ -99,7 +107,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def shards_of(manifest: Manifest) -> list[Shard]:
-    return [shard for dataset in manifest.datasets for shard in dataset.shards]
+    return [shard for dataset in manifest.datasets for shard in (*dataset.shards, *dataset.learned)]
 
 
 def verify(folder: Path, manifest: Manifest) -> None:

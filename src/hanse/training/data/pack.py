@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.contracts.spec import DatasetSpec
+from hanse.training.data.chat import Conversation
 from hanse.training.data.manifest import PreparedDataset, Shard
 from hanse.training.data.sources import Document
 
@@ -50,6 +51,40 @@ def pack(
     )  # fmt: skip
 
 
+def pack_masked(
+    dataset: DatasetSpec, files: Iterable[Conversation], tokenizer_end: int | None, folder: Path, dtype: Dtype, *,
+    context: int,
+) -> PreparedDataset:  # fmt: skip
+    """As `pack`, with a byte beside each token that says whether it is learned.
+
+    With `dataset.boundaries` a document is filled up to a multiple of `context` by tokens that are not learned, so that
+    every sample holds tokens of one document only.
+    """
+    writer, mask = ShardWriter(folder, dataset.name, dtype), ShardWriter(folder, f"{dataset.name}.learned", "uint8")
+    documents = 0
+    for ids, learned in files:
+        documents += 1
+        missing = -len(ids) % context if dataset.boundaries else 0
+        writer.add(np.asarray([*ids, *[tokenizer_end or 0] * missing], dtype=dtype))
+        mask.add(np.pad(learned, (0, missing)).astype(np.uint8))
+    shards, marks = writer.close(), mask.close()
+    tokens = sum(shard.tokens for shard in shards)
+    trained = tokens - held_out(tokens)
+    if dataset.boundaries:
+        trained -= trained % context
+    return PreparedDataset(
+        name=dataset.name, source=dataset.source, licence=dataset.licence, documents=documents, tokens=tokens,
+        train_tokens=trained, shards=shards, learned=marks,
+    )  # fmt: skip
+
+
+def whole_documents(files: Iterable[Document], tokenizer: Tokenizer, end: int | None) -> Iterator[Conversation]:
+    """Texts as what is learned in full, each ended by `end`."""
+    for document in files:
+        ids = [each for piece in encoded([document], tokenizer, end) for each in piece]
+        yield Conversation(ids, np.ones(len(ids), dtype=np.bool_))
+
+
 def encoded(files: Iterable[Document], tokenizer: Tokenizer, end: int | None) -> Iterator[list[int]]:
     """The documents' ids in order. The tokenizer works on all cores: pieces of many documents are given it at once."""
     for batch in _batches(files):
@@ -69,7 +104,9 @@ def held_out(tokens: int) -> int:
 class ShardWriter:
     """Cuts a stream of ids into files of `SHARD_TOKENS`, each on disk for good when it is closed."""
 
-    def __init__(self, folder: Path, name: str, dtype: Dtype, shard_tokens: int = SHARD_TOKENS) -> None:
+    def __init__(
+        self, folder: Path, name: str, dtype: Dtype | Literal["uint8"], shard_tokens: int = SHARD_TOKENS
+    ) -> None:
         self._folder, self._name, self._dtype, self._shard_tokens = folder, name, np.dtype(dtype), shard_tokens
         self._shards: list[Shard] = []
         self._open()

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.contracts.errors import NotAsWritten, TrainingError
+from hanse.contracts.spec import DatasetSpec
 from hanse.contracts.units import format_bytes, format_count
 from hanse.files.durable import move_folder, write_atomically
 from hanse.training.data import tokenizer as bpe
+from hanse.training.data.chat import Chat
+from hanse.training.data.chat import encoded as conversed
 from hanse.training.data.manifest import (
     FREQUENCIES,
     MANIFEST,
@@ -34,7 +37,17 @@ from hanse.training.data.manifest import (
     read_pointer,
     verify,
 )  # fmt: skip
-from hanse.training.data.pack import ENOUGH_HELD_OUT, HELD_OUT, HELD_OUT_OF_LITTLE, SHARD_TOKENS, Dtype, dtype_for, pack
+from hanse.training.data.pack import (
+    ENOUGH_HELD_OUT,
+    HELD_OUT,
+    HELD_OUT_OF_LITTLE,
+    SHARD_TOKENS,
+    Dtype,
+    dtype_for,
+    pack,
+    pack_masked,
+    whole_documents,
+)
 from hanse.training.data.samples import entropy
 from hanse.training.data.sources import Document, documents
 from hanse.training.job import Job
@@ -87,7 +100,7 @@ def _key(job: Job, files: Files) -> str:
     settings = {
         "format": FORMAT, "shard_tokens": SHARD_TOKENS, "sample_bytes": bpe.SAMPLE_BYTES,
         "held_out": [HELD_OUT, HELD_OUT_OF_LITTLE, ENOUGH_HELD_OUT], "tokenizer": _tokenizer_identity(job),
-        "datasets": [dataset.model_dump(mode="json", exclude={"personal_data", "weight"}) for dataset in job.spec.data],
+        "datasets": [_settings(job, dataset) for dataset in job.spec.data],
     }  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for document in (document for each in files for document in each):
@@ -95,14 +108,43 @@ def _key(job: Job, files: Files) -> str:
     return digest.hexdigest()
 
 
+def _settings(job: Job, dataset: DatasetSpec) -> dict[str, object]:
+    """What of a dataset shapes its tokens; what was added later counts only where it is used."""
+    settings = dataset.model_dump(mode="json", exclude={"personal_data", "weight", "kind", "boundaries"})
+    if dataset.boundaries:
+        settings["boundaries"] = job.context
+    if dataset.kind == "messages":
+        settings["chat_template"] = hashlib.sha256(_chat(job).text.encode()).hexdigest()
+    return settings
+
+
+def _chat(job: Job) -> Chat:
+    assert job.spec.tokenizer.path is not None, "messages come with a tokenizer of the model's"
+    return Chat(tokenizer_path(job, job.spec.tokenizer.path).parent)
+
+
+def _packed(
+    job: Job, dataset: DatasetSpec, files: Sequence[Document], tokenizer: Tokenizer, folder: Path, dtype: Dtype
+) -> PreparedDataset:
+    end = bpe.end_id(tokenizer)
+    if dataset.kind == "text" and not dataset.boundaries:
+        return pack(dataset, files, tokenizer, end, folder, dtype)
+    if dataset.kind == "text":
+        conversations = whole_documents(files, tokenizer, end)
+    else:
+        chat = _chat(job)
+        conversations = (each for file in files for each in conversed(file, chat, tokenizer))
+    return pack_masked(dataset, conversations, end, folder, dtype, context=job.context)
+
+
 def _tokenizer_identity(job: Job) -> str:
     wanted = job.spec.tokenizer
     if wanted.path is None:
         return f"bpe {wanted.vocab}"
-    return hashlib.sha256(_tokenizer_path(job, wanted.path).read_bytes()).hexdigest()
+    return hashlib.sha256(tokenizer_path(job, wanted.path).read_bytes()).hexdigest()
 
 
-def _tokenizer_path(job: Job, path: str) -> Path:
+def tokenizer_path(job: Job, path: str) -> Path:
     for candidate in (Path(path), job.run.code / Path(path).name):
         if candidate.is_file():
             return candidate
@@ -140,7 +182,7 @@ def _write(job: Job, files: Files, key: str, folder: Path) -> Manifest:
     dtype = dtype_for(vocab)
     tokenizer.save(str(folder / TOKENIZER))
     datasets = tuple(
-        pack(dataset, each, tokenizer, end, folder, dtype)
+        _packed(job, dataset, each, tokenizer, folder, dtype)
         for dataset, each in zip(job.spec.data, files, strict=True)
     )  # fmt: skip
     counts = _frequencies(folder, datasets, dtype, vocab)
@@ -158,7 +200,7 @@ def _write(job: Job, files: Files, key: str, folder: Path) -> Manifest:
 def _tokenizer(job: Job, files: Files) -> Tokenizer:
     wanted = job.spec.tokenizer
     if wanted.path is not None:
-        return bpe.read(_tokenizer_path(job, wanted.path))
+        return bpe.read(tokenizer_path(job, wanted.path))
     return bpe.train(_texts(files), wanted.vocab)
 
 
@@ -172,9 +214,13 @@ def _frequencies(folder: Path, datasets: tuple[PreparedDataset, ...], dtype: Dty
     counts = np.zeros((len(datasets), vocab), dtype=np.int64)
     for row, dataset in zip(counts, datasets, strict=True):
         left = dataset.train_tokens
-        for shard in dataset.shards:
+        for number, shard in enumerate(dataset.shards):
             ids = np.memmap(folder / shard.file, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")[:left]
-            row += np.bincount(ids, minlength=vocab)
+            if dataset.learned:  # of the others nobody asks how well they are foretold
+                mask = np.memmap(folder / dataset.learned[number].file, dtype=np.uint8, mode="r")[:left]
+                row += np.bincount(ids[mask > 0], minlength=vocab)
+            else:
+                row += np.bincount(ids, minlength=vocab)
             left -= len(ids)
     return counts
 

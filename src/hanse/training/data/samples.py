@@ -61,7 +61,7 @@ class Samples:
         return np.stack([self.sample(int(n)) for n in self.order.at(np.arange(first, first + share))])
 
     def sample(self, number: int) -> Ids:
-        """Training sample `number` in the order of the files."""
+        """Training sample `number` in the order of the files; a token t that is not learned stands as -1 - t."""
         dataset = int(np.searchsorted(self._ends, number, side="right"))
         within = number - (int(self._ends[dataset - 1]) if dataset else 0)
         return self._streams[dataset].read(within * self.context, self.context + 1)
@@ -134,14 +134,23 @@ class _Stream:
     def __init__(self, folder: Path, dataset: PreparedDataset, dtype: str) -> None:
         kind = np.dtype(dtype).newbyteorder("<")
         self._shards = [np.memmap(folder / shard.file, dtype=kind, mode="r") for shard in dataset.shards]
+        self._masks = [np.memmap(folder / shard.file, dtype=np.uint8, mode="r") for shard in dataset.learned]
         self._starts = np.cumsum([0, *(shard.tokens for shard in dataset.shards)])
 
     def read(self, start: int, count: int) -> Ids:
+        """A token t that is not learned stands as -1 - t."""
         parts = []
         while count:
             index = int(np.searchsorted(self._starts, start, side="right")) - 1
             within = start - int(self._starts[index])
             part = self._shards[index][within : within + count].astype(np.int64)
+            if self._masks:
+                part = np.where(self._masks[index][within : within + count], part, -1 - part)
             parts.append(part)
             start, count = start + len(part), count - len(part)
         return np.concatenate(parts)
+
+
+def tokens_of(ids: Ids) -> Ids:
+    """The plain tokens of a sample, learned or not."""
+    return np.where(ids < 0, -1 - ids, ids)
