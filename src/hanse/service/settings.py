@@ -3,9 +3,10 @@
 HANSE_HOME · DATABASE_URL · HANSE_SECRET_KEY · HANSE_ALLOWED_HOSTS (comma-separated) · HANSE_DEBUG=1 · HANSE_LOG_LEVEL ·
 HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) · HANSE_PARCEL_MAX_BYTES ·
 HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
-HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine).
-HANSE_PUBLIC_URL (this service's address in mails). Those of signing in are in signon/options.py, those of mail
-(HANSE_MAIL_HOST, …) in notices/options.py.
+HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine) ·
+HANSE_PUBLIC_URL (this service's address in mails) · HANSE_AWARDS_BY, HANSE_DECLINES_BY (officers it takes) ·
+HANSE_OVERDUE_BLOCKS · HANSE_RETURN_AFTER_DAYS (awarding/policy.py).
+Those of signing in are in signon/options.py, those of mail (HANSE_MAIL_HOST, …) in notices/options.py.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -93,6 +95,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ]
@@ -121,7 +124,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en-gb"
-USE_I18N = False
+USE_I18N = True
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français")]
 USE_TZ = True
 TIME_ZONE = "UTC"
 DISPLAY_TIME_ZONE = "Europe/Brussels"

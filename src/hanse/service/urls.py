@@ -22,6 +22,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("in/<str:secret>/", follow_login_link, name="login-link"),
     path("", include("hanse.service.signon.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
     path("", include("hanse.service.review.urls")),
     path("", include("hanse.service.awarding.urls")),
     path("", include("hanse.service.monitoring.urls")),

@@ -248,8 +248,6 @@ class Application(models.Model):
         if len(set(places)) < len(places):
             raise UsageError("a machine's partition stands twice", where="parts", fix="name each once")
         return terms.parts
-            conditions_of.open_for(award)
-            return award.open_allocation(partition=partition, account=account, by=by)
 
     def decline(self, by: Person, *, reason: str, proposal: Any = None) -> None:
         from hanse.service.awarding import policy
