@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from datetime import date
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hanse.contracts.base import Contract, Fraction, Identifier
+from hanse.contracts.base import Contract, Count, Fraction, Identifier, Timestamp
 
 
 class Criterion(Contract):
@@ -36,3 +37,53 @@ class ReviewRules(Contract):
         if any(one.threshold > self.max_points for one in self.criteria):
             raise ValueError("a threshold lies above the most points there are")
         return self
+
+
+class RoundRequest(Contract):
+    """Give the applications of one cut-off their reviewers."""
+
+    call: Identifier
+    cut_off: Timestamp
+    due_on: date
+
+
+class Assigned(Contract):
+    given: tuple[Identifier, ...] = ()
+    """Reviews that were given just now."""
+    short: dict[str, int] = Field(default_factory=dict)
+    """Applications with too few reviewers who may judge them, and how many are missing."""
+
+
+class ScoreRequest(Contract):
+    points: dict[str, int]
+    comments: dict[str, str]
+
+
+class DeclineRequest(Contract):
+    reason: str
+
+
+class ReviewSheet(Contract):
+    """One's own review of an application."""
+
+    id: Identifier
+    application: Identifier
+    title: str
+    state: Literal["given", "sent", "declined"]
+    due_on: date
+    points: dict[str, int] = Field(default_factory=dict)
+    comments: dict[str, str] = Field(default_factory=dict)
+    reason: str = ""
+
+
+class RankedPlace(Contract):
+    application: Identifier
+    place: Count
+    total: Fraction
+    """Share of the highest weighted total."""
+    standing: Literal["grant", "reserve", "below"]
+    reserve: Count | None = None
+
+
+class Ranking(Contract):
+    places: tuple[RankedPlace, ...] = ()
