@@ -1,6 +1,6 @@
 """One reviewer's review of one application: given, then sent or declined; sent scores are frozen.
 
-Each act locks the application's row first, so that none falls between a decision and a review; of two that race, one
+Giving and sending lock the application first, so that none comes after its decision; of two that race, one
 wins and the other raises Conflict.
 """
 
