@@ -1,0 +1,69 @@
+"""Persons who review, with what they know of, and applications as the search for conflicts looks at them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models, transaction
+
+from hanse.contracts.errors import PolicyError
+from hanse.programme.review import conflicts
+from hanse.service.access.models import Application, Person
+from hanse.service.runs.events import Event
+
+
+class Reviewer(models.Model):
+    person = models.OneToOneField(Person, on_delete=models.PROTECT, related_name="reviewer")
+    organisation = models.CharField(max_length=200, blank=True)
+    """Where they work; organisations they stand in here are known besides."""
+    keywords = models.JSONField(default=list)
+
+    class Meta:
+        app_label = "review"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.person.display_name
+
+    @classmethod
+    def enlist(cls, person: Person, *, organisation: str, keywords: tuple[str, ...], by: Person) -> Reviewer:
+        """Make a person a reviewer, or put down anew what they know of. Raises PolicyError: not an officer."""
+        by.require_officer()
+        with transaction.atomic():
+            fields = {"organisation": organisation, "keywords": sorted({conflicts.plain(one) for one in keywords})}
+            found, _ = cls.objects.update_or_create(person=person, defaults=fields)
+            Event.record("officer:reviewer:enlisted", f"reviewer-{found.pk}", by=by.username)
+        return found
+
+    def seen(self, *, load: int = 0) -> conflicts.Reviewer:
+        own = [one.organisation.name for one in self.person.memberships.all()]
+        return conflicts.Reviewer(
+            id=str(self.pk), name=self.person.display_name, email=self.person.email,
+            organisations=(self.organisation, *own), keywords=frozenset(self.keywords), load=load,
+        )  # fmt: skip
+
+
+def entry(application: Application) -> conflicts.Entry:
+    """What of an application conflicts are found by; the applicant counts as one of the team."""
+    whole, applicant = application.form.whole, application.applicant
+    team = [applicant.display_name, applicant.email]
+    houses = [application.organisation.name]
+    for one in whole.team if whole else ():
+        team += [one.name, one.email]
+        houses.append(one.organisation or "")
+    known = whole.project.keywords if whole else ()
+    return conflicts.Entry(
+        id=application.public_id, organisations=tuple(houses), team=tuple(team),
+        excluded=whole.reviewers.excluded if whole else (),
+        keywords=frozenset(conflicts.plain(one) for one in known),
+    )  # fmt: skip
+
+
+def require_judge(person: Person, application: Application) -> None:
+    """Nothing for an officer outside the organisation that applied; else PolicyError."""
+    person.require_officer()
+    if person.belongs_to(application.organisation) and not settings.HANSE_EMBEDDED:
+        raise PolicyError(
+            f"you stand in {application.organisation}, which applied",
+            where=application.public_id,
+            fix="another officer has to do this",
+        )

@@ -1,0 +1,3 @@
+from tests.service import environment
+
+environment.set_up()
