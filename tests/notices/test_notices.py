@@ -100,7 +100,7 @@ def test_unread_notices_stand_on_the_home_page_until_they_were_read(ida: Person)
     seed.application(ida)
     page = Client()
     page.force_login(ida)
-    assert "Notices" not in read(page, "/").text
+    assert "was received" not in read(page, "/").text
     inbox.tell()
     assert "was received" in read(page, "/").text
     text = read(page, "/notices/").text

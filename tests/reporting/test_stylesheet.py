@@ -85,8 +85,8 @@ def test_the_stylesheet_is_whole() -> None:
 def test_no_class_of_the_stylesheet_is_left_over_from_a_page_that_is_gone() -> None:
     bare = re.sub(r"/\*.*?\*/", "", stylesheet(), flags=re.DOTALL)
     code = Path(hanse.__file__).parent
-    pages = [*(code / "reporting").glob("*.py"), *(code / "service" / "portal").rglob("*.html")]
-    pages += (code / "service" / "portal").rglob("*.py")
+    pages = [*(code / "reporting").glob("*.py"), *(code / "service").rglob("*.html")]
+    pages += (code / "service").rglob("*.py")
     written = "".join(page.read_text(encoding="utf-8") for page in pages)
     numbered = {"s1", "s2", "l1", "l2", "dot1", "dot2", "ask--1", "ask--2", "ask--3"}  # written as f"s{series}"
     classes = set(re.findall(r"\.([a-z][\w-]*)", bare)) - numbered

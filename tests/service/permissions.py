@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,30 @@ from django.urls import URLPattern, get_resolver
 
 from hanse.client.answers import LaunchRequest
 from hanse.contracts.agentapi import Hello
+from hanse.contracts.application import Draft
+from hanse.contracts.awarding import AwardTerms, ChangeAsked
 from hanse.contracts.base import now
+from hanse.contracts.decision import Decision
+from hanse.contracts.watch import PermitForm
+from hanse.programme import calls
 from hanse.service import health
-from hanse.service.access.models import ApiToken, Person
+from hanse.service.access.models import Allocation, ApiToken, Award, Person
 from hanse.service.access.people import OFFICERS
 from hanse.service.api.site import agent_api, user_api
+from hanse.service.awarding.changes import ChangeRequest
+from hanse.service.awarding.duties import Duty
+from hanse.service.awarding.paying import Statement
+from hanse.service.awarding.proposals import Proposal
+from hanse.service.compliance.changes import RunChange
+from hanse.service.compliance.conditions import Condition
+from hanse.service.compliance.models import Rescreening, Screening
+from hanse.service.compliance.permits import Permit
+from hanse.service.compliance.questions import Question
+from hanse.service.forms.models import CallSketch, KeptDraft
 from hanse.service.notices import inbox
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
+from hanse.service.review.models import Assignment, Reviewer
 from hanse.service.runs.models import Parcel
 from tests.portal import seed
 from tests.service.fixtures import World, a_machine, a_plan, a_spec, make_world
@@ -109,8 +126,72 @@ def stage() -> Stage:
         "/api/v1/runs/{id}": run.public_id, "/api/v1/attempts/{id}": attempt.public_id,
         "/api/v1/notices/{id}": notice.pk if notice else 0, "/api/agent/v1/parcels/{id}": parcel.public_id,
     }  # fmt: skip
+    values |= _of_award(world) | _of_writing(world)
     health.ticked(now())
     return Stage(world=world, clients=clients, tokens=tokens, values=values, bodies=BODIES | _bodies(world, sent))
+
+
+def _of_award(world: World) -> dict[str, Any]:
+    """A granted application with all that follows an award, one that waits for a second word, one in review."""
+    today, by = now().date(), world.officer
+    allowed = Decision(subject="app", verdict="allow", findings=(), decided_at=now(), decided_by="gate")
+    granted, waiting, reviewed = (
+        seed.application(world.founder, state=state) for state in ("granted", "sent", "in-review")
+    )
+    for one in (granted, waiting, reviewed):
+        type(one).objects.filter(pk=one.pk).update(organisation=world.organisation)
+    screening = Screening.objects.create(application=granted, decision=allowed, answers={})
+    award = Award.objects.create(application=granted, project=world.project, gpu_hours=1, granted_by=by)
+    held = Allocation.objects.create(
+        award=award, project=world.project, machine=world.machine, granted_accelerator_seconds=3600, starts=today,
+        ends=today + timedelta(days=90),
+    )  # fmt: skip
+    form = PermitForm(
+        kind="health-data", number="1", issuer="A body", purpose="Research.", datasets=("scans",), machines=("local",),
+        valid_until=today + timedelta(days=90),
+    )  # fmt: skip
+    made = {
+        "condition_id": Condition.objects.create(award=award, key="a", kind="officer", text="The model is marked."),
+        "permit_id": Permit.objects.create(award=award, form=form, valid_until=form.valid_until, stated_by=by),
+        "change_id": RunChange.objects.create(
+            award=award, key="k", spec=a_spec(), decision=allowed, state="asked",
+            differences=[{"what": "purpose", "was": "a", "now": "b"}],
+        ),
+        "duty_id": Duty.objects.create(award=award, kind="final-report", name="final-report", text="One.", due=today),
+        "request_id": ChangeRequest.objects.create(
+            allocation=held, kind="extension", asked=ChangeAsked(kind="extension", reason="More time.", months=1),
+            asked_by=world.founder,
+        ),
+        "proposal_id": Proposal.objects.create(
+            application=waiting, decision="grant", terms=AwardTerms(reason="Sound."), proposed_by=by
+        ),
+        "statement_id": Statement.objects.create(
+            organisation=world.organisation, month="2026-10", total_cents=0, issued_by=by, issued_at=now()
+        ),
+        "question_id": Question.objects.create(text="Is it high risk?", state="asked"),
+    }  # fmt: skip
+    rescreening = Rescreening.objects.create(screening=screening, decision=allowed, as_of=today)
+    reviewer = Reviewer.enlist(world.stranger, organisation="Elsewhere", keywords=("vision",), by=by)
+    given = Assignment.objects.create(application=reviewed, reviewer=reviewer, due_on=today)
+    ids = {name: one.public_id for name, one in made.items()}
+    apis = {
+        f"/api/v1/{name}/{{id}}": ids[of]
+        for name, of in (
+            ("conditions", "condition_id"), ("permits", "permit_id"), ("changes", "change_id"), ("duties", "duty_id"),
+            ("requests", "request_id"), ("proposals", "proposal_id"), ("statements", "statement_id"),
+        )
+    } | {"/api/v1/reviews/{id}": given.public_id}  # fmt: skip
+    return ids | apis | {"rescreening_id": rescreening.pk, "kind": "csv"}
+
+
+def _of_writing(world: World) -> dict[str, Any]:
+    """A draft of the owner's and a call that officers write."""
+    draft = KeptDraft.begin(world.founder, Draft(call="playground", call_version=1))
+    sketch = CallSketch.begin(calls.load("playground"), by=world.officer)
+    return {
+        "draft_id": draft.public_id, "/api/v1/drafts/{id}": draft.public_id, "sketch_id": sketch.public_id,
+        "call_id": "playground", "name": "project",
+    }  # fmt: skip
 
 
 def _bodies(world: World, sent: Any) -> dict[str, Any]:

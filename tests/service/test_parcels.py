@@ -147,11 +147,11 @@ def test_a_path_that_leads_outside_or_to_code_is_refused(world: World, other: Ma
         parcel.register(manifest_of(parcel, path=path), by="agent")
 
 
-def test_a_piece_that_is_too_long_is_refused_while_it_is_read(world: World, other: Machine) -> None:
+def test_a_piece_that_is_too_long_is_refused_before_it_is_read(world: World, other: Machine) -> None:
     sender, parcel = Speaks(world.agent_token()), order(world, other)
     long = b"0" * (MAX_PIECE_BYTES + 1)
     answer = sender.put(f"{parcel.public_id}/pieces/{sha(long)}", long)
-    assert answer.status_code == 422 and "8" in json.loads(answer.content)["what"]
+    assert answer.status_code == 413 and "8" in json.loads(answer.content)["what"]
 
 
 def test_a_parcel_too_large_or_for_which_there_is_no_room_is_refused_with_one_reason(

@@ -66,7 +66,8 @@ def test_nobody_in_the_table_is_let_in_without_a_name_but_where_it_is_meant() ->
 
 OPEN = {
     "/account/inactive/", "/account/provider/cancelled/", "/account/signup/", "/healthz", "/invitations/{link}/",
-    "/login/", "/metrics", "/readyz",
+    "/login/", "/metrics", "/readyz", "/welcome/", "/calls/", "/calls/suggest/", "/calls/{call_id}/",
+    "/calls/{call_id}/{version}/", "/register/", "/register.csv", "/register.json",
 }  # fmt: skip
 
 

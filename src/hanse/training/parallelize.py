@@ -181,11 +181,11 @@ class Parallel:
             if self.clock is not None:
                 self.clock.begin()
             with waiting, compat.autocast(self.device, enabled=self.precision == "bf16"):
-                logits = self.model(tokens)
+                # The logits have no name here: they would live on through the backward pass.
                 if learned is not None:
-                    part = masks.loss_sum(logits, following) / learned.to(torch.float32)
+                    part = masks.loss_sum(self.model(tokens), following) / learned.to(torch.float32)
                 else:
-                    part = self.token_loss(logits, following) / layout.accumulate
+                    part = self.token_loss(self.model(tokens), following) / layout.accumulate
                 if self.clock is not None:
                     self.clock.mark("forward")
                 torch.autograd.backward(part)

@@ -62,10 +62,30 @@ KEPT: Mapping[str, Kept] = {
     "socialaccount.SocialAccount.user": _deleted("your accounts at identity providers"),
     "mfa.Authenticator.user": _deleted("your second factors"),
     "admin.LogEntry.user": _stays("what you changed in the records"),
+    "awarding.Capacity.stated_by": _stays("capacity you stated"),
+    "awarding.ChangeRequest.asked_by": _stays("changes of an allocation you asked for"),
+    "awarding.ChangeRequest.proposed_by": _stays("changes you proposed to grant"),
+    "awarding.ChangeRequest.decided_by": _stays("changes you decided"),
+    "awarding.Duty.sent_by": _stays("reports and evidence you sent"),
+    "awarding.Price.stated_by": _stays("prices you stated"),
+    "awarding.Proposal.proposed_by": _stays("decisions you proposed"),
+    "awarding.Proposal.decided_by": _stays("proposals you confirmed or refused"),
+    "awarding.Statement.issued_by": _stays("statements you issued"),
+    "compliance.Permit.stated_by": _stays("permits you stated"),
+    "compliance.Permit.confirmed_by": _stays("permits you confirmed"),
+    "compliance.Question.answered_by": _stays("questions you answered"),
+    "compliance.Release.published_by": _stays("releases you published"),
+    "compliance.RescreeningAnswer.by": _stays("rescreenings you answered"),
+    "compliance.RunEvaluation.attached_by": _stays("evaluations you attached"),
+    "forms.CallSketch.saved_by": _stays("calls you wrote"),
+    "forms.KeptDraft.owner": _deleted("applications you are writing"),
+    "forms.KeptDraft.saved_by": _stays("drafts of others you wrote in"),
+    "review.Reviewer.person": _stays("that you review, and your reviews"),
 }
 """By `app.Model.column`."""
 NAMES: Mapping[str, str] = {
     "runs.Event": "actor", "access.EnrolCode": "made_by", "runs.NodeTrouble": "cleared_by", "notices.Viewing": "viewer",
+    "compliance.RunChange": "decided_by", "compliance.Condition": "said_by",
 }  # fmt: skip
 """Columns that hold a person's name as text."""
 SECRET = frozenset({"password", "digest", "data", "ticket"})
@@ -244,7 +264,7 @@ def _letters(known: Mapping[str, str]) -> None:
 def _json_columns() -> Iterator[tuple[Any, str]]:
     for label, name in (
         ("runs.Event", "data"), ("compliance.Screening", "decision"), ("compliance.Rescreening", "decision"),
-        ("runs.Run", "admission"),
+        ("runs.Run", "admission"), ("compliance.RunChange", "decision"), ("forms.KeptDraft", "touched"),
     ):  # fmt: skip
         model = apps.get_model(label)
         try:
