@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client, override_settings
 
 from hanse.contracts.base import now
 from hanse.service.access.models import Allocation, Membership, Person
+from hanse.service.access.people import OFFICERS
 from hanse.service.notices import chores, inbox
 from hanse.service.notices.models import Cursor, Mail, Notice, Preference
 from hanse.service.runs.models import Event
@@ -132,3 +134,16 @@ def _of(name: str) -> Client:
     client = Client()
     client.force_login(seed.person(name))
     return client
+
+
+def test_what_the_watch_sees_is_told_to_the_people_of_the_award_and_to_officers(ida: Person) -> None:
+    otto = seed.person("otto")
+    otto.groups.add(Group.objects.get_or_create(name=OFFICERS)[0])
+    asked = seed.application(ida, state="granted")
+    Event.record("service:compute:near", asked.public_id, by="watch", reason="80 % of 1e23 FLOP.")
+    Event.record("tick:permit:ended", asked.public_id, by="tick", reason="It ended yesterday.")
+    inbox.tell()
+    for person, kinds in ((ida, {"compute-near", "permit-ended"}), (otto, {"compute-near", "permit-ended"})):
+        told = Notice.objects.filter(person=person, kind__in=kinds)
+        assert {one.kind for one in told} == kinds, person
+    assert "80 % of 1e23 FLOP." in Notice.objects.get(person=ida, kind="compute-near").text

@@ -117,7 +117,10 @@ class Assignment(models.Model):
         with transaction.atomic():
             _, new = Reminder.objects.get_or_create(assignment=self, kind=kind, due_on=self.due_on)
             if new:
-                Event.record("review:reminder:due", self.public_id, by="hanse", reason=kind)
+                Event.record(
+                    "review:reminder:due", self.public_id, by="hanse", reason=kind,
+                    application=self.application.public_id, to=self.reviewer.person.username,
+                )  # fmt: skip
         return new
 
     def contract(self) -> contract.ReviewSheet:
