@@ -105,7 +105,7 @@ def test_a_passer_by_a_start_up_and_an_officer_walk_through_gate_watch_and_desk(
         start_up.get_by_role("button", name="State it").click()
         start_up.get_by_text("The permit is on file").wait_for()
         one = Condition.objects.get(award=granted.award, kind="officer")
-        stated, changed = Permit.objects.get(), RunChange.objects.get(state="asked")
+        stated, changed = Permit.objects.get(), RunChange.objects.filter(state="noted")[0]
         for path in (
             application,
             f"/conditions/{one.public_id}/",

@@ -190,18 +190,23 @@ def test_data_as_declared_is_noted_and_other_data_breaches_the_award(granted: Gr
     assert admitted(granted)["watch.condition"] == "deny"
 
 
-def test_another_purpose_waits_for_an_officer_and_another_model_may_go_on_meanwhile(granted: Granted) -> None:
+def test_another_purpose_or_model_goes_on_where_the_gate_says_no_more_until_an_officer_refuses_it(
+    granted: Granted,
+) -> None:
     world = granted.world
     world.launch(a_spec(purpose="Sort letters"))
     assert "watch.changed" not in admitted(granted, a_spec(purpose="sort  letters."))
     other = a_spec(purpose="Watch people in the street")
-    assert admitted(granted, other)["watch.changed"] == "deny"
-    assert admitted(granted, other)["watch.changed"] == "deny"
-    asked = RunChange.objects.get(state="asked")
-    assert world.events("service:change:asked") == 1
+    before = world.events("service:change:noted")
+    assert admitted(granted, other)["watch.changed"] == "allow", "people word each run in their own way"
+    assert admitted(granted, other)["watch.changed"] == "allow"
+    asked = RunChange.objects.first()
+    assert asked is not None and world.events("service:change:noted") == before + 1, "once"
     assert asked.decision.subject == granted.application.public_id
     with pytest.raises(PolicyError):
         asked.decide(world.founder, accept=True, reason="mine")
+    asked.decide(world.officer, accept=False, reason="That is another project.")
+    assert admitted(granted, other)["watch.changed"] == "deny"
     asked.decide(world.officer, accept=True, reason="It is the same product.")
     assert admitted(granted, other) == {}, "what was accepted is no change any more"
     shape = a_spec().model.shape

@@ -28,12 +28,15 @@ def test_an_award_s_conditions_are_rows_once_it_is_granted_and_a_waived_one_leav
     assert "Publish the tokenizer." not in granted.world.attempt(again).ticket.ticket.conditions
 
 
-def test_a_launch_with_another_purpose_is_refused_and_the_officer_s_question_is_kept(granted: Granted) -> None:
+def test_a_launch_with_another_purpose_is_kept_and_starts_until_an_officer_refuses_it(granted: Granted) -> None:
     granted.world.launch(a_spec(purpose="Sort letters"))
+    assert granted.world.launch(a_spec(purpose="Sort people")).state == "queued"
+    noted = RunChange.objects.first()
+    assert noted is not None and noted.state == "noted"
+    noted.decide(granted.world.officer, accept=False, reason="That is another project.")
     with pytest.raises(PolicyError, match="may not start"):
         granted.world.launch(a_spec(purpose="Sort people"))
-    asked = RunChange.objects.get(state="asked")
-    asked.decide(granted.world.officer, accept=True, reason="The same people sort letters.")
+    noted.decide(granted.world.officer, accept=True, reason="The same people sort letters.")
     assert granted.world.launch(a_spec(purpose="Sort people")).state == "queued"
 
 

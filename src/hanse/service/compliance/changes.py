@@ -1,7 +1,7 @@
 """What a launch changed against what was granted: screened anew, kept with the difference, and an officer asked.
 
-The first run of an award and whatever an officer accepted are what later runs are compared with. Another purpose is a
-person's to judge, and nothing starts until then; another model may start where the gate says no more than before.
+The first run of an award and whatever an officer accepted are what later runs are compared with. Another purpose (people
+word it anew for each run) or another model may start where the gate says no more than before; a person may refuse.
 """
 
 from __future__ import annotations
@@ -96,7 +96,6 @@ def findings(award: Any, spec: TrainSpec, plan: Plan | None, *, before_flops: fl
     if not changed:
         return
     blocking = any(one.verdict in ("review", "deny") for one in stricter)
-    blocking |= any(one.what == "purpose" for one in changed) and not _is_first(award)
     row = _kept(award, spec, changed, is_now, "asked" if blocking else "noted")
     yield _answer(row)
     yield from (one for one in stricter if one.verdict == "condition" and row.state in ("noted", "accepted"))
@@ -125,10 +124,6 @@ def _first_spec(award: Any) -> TrainSpec | None:
 
     first = Run.objects.filter(legs__allocation__award=award).order_by("pk").first()
     return first.spec if first else None
-
-
-def _is_first(award: Any) -> bool:
-    return _first_spec(award) is None
 
 
 def _screened(
