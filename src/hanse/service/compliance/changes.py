@@ -1,7 +1,7 @@
 """What a launch changed against what was granted: screened anew, kept with the difference, and an officer asked.
 
-The first run of an award and whatever an officer accepted are what later runs are compared with. Another purpose (people
-word it anew for each run) or another model may start where the gate says no more than before; a person may refuse.
+The first run of an award and whatever an officer accepted are what later runs are compared with. Another purpose (each
+run words its own) or another model may start where the gate says no more than before; a person may refuse it.
 """
 
 from __future__ import annotations
