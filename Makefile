@@ -2,8 +2,13 @@
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
 # Everything but the trainer (torch's types) and the service (Django's).
 TYPED := contracts files workloads machines programme rules client tickets planning schedulers reporting agent cli
+# Rooms whose tests start many processes, or share a cluster: one test at a time. The others run two files at once.
+ALONE := cli client crash docs federation schedulers slurm training
+# Rooms that are looked at on PostgreSQL, too.
+STORED := service client compliance notices monitoring
 ARGS ?=
 
 .PHONY: help setup setup-dev demo test lint audit docs bench schemas reference clean
@@ -21,7 +26,9 @@ demo: setup  ## the main job: apply, plan, launch, train, report
 	@$(BIN)/hanse demo $(ARGS)
 
 test: setup-dev  ## all tests; those of missing system packages say so and are skipped
-	@tools/all_tests $(BIN)/python $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=tests/,$(ALONE)) $(ARGS)
+	$(PYTEST) $(addprefix tests/,$(ALONE)) $(ARGS)
+	HANSE_TEST_DATABASE=postgres $(PYTEST) -m "not slurm and not torch and not browser" $(addprefix tests/,$(STORED)) $(ARGS)
 
 lint: setup-dev  ## ruff, mypy, import floors, migrations, bandit
 	$(BIN)/ruff format --check .
