@@ -11,6 +11,9 @@ from hanse.contracts.errors import PolicyError
 from hanse.contracts.spec import DatasetSpec
 from hanse.contracts.watch import ConditionChange, PermitForm
 from hanse.service.compliance.models import Condition, Permit, RunChange
+from hanse.service.notices import inbox
+from hanse.service.notices.models import Notice
+from hanse.service.runs.models import Event
 from tests.compliance.parts import Granted
 from tests.service.fixtures import a_spec
 
@@ -52,3 +55,18 @@ def test_personal_data_starts_under_a_confirmed_permit_whose_number_goes_into_th
     held.confirm(granted.world.officer, reason="Seen.")
     run = granted.world.launch(a_spec(data=data))
     assert granted.world.attempt(run).ticket.ticket.datasets[0].permit == "HDAB-9"
+
+
+def test_a_permit_that_is_stated_and_ends_is_told_and_stops_no_other_notice(granted: Granted) -> None:
+    world = granted.world
+    form = PermitForm(
+        kind="health-data", number="HDAB-9", issuer="A body", purpose="Research", datasets=("records",),
+        machines=("local",), valid_until=date(2999, 1, 1),
+    )  # fmt: skip
+    held = Permit.state_one(granted.award, form, world.founder, today=date(2026, 1, 1))
+    Event.record("tick:permit:ending", held.public_id, by="tick", reason="It ends in 7 days.", days=7)
+    Event.record("service:compute:near", granted.application.public_id, by="watch", reason="80 % of it.")
+    inbox.tell()
+    kinds = set(Notice.objects.filter(person=world.founder).values_list("kind", flat=True))
+    assert {"permit-ending", "compute-near"} <= kinds
+    assert Notice.objects.filter(person=world.officer, kind="permit-stated").exists()

@@ -159,8 +159,8 @@ def _title(thing: Any) -> str:
         return ""
     if hasattr(thing, "leg"):
         return str(thing.leg.run.name)
-    if hasattr(thing, "form"):
-        return str(thing.form.title)
+    if title := getattr(getattr(thing, "form", None), "title", ""):  # a permit's form has none
+        return str(title)
     name = getattr(thing, "name", "")
     if not name and hasattr(thing, "project"):
         name = thing.project.name
