@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,18 @@ START = """
 import pathlib, sys
 from hanse.service.server import serve
 serve(pathlib.Path(sys.argv[1]), port=0, embedded=True)
+"""
+
+READY_AGAIN = """
+import os, pathlib, sys
+home = pathlib.Path(sys.argv[1])
+os.environ.update(HANSE_HOME=str(home), DJANGO_SETTINGS_MODULE="hanse.service.settings")
+import django
+django.setup()
+from hanse.service import bootstrap, server
+print("set up", flush=True)
+sys.stdin.readline()
+server._prepare(home / "service", False)
 """
 
 
@@ -122,6 +136,33 @@ def test_a_second_service_on_the_same_home_is_refused_and_the_first_goes_on(serv
     second = service.start()
     assert second.wait(30) != 0 and "already runs here" in service.log.read_text()
     assert Client(facts["url"], facts["token"]).me()
+
+
+def test_first_starts_at_once_on_one_home_make_it_ready_together(prepared_home: Path, tmp_path: Path) -> None:
+    """Each turns the database's write-ahead log on and publishes the calls: SQLite refuses two at once."""
+    shutil.copytree(prepared_home / "service", tmp_path / "service")
+    database = tmp_path / "service" / "hanse.sqlite3"
+    command = [sys.executable, "-c", READY_AGAIN, str(tmp_path)]
+    for _turn in range(4):
+        with closing(sqlite3.connect(database)) as tables, tables:
+            tables.execute("DELETE FROM access_call")
+        with closing(sqlite3.connect(database)) as tables:
+            assert tables.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+        several = [
+            subprocess.Popen(
+                command, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for _ in range(4)
+        ]
+        for process in several:
+            assert process.stdout and process.stdout.readline() == b"set up\n"
+        for process in several:
+            assert process.stdin
+            process.stdin.write(b"now\n")
+            process.stdin.flush()
+        for process in several:
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said.decode()
 
 
 def test_killed_at_once_and_started_at_once_it_serves_again_with_the_same_tokens(service: Service) -> None:

@@ -15,6 +15,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -136,11 +137,12 @@ def _prepare(folder: Path, embedded: bool) -> Credentials | None:
     from hanse.service import bootstrap
 
     try:
+        if connection.vendor == "sqlite":
+            with _in_turn(folder / "prepare.lock"):
+                return bootstrap.ensure_embedded(folder) if embedded else bootstrap.prepare()
         if embedded:
             return bootstrap.ensure_embedded(folder)
-        if connection.vendor == "sqlite":
-            bootstrap.prepare()
-        elif missing := bootstrap.unapplied_migrations():
+        if missing := bootstrap.unapplied_migrations():
             raise UsageError(
                 f"the database lacks {missing} migrations", where="DATABASE_URL", fix="run once: hanse manage prepare"
             )
@@ -230,6 +232,14 @@ def _answers(url: str) -> bool:
         pause.wait(0.05)
     logger.error("%s did not answer within %s s of its start", url, ANSWER_WITHIN_S)
     return False
+
+
+@contextlib.contextmanager
+def _in_turn(path: Path) -> Iterator[None]:
+    """One process after another: two that make the tables of one home, or turn its WAL on, refuse each other."""
+    with path.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _held(path: Path) -> IO[str] | None:

@@ -55,13 +55,14 @@ class Call(models.Model):
 
     @classmethod
     def publish(cls, terms: contract.CallTerms, *, by: str) -> Call:
-        """Publish a version; publishing the same again changes nothing."""
-        published = cls.objects.filter(call_id=terms.id, version=terms.version).first()
-        if published is None:
-            with transaction.atomic():
-                published = cls.objects.create(call_id=terms.id, version=terms.version, terms=terms)
+        """Publish a version; publishing the same again, or by two at once, changes nothing."""
+        with transaction.atomic():
+            published, new = cls.objects.get_or_create(
+                call_id=terms.id, version=terms.version, defaults={"terms": terms}
+            )
+            if new:
                 Event.record("service:call:published", terms.id, by=by, version=terms.version)
-        elif published.terms != terms:
+        if published.terms != terms:
             raise UsageError(
                 f"version {terms.version} is already published with other terms",
                 where=f"call {terms.id}",
