@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from hanse.programme import calls
 from hanse.programme.review import names, rules
 from hanse.programme.review.assignment import propose
 from hanse.programme.review.conflicts import Entry, Reviewer, found, possible
-from hanse.programme.review.lanes import Arrival, lane
+from hanse.programme.review.lanes import Arrival, lane, overtaken
 from hanse.programme.review.ranking import Scored, rank
 
 RULES = rules.default()
@@ -236,3 +237,20 @@ def test_without_rules_of_its_own_three_points_in_each_and_ten_together_pass() -
     entries = [scored(n, dict(zip(NAMES, each, strict=True))) for n, each in enumerate(points.values())]
     standing = {one.id: one.standing for one in rank(RULES, entries, places=3)}
     assert standing == {"app-000": "grant", "app-001": "below", "app-002": "below"}
+
+
+@given(st.lists(st.integers(0, 5), max_size=8), st.integers(0, 8))
+@settings(max_examples=60, deadline=None)
+def test_a_lane_lists_who_waits_by_arrival_and_counts_who_was_passed_over(hours: list[int], served: int) -> None:
+    every = [
+        Arrival(id=f"app-{n}", sent_at=START + timedelta(hours=hour), decide_by=None) for n, hour in enumerate(hours)
+    ]
+    queue = sorted(every, key=lambda one: (one.sent_at, one.id))
+    decided = {one.id: START + timedelta(days=1, hours=n) for n, one in enumerate(queue[:served])}
+    arrivals = [replace(one, decided_at=decided.get(one.id)) for one in every]
+    shown = lane(calls.load("playground"), arrivals, START + timedelta(days=9))
+    assert [one.id for one, _ in shown.waiting] == [one.id for one in queue[served:]]
+    assert overtaken(arrivals) == 0
+    if len(queue) > served + 1:
+        late = {queue[-1].id: START + timedelta(days=2)}
+        assert overtaken([replace(one, decided_at=decided.get(one.id) or late.get(one.id)) for one in every]) == 1

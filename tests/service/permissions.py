@@ -190,7 +190,7 @@ def _of_writing(world: World) -> dict[str, Any]:
     sketch = CallSketch.begin(calls.load("playground"), by=world.officer)
     return {
         "draft_id": draft.public_id, "/api/v1/drafts/{id}": draft.public_id, "sketch_id": sketch.public_id,
-        "call_id": "playground", "name": "project",
+        "call_id": "playground", "name": "project", "/api/v1/lanes/{call}": "playground",
     }  # fmt: skip
 
 

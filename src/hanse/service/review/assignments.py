@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.db import models, transaction
 
@@ -20,9 +19,9 @@ from hanse.programme.review import rules
 from hanse.service.access.calls import APPLICATION_TRANSITIONS
 from hanse.service.access.models import Application, Person
 from hanse.service.records import PublicIdField, transition
-from hanse.service.review import clearing
+from hanse.service.review import clearing, steps
 from hanse.service.review.ranked import Round
-from hanse.service.review.reviewers import Reviewer, require_judge
+from hanse.service.review.reviewers import Reviewer, opened, require_judge
 from hanse.service.review.standing_rules import rules_of
 from hanse.service.runs.events import Event
 
@@ -62,13 +61,15 @@ class Assignment(models.Model):
         Raises:
             PolicyError: not an officer, one of the applicants, or the reviewer has a conflict of interest, or could
                 have one that nobody cleared.
-            Conflict: the application is not open for review, its round is closed, or the reviewer was asked already.
+            Conflict: the application is not open for review, its round is closed, an earlier step is
+                not passed, or the reviewer was asked already.
         """
         require_judge(by, application)
         clearing.require_none(application, reviewer)
         with transaction.atomic():
             held = opened(application.pk)
             require_open_round(held)
+            steps.require_before(held, "scientific")
             if held.state == "sent":
                 transition(
                     held, "in-review", APPLICATION_TRANSITIONS, event="officer:application:in-review", by=by.username
@@ -159,14 +160,6 @@ class Reminder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.assignment} {self.kind}"
-
-
-def opened(pk: Any) -> Application:
-    """The application, locked; raises Conflict where it is no longer open for review."""
-    held: Application = Application.objects.select_for_update(of=("self",)).get(pk=pk)
-    if held.state not in ("sent", "in-review"):
-        raise Conflict(f"the application is {held.state}", where=held.public_id, fix="look at it again")
-    return held
 
 
 def require_open_round(application: Application) -> None:

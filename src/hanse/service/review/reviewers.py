@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models, transaction
 
 from hanse.contracts import review_steps as contract
-from hanse.contracts.errors import PolicyError, UsageError
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.programme.review import conflicts
 from hanse.service.access.models import Application, Person
 from hanse.service.runs.events import Event
@@ -96,3 +98,11 @@ def require_judge(person: Person, application: Application) -> None:
             where=application.public_id,
             fix="another officer has to do this",
         )
+
+
+def opened(pk: Any) -> Application:
+    """The application, locked; raises Conflict where it is no longer open for review."""
+    held: Application = Application.objects.select_for_update(of=("self",)).get(pk=pk)
+    if held.state not in ("sent", "in-review"):
+        raise Conflict(f"the application is {held.state}", where=held.public_id, fix="look at it again")
+    return held

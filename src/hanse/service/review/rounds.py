@@ -19,12 +19,13 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.review_steps import PossibleConflict, RoundShown
 from hanse.programme.review import rules
+from hanse.programme.review import steps as order
 from hanse.programme.review.assignment import propose
 from hanse.programme.review.conflicts import found
-from hanse.programme.review.ranking import Place, Scored, rank
+from hanse.programme.review.ranking import Place, Scored, means, passes, rank
 from hanse.service.access.models import Application, Person
 from hanse.service.records import transition
-from hanse.service.review import clearing
+from hanse.service.review import clearing, steps
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import TRANSITIONS, Recommendation, Round
 from hanse.service.review.reviewers import Reviewer, entry, require_judge
@@ -50,6 +51,8 @@ def of(call: str, cut_off: datetime, person: Person, *, states: tuple[str, ...] 
 def assign(call: str, cut_off: datetime, *, due_on: date, by: Person) -> contract.Assigned:
     """Give every application the reviewers it lacks: at first, and as stand-ins for those who declined.
 
+    Applications whose earlier steps are not passed wait.
+
     Raises:
         PolicyError: not an officer, or one of the applicants.
         Conflict: the round is closed.
@@ -64,8 +67,13 @@ def assign(call: str, cut_off: datetime, *, due_on: date, by: Person) -> contrac
         asked = [(one.application.public_id, str(one.reviewer_id), one.state) for one in held]
         load = Counter(str(pk) for pk in Assignment.objects.filter(state="given").values_list("reviewer_id", flat=True))
         cleared = clearing.cleared(entries.values())
-        given, short = [], {}
+        given, short, waiting = [], {}, {}
+        stands = steps.states_of(entries.values())
         for name in _scarcest_first(entries, people):
+            earlier = order.before(entries[name].call.terms, "scientific", stands[entries[name].pk])
+            if earlier is not None:
+                waiting[name] = earlier
+                continue
             each = rules_of(entries[name]).reviewers_each
             missing = each - sum(app == name and state in ("given", "sent") for app, _, state in asked)
             before = {who for app, who, _ in asked if app == name}
@@ -75,7 +83,7 @@ def assign(call: str, cut_off: datetime, *, due_on: date, by: Person) -> contrac
                 load[who] += 1
                 given.append(Assignment.give(entries[name], people[who], due_on=due_on, by=by).public_id)
             short.update(proposal.short)
-    return contract.Assigned(given=tuple(given), short=short)
+    return contract.Assigned(given=tuple(given), short=short, waiting=waiting)
 
 
 def conflicts(call: str, cut_off: datetime, *, by: Person) -> tuple[PossibleConflict, ...]:
@@ -142,6 +150,12 @@ def close(
                 round=held, application=by_id[one.id], place=one.place, total=float(one.total), standing=one.standing,
                 means={name: float(mean) for name, mean in one.means.items()}, reserve=one.reserve,
             )  # fmt: skip
+        for entered in scored:
+            application = by_id[entered.id]
+            if application.state in WAITING and "scientific" in order.kinds(application.call.terms):
+                good = passes(rules.of(terms), means(rules.of(terms), entered))
+                why = "" if good else "It does not reach the thresholds of the call."
+                steps.finish(application, "scientific", by, passed=good, reason=why)
     return kept(held)
 
 
@@ -228,12 +242,17 @@ def _sheets(applications: Iterable[Application]) -> dict[int, list[Assignment]]:
 def _scored(applications: Iterable[Application], sheets: dict[int, list[Assignment]]) -> tuple[list[Scored], int]:
     """Who is ranked by which sheets, and how many places went to applications that nobody scored.
 
-    Decided ones stay in by the sheets that were sent, so that a decision moves nobody else.
+    Decided ones stay in by the sheets that were sent, so that a decision moves nobody else. Who failed a step is out.
     """
     scored, outside = [], 0
-    for one in applications:
-        if one.state == "withdrawn":
+    every = list(applications)
+    stands = steps.states_of(every)
+    for one in every:
+        if one.state == "withdrawn" or "failed" in stands[one.pk].values():
             continue
+        earlier = order.before(one.call.terms, "scientific", stands[one.pk]) if one.state in WAITING else None
+        if earlier is not None:
+            raise Conflict(f"its {earlier} step is not done", where=one.public_id, fix="wait until it is")
         mine = sheets[one.pk]
         sent = tuple(sheet.points for sheet in mine if sheet.state == "sent")
         if one.state in WAITING and (not sent or len(sent) < len(mine) or len(sent) < rules_of(one).reviewers_each):
