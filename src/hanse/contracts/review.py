@@ -85,7 +85,7 @@ class ReviewSheet(Contract):
     id: Identifier
     application: Identifier
     title: str
-    state: Literal["given", "sent", "declined"]
+    state: Literal["given", "sent", "declined", "replaced"]
     due_on: date
     points: dict[str, int] = Field(default_factory=dict)
     comments: dict[str, str] = Field(default_factory=dict)
@@ -104,6 +104,8 @@ class RankedPlace(Contract):
     """Mean points by criterion."""
     panel_place: Count | None = None
     """Where the panel put it; None: where it was."""
+    panel_standing: Literal["grant", "reserve", "below"] | None = None
+    """With the panel's places; what counts for the decision of a closed round."""
     panel_reason: str = ""
     state: str = ""
     """Of the application, now."""

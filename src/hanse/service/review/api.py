@@ -12,11 +12,12 @@ from hanse.contracts.application import Reviewers
 from hanse.contracts.programme import ApplicationForm
 from hanse.contracts.review import DeclineRequest, ReviewSheet, ScoreRequest
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, reply
-from hanse.service.review import api_rounds, api_steps
+from hanse.service.review import api_ends, api_rounds, api_steps
 
 router = Router(tags=["review"])
 router.add_router("", api_rounds.router)
 router.add_router("", api_steps.router)
+router.add_router("", api_ends.router)
 
 
 def _own(request: HttpRequest) -> Any:

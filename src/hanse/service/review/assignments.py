@@ -26,10 +26,12 @@ from hanse.service.review.standing_rules import rules_of
 from hanse.service.runs.events import Event
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {
-    "given": frozenset({"sent", "declined"}),
+    "given": frozenset({"sent", "declined", "replaced"}),
     "sent": frozenset(),
     "declined": frozenset(),
+    "replaced": frozenset(),
 }
+"""replaced: it was late, and another reviewer stands in."""
 REMIND_BEFORE = timedelta(days=2)
 
 
@@ -43,7 +45,7 @@ class Assignment(models.Model):
     comments = models.JSONField(default=dict)
     sent_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
-    """Why it was declined."""
+    """Why it was declined or replaced."""
 
     class Meta:
         app_label = "review"
@@ -74,13 +76,7 @@ class Assignment(models.Model):
                 transition(
                     held, "in-review", APPLICATION_TRANSITIONS, event="officer:application:in-review", by=by.username
                 )
-            given, new = cls.objects.get_or_create(application=held, reviewer=reviewer, defaults={"due_on": due_on})
-            if not new:
-                raise Conflict(f"{reviewer} was asked already", where=held.public_id, fix="choose another reviewer")
-            Event.record(
-                "officer:review:given", given.public_id, by=by.username, application=held.public_id,
-                to=reviewer.person.username,
-            )  # fmt: skip
+            given = ask(held, reviewer, due_on=due_on, by=by.username)
         application.state = held.state
         return given
 
@@ -160,6 +156,20 @@ class Reminder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.assignment} {self.kind}"
+
+
+def ask(application: Application, reviewer: Reviewer, *, due_on: date, by: str) -> Assignment:
+    """One more review of an application that the caller holds locked. Raises Conflict: they were asked before."""
+    given, new = Assignment.objects.get_or_create(
+        application=application, reviewer=reviewer, defaults={"due_on": due_on}
+    )
+    if not new:
+        raise Conflict(f"{reviewer} was asked already", where=application.public_id, fix="choose another reviewer")
+    Event.record(
+        "officer:review:given", given.public_id, by=by, application=application.public_id,
+        to=reviewer.person.username,
+    )  # fmt: skip
+    return given
 
 
 def require_open_round(application: Application) -> None:

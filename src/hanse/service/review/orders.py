@@ -15,8 +15,9 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.review_steps import Obstacle, Obstacles
 from hanse.service.access.models import Application, Person
-from hanse.service.review import lanes, steps
-from hanse.service.review.ranked import Recommendation, Round
+from hanse.service.review import lanes, reserve, steps
+from hanse.service.review.panel import Panel, settled
+from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import opened, require_judge
 from hanse.service.runs.events import AppendOnly, Event
 
@@ -66,8 +67,13 @@ def _of_round(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
     found = []
     if held.reply_until is not None and held.reply_until > now():
         found.append(_obstacle("reply-open", f"Applicants may answer until {held.reply_until:%-d %B %Y %H:%M} UTC."))
-    place = Recommendation.objects.filter(round=held, application=application).first()
-    standing = place.standing if place else None
+    met = Panel.objects.filter(round=held).first()
+    if met is not None and met.state == "open":
+        found.append(_obstacle("panel-open", "The panel's meeting is not closed.", excusable=False))
+    standing = next((one.standing for one in settled(held) if one.id == application.public_id), None)
+    waits = reserve.before(application, held) if decision == "grant" and standing == "reserve" else ""
+    if waits:
+        found.append(_obstacle("reserve", waits))
     if decision == "grant" and standing == "below":
         found.append(_obstacle("recommendation", "The ranking does not recommend it."))
     if decision == "decline" and standing == "grant":

@@ -25,7 +25,7 @@ from hanse.programme.review.conflicts import found
 from hanse.programme.review.ranking import Place, Scored, means, passes, rank
 from hanse.service.access.models import Application, Person
 from hanse.service.records import transition
-from hanse.service.review import clearing, steps
+from hanse.service.review import clearing, panel, reserve, steps
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import TRANSITIONS, Recommendation, Round
 from hanse.service.review.reviewers import Reviewer, entry, require_judge
@@ -61,7 +61,7 @@ def assign(call: str, cut_off: datetime, *, due_on: date, by: Person) -> contrac
         entries = {one.public_id: one for one in of(call, cut_off, by)}
         people = {str(one.pk): one for one in Reviewer.listed()}
         # Two officers at once: the second waits here, then sees whom the first one asked.
-        _lock(entries.values())
+        lock(entries.values())
         _require_open(Round.at(call, cut_off), call)
         held = Assignment.objects.filter(application__in=entries.values()).select_related("application")
         asked = [(one.application.public_id, str(one.reviewer_id), one.state) for one in held]
@@ -129,7 +129,7 @@ def close(
         raise Conflict("applications still arrive", where=call, fix=f"close it after {cut_off:%Y-%m-%d %H:%M} UTC")
     with transaction.atomic():
         applications = of(call, cut_off, by, states=_SENT)
-        _lock(applications)
+        lock(applications)
         held = Round.objects.select_for_update(of=("self",)).get(pk=Round.kept(call, cut_off).pk)
         _require_open(held, call)
         # Again, under the lock: what was decided or sent in between is in it.
@@ -160,20 +160,31 @@ def close(
 
 
 def kept(held: Round) -> contract.Ranking:
-    """The ranking of a closed round, with what became of its applications since."""
+    """The ranking of a closed round, with the panel's places and what became of its applications since."""
     rows = list(held.recommendations.select_related("application").order_by("place"))
-    shown = tuple(
-        contract.RankedPlace(
-            application=one.application.public_id, place=one.place, total=one.total, standing=one.standing,
-            reserve=one.reserve, title=one.application.form.title, means=one.means, state=one.application.state,
-            against=against(one.standing, one.application.state),
+    by_panel = {one.id: one for one in panel.settled(held)}
+    why, shown = panel.reasons(held), []
+    for one in rows:
+        now_at, state = by_panel[one.application.public_id], one.application.state
+        shown.append(
+            contract.RankedPlace(
+                application=now_at.id,
+                place=one.place,
+                total=one.total,
+                standing=one.standing,
+                reserve=one.reserve,
+                title=one.application.form.title,
+                means=one.means,
+                state=state,
+                panel_standing=now_at.standing,
+                panel_place=now_at.place if now_at.place != one.place else None,
+                panel_reason=why.get(now_at.id, ""),
+                against=against(now_at.standing, state),
+            )
         )
-        for one in rows
-    )  # fmt: skip
-    holding = sum(one.application.state == "granted" for one in rows)
     return contract.Ranking(
-        places=shown, round=held.public_id, closed_at=held.closed_at,
-        closed_by=held.closed_by.username if held.closed_by else "", free=max(0, (held.places or 0) - holding),
+        places=tuple(shown), round=held.public_id, closed_at=held.closed_at,
+        closed_by=held.closed_by.username if held.closed_by else "", free=reserve.state(held).free,
     )  # fmt: skip
 
 
@@ -198,7 +209,7 @@ def shown(*, by: Person) -> tuple[RoundShown, ...]:
     sheets: dict[tuple[str, datetime], Counter[str]] = defaultdict(Counter)
     for row in reviews.values("application__call__call_id", "application__cut_off", "state").annotate(n=Count("pk")):
         sheets[row["application__call__call_id"], row["application__cut_off"]][row["state"]] += row["n"]
-    kept_rows = {(one.call_id, one.cut_off): one for one in Round.objects.all()}
+    kept_rows = {(one.call_id, one.cut_off): one for one in Round.objects.select_related("panel")}
     return tuple(
         _round(key, states, sheets[key], kept_rows.get(key))
         for key, states in sorted(by_round.items(), key=lambda each: (-each[0][1].timestamp(), each[0][0]))
@@ -211,6 +222,7 @@ def _round(key: tuple[str, datetime], states: Counter[str], sheets: Counter[str]
     return RoundShown(
         call=key[0], cut_off=key[1], id=held.public_id if held else None, state="closed" if closed else "open",
         applications=states.total(), undecided=sum(states[one] for one in WAITING), reviews=sheets.total(),
+        panel=held.panel.state if held and hasattr(held, "panel") else "none",
         reviews_sent=sheets["sent"], reply_until=held.reply_until if held else None,
         places=held.places if held and closed else rules.places(terms) if terms else None,
     )  # fmt: skip
@@ -272,7 +284,8 @@ def _shown(one: Place, application: Application) -> contract.RankedPlace:
     )  # fmt: skip
 
 
-def _lock(applications: Iterable[Application]) -> None:
+def lock(applications: Iterable[Application]) -> None:
+    """Hold them, in one order for all, until the transaction ends."""
     keys = [one.pk for one in applications]
     list(Application.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk"))
 

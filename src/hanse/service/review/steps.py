@@ -21,6 +21,7 @@ from hanse.machines import catalogue
 from hanse.programme.review import steps, technical
 from hanse.service.access.models import Application, Person
 from hanse.service.records import PublicIdField, transition
+from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import opened, require_judge
 from hanse.service.runs.machines import Machine
 
@@ -129,9 +130,7 @@ def do(application: Application, kind: StepKind, by: Person, word: StepWord) -> 
     """
     require_may(application, kind, by)
     _require_known(application, kind)
-    if kind == "panel" or (kind == "scientific" and application.cut_off is not None):
-        what = "closing the panel's meeting" if kind == "panel" else "closing the round"
-        raise UsageError(f"this step is done by {what}", where=kind, fix="close that")
+    _require_alone(application, kind)
     findings = steps.corrected(prepared(application) if kind == "technical" else (), word.corrections)
     speak = technical.against(findings)
     if word.passed and speak and not word.reason.strip():
@@ -248,6 +247,16 @@ def queue(person: Person) -> list[tuple[Application, StepKind]]:
         if operated or officers or alone:
             found.append((one, kind))
     return found
+
+
+def _require_alone(application: Any, kind: StepKind) -> None:
+    """Raises UsageError: the step is done with its round. After redress, the round being closed, it is done alone."""
+    held = Round.of(application)
+    closed = held is not None and held.state == "closed"
+    if kind == "scientific" and application.cut_off is not None and not closed:
+        raise UsageError("this step is done by closing the round", where=kind, fix="close the round")
+    if kind == "panel" and not (closed and states(application).get("panel") == "waiting"):
+        raise UsageError("this step is done by closing the panel's meeting", where=kind, fix="close the meeting")
 
 
 def _require_known(application: Any, kind: StepKind) -> None:
