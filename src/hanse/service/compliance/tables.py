@@ -28,8 +28,8 @@ LOOKS: Final = {
 def conditions(rows: Iterable[Any]) -> Html:
     lines: list[tuple[Child, ...]] = []
     for one in rows:
-        name = h("a", one.text, href=reverse("compliance:condition", args=[one.public_id]))
-        cited = h("small", one.citation.split(" · ")[0]) if one.citation else None
+        name = h("a", one.text, href=reverse("compliance:condition", args=[one.public_id]), lang="en")
+        cited = h("small", one.citation.split(" · ")[0], lang="en") if one.citation else None
         said = one.evidence or sentence(one.reason)
         by = h("small", f"Said by {one.said_by}.") if one.said_by and said else None
         due = plain_date(one.due) if one.due else ""
