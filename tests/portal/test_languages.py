@@ -18,6 +18,7 @@ import hanse
 from hanse.service.forms.say import say
 from hanse.service.notices.models import Preference
 from hanse.service.portal import sentences
+from tests.forms import catalogue as forms_catalogue
 from tests.portal import catalogue, seed
 from tests.portal.pages import World, said
 
@@ -66,6 +67,12 @@ def test_every_text_of_the_applicants_pages_is_translated_with_its_values(langua
 @pytest.mark.parametrize("language", catalogue.LANGUAGES)
 def test_what_is_compiled_is_what_is_written(language: str) -> None:
     assert catalogue.place(language, "mo").read_bytes() == catalogue.compiled(catalogue.catalogue(language))
+
+
+@pytest.mark.parametrize("language", catalogue.LANGUAGES)
+def test_what_stands_in_two_catalogues_is_said_alike(language: str) -> None:
+    here, there = (catalogue.texts(one.catalogue(language)) for one in (catalogue, forms_catalogue))
+    assert [text for text in here.keys() & there.keys() if here[text] != there[text]] == []
 
 
 @cache

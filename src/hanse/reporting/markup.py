@@ -77,7 +77,7 @@ def h(name: str, /, *children: Child, **attributes: Value) -> Html:
     written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if name in _VOID:
         return Html(f"<{name}{written}>")
-    if name in _AS_IT_STANDS:
+    if name in _AS_IT_STANDS or attributes.get("lang"):
         with speaking(None):
             return Html(f"<{name}{written}>{join(*children)}</{name}>")
     return Html(f"<{name}{written}>{join(*children)}</{name}>")

@@ -317,17 +317,14 @@ def _citation(finding: Finding, *, mark: bool) -> Html | None:
 
 
 def _reason(finding: Finding) -> Html:
-    notes = [
-        h("small", text)
-        for text in (
-            finding.condition and f"Condition: {sentence(finding.condition)}",
-            finding.what_would_change_it and f"What would change it: {sentence(finding.what_would_change_it)}",
-            finding.confidence == "unread" and "Nobody has read the rule's source yet, so it may ask but not decide.",
-        )
-        if text
-    ]
-    # The rules' own words: legal text, in English whatever the language of the page.
-    return h("span", sentence(finding.reason), notes, lang="en")
+    """The rules' own words are legal text: in English, whatever the language of the page."""
+    unread = "Nobody has read the rule's source yet, so it may ask but not decide."
+    noted = (("Condition: ", finding.condition), ("What would change it: ", finding.what_would_change_it))
+    return join(
+        h("span", sentence(finding.reason), lang="en"),
+        [h("small", name, h("span", sentence(text), lang="en")) for name, text in noted if text],
+        h("small", unread) if finding.confidence == "unread" else None,
+    )
 
 
 def origin(record: RunRecord) -> Html:

@@ -24,8 +24,8 @@ _ANY, _FIGURE, _WHEN = (
     r"(?:(?![.?!] [A-Z])[^;])*?\d(?:(?![.?!] [A-Z])[^;])*?",
 )
 _FIGURES = frozenset({
-    "n", "a", "b", "c", "low", "high", "used", "held", "free", "granted", "share", "left", "gone", "step", "steps", "time",
-    "nodes",
+    "n", "a", "b", "c", "low", "high", "used", "held", "free", "granted", "share", "left", "gone", "step", "steps",
+    "time", "nodes",
 })  # fmt: skip
 _TIMES = frozenset(("day", "when"))
 _OPEN = frozenset(["figures", "reason", "text", "why", "finding", "estimates", "parts", "layout"])
