@@ -85,7 +85,8 @@ def condition(request: HttpRequest, condition_id: str) -> HttpResponse:
     ]  # fmt: skip
     return _judged(
         request, form, act, reverse("portal:application", args=[application.public_id]), application=application,
-        title="A condition", lede=h("span", one.text, lang=tables.language_of(one)), state=badge(tables.LOOKS[one.state]), buttons=buttons,
+        title="A condition", lede=h("span", one.text, lang=tables.language_of(one)), buttons=buttons,
+        state=badge(tables.LOOKS[one.state]),
         facts=[pair for pair in facts if pair[1]], events=_happened(one.public_id),
         ask="Your word on it" if officer else "Show that it is met",
     )  # fmt: skip
