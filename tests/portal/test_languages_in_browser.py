@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 _OUTSIDE = """() => {
   const texts = [...document.querySelectorAll('.chart text')].map(e => [e, e.getBoundingClientRect()]);
   const off = texts.filter(([_, box]) => box.width && (box.right > innerWidth || box.left < 0));
-  const wide = document.documentElement.scrollWidth > innerWidth ? ['wider than the screen'] : [];
+  const wide = document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(-3).map(e => `${e.tagName} ${e.textContent}`);
   return [...wide, ...off.map(([e, _]) => e.textContent)];
 }"""
 
