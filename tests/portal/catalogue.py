@@ -20,7 +20,7 @@ from tests.forms.catalogue import LANGUAGES, NAMES, _in, compiled
 
 SERVICE = Path(__file__).parents[2] / "src" / "hanse" / "service"
 LOCALE = SERVICE / "portal" / "locale"
-APPS = ("portal", "awarding", "compliance", "notices", "monitoring")
+APPS = ("portal", "awarding", "compliance", "notices", "monitoring", "review")
 Text = str | tuple[str, ...]
 
 

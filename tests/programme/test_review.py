@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from hanse.contracts.errors import UsageError
 from hanse.programme import calls
-from hanse.programme.review import rules
+from hanse.programme.review import names, rules
 from hanse.programme.review.assignment import propose
-from hanse.programme.review.conflicts import Entry, Reviewer, found
-from hanse.programme.review.lanes import Arrival, lane
+from hanse.programme.review.conflicts import Entry, Reviewer, found, possible
+from hanse.programme.review.lanes import Arrival, lane, overtaken
 from hanse.programme.review.ranking import Scored, rank
 
 RULES = rules.default()
@@ -98,7 +99,8 @@ def test_part_of_a_word_is_no_conflict() -> None:
 def test_a_ranking_does_not_hang_on_the_order_and_nobody_is_passed_over(
     points: list[dict[str, int]], places: int, random: object
 ) -> None:
-    strict = RULES.model_copy(update={"threshold": 0.6})
+    free = tuple(one.model_copy(update={"threshold": 0}) for one in RULES.criteria)
+    strict = RULES.model_copy(update={"threshold": 0.6, "threshold_points": 0, "criteria": free})
     entries = [scored(n, sheet) for n, sheet in enumerate(points)]
     ranked = rank(strict, entries, places=places)
     random.shuffle(entries)  # type: ignore[attr-defined]
@@ -161,3 +163,94 @@ def test_a_lane_shows_who_is_next_and_how_the_promise_was_kept() -> None:
     assert [one.id for one, _ in shown.waiting] == ["app-a", "app-b"]
     assert [standing.working_days for _, standing in shown.waiting] == [3, 3]
     assert (shown.share_in_time, shown.median_working_days) == (0.5, 3.5)
+
+
+NAME_PAIRS = [
+    ("Anna Müller", "Müller, Anna", "same"),
+    ("Anna Müller", "Anna M. Müller", "same"),
+    ("Anna Müller", "Dr. Anna Mueller", "same"),
+    ("Anna Müller", "Prof. Dr.-Ing. ANNA MULLER", "same"),
+    ("Søren Ørsted", "Soeren Oersted", "same"),
+    ("Jean-Luc O’Neill", "jean luc oneill", "same"),
+    ("Anna Müller", "A. Müller", "like"),
+    ("Anna Müller", "Müller", "like"),
+    ("Anna Mueller", "Anna Muller", "like"),
+    ("Anna Müller", "Anna Maria Müller", "like"),
+    ("Anna Bauer", "Anna Baur", "like"),
+    ("Anna Müller", "B. Müller", ""),
+    ("Anna Müller", "Bernd Müller", ""),
+    ("Anna Müller", "Anna Schmidt", ""),
+    ("Ann Berg", "Joann Bergström", ""),
+]
+
+
+@pytest.mark.parametrize(("reviewer", "written", "comes_to"), NAME_PAIRS)
+def test_a_name_is_found_however_it_is_written_and_a_near_one_is_for_a_person(
+    reviewer: str, written: str, comes_to: str
+) -> None:
+    assert ("same" if names.same(reviewer, written) else "like" if names.like(reviewer, written) else "") == comes_to
+    who = Reviewer(id="r", name=reviewer)
+    for entry in (
+        Entry(id="app-0", organisations=(), excluded=(written,)),
+        Entry(id="app-0", organisations=(), team=(written,)),
+    ):
+        assert bool(found(who, entry)) is (comes_to == "same")
+        assert bool(possible(who, entry)) is (comes_to == "like")
+
+
+def test_an_excluded_name_is_found_inside_a_sentence_and_by_its_address() -> None:
+    anna = Reviewer(id="r", name="Anna Müller", email="a.mueller@uni.example", organisations=("Firm Three GmbH",))
+
+    def of(text: str) -> tuple[bool, bool]:
+        entry = Entry(id="app-0", organisations=(), excluded=(text,))
+        return bool(found(anna, entry)), bool(possible(anna, entry))
+
+    assert of("Please not Müller, Anna, of the university of Liège") == (True, False)
+    assert of("please do not ask anna mueller about our work again") == (True, False)
+    assert of("write to A.Mueller@Uni.Example") == (True, False)
+    assert of("anybody at all who works with Müller in Liège") == (False, True)
+    assert of("anna.muller@elsewhere.example") == (True, False)
+    assert of("anna.m.mueller-weber@elsewhere.example") == (False, True)
+    assert of("all of Firm Three") == (False, True)
+    assert of("nobody but the usual suspects of this field") == (False, False)
+
+
+def test_who_could_have_a_conflict_is_asked_only_once_a_person_cleared_it() -> None:
+    entry, who = Entry(id="app-0", organisations=(), excluded=("Müller",)), Reviewer(id="rev-0", name="Anna Müller")
+    assert propose([entry], [who], each=1).short == (("app-0", 1),)
+    assert propose([entry], [who], each=1, cleared={("app-0", "rev-0")}).pairs == (("app-0", "rev-0"),)
+
+
+def test_the_rules_are_the_calls_own_and_places_are_never_nought_by_themselves() -> None:
+    terms, contest = calls.load("large-scale"), calls.load("large-ai-grand-challenge")
+    assert rules.of(terms) == RULES and rules.places(terms) is None and rules.places(contest) == 4
+    own = RULES.model_copy(update={"places": 7, "reserve": 2})
+    assert rules.places(terms.model_copy(update={"scoring": own})) == 7
+    assert rules.reserve(terms.model_copy(update={"scoring": own})) == 2
+    assert rules.reserve(terms.model_copy(update={"reserve": False})) == 0
+    ranked = rank(RULES, [scored(n, dict.fromkeys(NAMES, 4)) for n in range(6)], places=1, reserve=2)
+    assert [one.standing for one in ranked] == ["grant", "reserve", "reserve", "below", "below", "below"]
+
+
+def test_without_rules_of_its_own_three_points_in_each_and_ten_together_pass() -> None:
+    points = {"app-000": (3, 3, 4), "app-001": (3, 3, 3), "app-002": (5, 5, 2)}
+    entries = [scored(n, dict(zip(NAMES, each, strict=True))) for n, each in enumerate(points.values())]
+    standing = {one.id: one.standing for one in rank(RULES, entries, places=3)}
+    assert standing == {"app-000": "grant", "app-001": "below", "app-002": "below"}
+
+
+@given(st.lists(st.integers(0, 5), max_size=8), st.integers(0, 8))
+@settings(max_examples=60, deadline=None)
+def test_a_lane_lists_who_waits_by_arrival_and_counts_who_was_passed_over(hours: list[int], served: int) -> None:
+    every = [
+        Arrival(id=f"app-{n}", sent_at=START + timedelta(hours=hour), decide_by=None) for n, hour in enumerate(hours)
+    ]
+    queue = sorted(every, key=lambda one: (one.sent_at, one.id))
+    decided = {one.id: START + timedelta(days=1, hours=n) for n, one in enumerate(queue[:served])}
+    arrivals = [replace(one, decided_at=decided.get(one.id)) for one in every]
+    shown = lane(calls.load("playground"), arrivals, START + timedelta(days=9))
+    assert [one.id for one, _ in shown.waiting] == [one.id for one in queue[served:]]
+    assert overtaken(arrivals) == 0
+    if len(queue) > served + 1:
+        late = {queue[-1].id: START + timedelta(days=2)}
+        assert overtaken([replace(one, decided_at=decided.get(one.id) or late.get(one.id)) for one in every]) == 1

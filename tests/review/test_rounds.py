@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
-from django.contrib.auth.models import Group
-from django.test import Client
 
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
-from hanse.programme.review import rules
-from hanse.service.access.models import Application, Organisation, Person
-from hanse.service.access.people import OFFICERS
+from hanse.service.access.models import Application, Person
 from hanse.service.review import chores, rounds
-from hanse.service.review.models import Assignment, Reminder, Reviewer
+from hanse.service.review.models import Assignment, Reminder
 from hanse.service.runs.models import Event
-from tests.portal import seed
+from tests.review.world import CUT_OFF, DUE, GOOD, NAMES, api, entries, reviewers, score, scored_round
 
 pytestmark = pytest.mark.django_db
-CUT_OFF = datetime(2026, 11, 2, 9, tzinfo=UTC)
-DUE = date(2026, 11, 16)
-NAMES = [one.id for one in rules.default().criteria]
-GOOD = dict.fromkeys(NAMES, "well argued")
-
-
-@pytest.fixture
-def officer() -> Person:
-    made = seed.person("olga")
-    made.groups.add(Group.objects.get_or_create(name=OFFICERS)[0])
-    return made
-
-
-def entries(count: int) -> list[Application]:
-    ida, made = seed.person("ida"), []
-    for number in range(count):
-        one = seed.application(ida, title=f"Model {number}")
-        house = Organisation.objects.create(name=f"Firm {number}", kind="sme", country="DK")
-        sent = CUT_OFF - timedelta(hours=100 - number)
-        Application.objects.filter(pk=one.pk).update(organisation=house, cut_off=CUT_OFF, sent_at=sent)
-        made.append(Application.objects.get(pk=one.pk))
-    return made
-
-
-def reviewers(count: int, officer: Person, **houses: str) -> list[Reviewer]:
-    return [
-        Reviewer.enlist(
-            seed.person(f"rev{n}"), organisation=houses.get(f"rev{n}", f"University {n}"), keywords=(), by=officer
-        )
-        for n in range(count)
-    ]
-
-
-def score(given: Assignment, points: int) -> None:
-    given.send(given.reviewer.person, points=dict.fromkeys(NAMES, points), comments=GOOD)
 
 
 def test_a_large_scale_round_of_12_with_5_reviewers_and_a_conflict_is_given_scored_and_ranked(officer: Person) -> None:
@@ -70,25 +30,19 @@ def test_a_large_scale_round_of_12_with_5_reviewers_and_a_conflict_is_given_scor
     with pytest.raises(Conflict, match="a review of it is missing"):
         rounds.ranking("playground", CUT_OFF, places=2, by=officer)
     for one in every:
-        score(one, 5 if one.application in applications[7:9] else 3)
+        score(one, 5 if one.application in applications[7:9] else 4)
     ranked = rounds.ranking("playground", CUT_OFF, places=2, by=officer).places
     assert [one.application for one in ranked[:2]] == [one.public_id for one in applications[7:9]]
     assert [one.reserve for one in ranked[2:]] == list(range(1, 11))
 
 
 def test_a_grand_challenge_of_94_entries_has_4_winners_and_a_ranked_reserve(officer: Person) -> None:
-    applications = entries(94)
-    people = reviewers(2, officer)
-    Application.objects.update(state="in-review")
-    Assignment.objects.bulk_create(
-        Assignment(application=one, reviewer=who, due_on=DUE, state="sent", points=dict.fromkeys(NAMES, n % 6))
-        for n, one in enumerate(applications)
-        for who in people
-    )
+    applications = scored_round(officer, [n % 6 for n in range(94)])
     ranked = rounds.ranking("playground", CUT_OFF, places=4, by=officer).places
     assert [one.application for one in ranked[:4]] == [applications[n].public_id for n in (5, 11, 17, 23)]
     assert [one.standing for one in ranked].count("grant") == 4
-    assert [one.reserve for one in ranked[4:]] == list(range(1, 91))
+    assert [one.reserve for one in ranked[4:30]] == list(range(1, 27))
+    assert {one.standing for one in ranked[30:]} == {"below"}
 
 
 def test_who_declines_is_replaced_by_somebody_not_asked_before(officer: Person) -> None:
@@ -118,7 +72,7 @@ def test_sent_scores_are_frozen_and_of_two_sent_at_once_one_holds(officer: Perso
     assert Event.objects.filter(name="reviewer:review:sent", subject_id=first.public_id).count() == 1
 
 
-def test_nobody_scores_what_is_decided_or_was_given_to_another(officer: Person) -> None:
+def test_nobody_scores_or_declines_what_is_decided_or_was_given_to_another(officer: Person) -> None:
     application = entries(1)[0]
     reviewers(2, officer)
     rounds.assign("playground", CUT_OFF, due_on=DUE, by=officer)
@@ -128,6 +82,9 @@ def test_nobody_scores_what_is_decided_or_was_given_to_another(officer: Person) 
     Application.objects.get(pk=application.pk).decline(officer, reason="out of scope")
     with pytest.raises(Conflict, match="declined"):
         score(first, 3)
+    with pytest.raises(Conflict, match="the application is declined"):
+        second.decline(second.reviewer.person, reason="too late")
+    assert Assignment.objects.filter(state="given").count() == 2
 
 
 def test_an_officer_who_stands_in_an_organisation_of_the_round_can_neither_assign_nor_rank(officer: Person) -> None:
@@ -150,12 +107,6 @@ def test_a_reminder_is_written_once_for_each_due_date(officer: Person) -> None:
     assert [chores.run(day) for day in days] == [0, 1, 0, 0, 1, 0]
     assert list(Reminder.objects.values_list("kind", flat=True)) == ["soon", "late"]
     assert Event.objects.filter(name="review:reminder:due").count() == 2
-
-
-def api(person: Person) -> Any:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def test_over_the_api_a_reviewer_sees_and_scores_their_own_and_nothing_else(officer: Person) -> None:

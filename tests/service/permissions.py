@@ -26,10 +26,11 @@ from hanse.contracts.application import Draft
 from hanse.contracts.awarding import AwardTerms, ChangeAsked
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
+from hanse.contracts.programme import ReviewStep
 from hanse.contracts.watch import PermitForm
 from hanse.programme import calls
 from hanse.service import health
-from hanse.service.access.models import Allocation, ApiToken, Award, Person
+from hanse.service.access.models import Allocation, ApiToken, Application, Award, Call, Person
 from hanse.service.access.people import OFFICERS
 from hanse.service.api.site import agent_api, user_api
 from hanse.service.awarding.changes import ChangeRequest
@@ -46,6 +47,7 @@ from hanse.service.notices import inbox
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
 from hanse.service.review.models import Assignment, Reviewer
+from hanse.service.review.tables import stamp
 from hanse.service.runs.models import Parcel
 from tests.portal import seed
 from tests.service.fixtures import World, a_machine, a_plan, a_spec, make_world
@@ -173,6 +175,12 @@ def _of_award(world: World) -> dict[str, Any]:
     rescreening = Rescreening.objects.create(screening=screening, decision=allowed, as_of=today)
     reviewer = Reviewer.enlist(world.stranger, organisation="Elsewhere", keywords=("vision",), by=by)
     given = Assignment.objects.create(application=reviewed, reviewer=reviewer, due_on=today)
+    cut_off = now().replace(microsecond=0) - timedelta(days=1)
+    terms = reviewed.call.terms.model_copy(
+        update={"id": "with-steps", "review": (ReviewStep(kind="administrative"),), "mode": "large-scale"}
+    )
+    stepped = Call.objects.create(call_id="with-steps", version=1, terms=terms)
+    Application.objects.filter(pk=reviewed.pk).update(cut_off=cut_off, call=stepped)
     ids = {name: one.public_id for name, one in made.items()}
     apis = {
         f"/api/v1/{name}/{{id}}": ids[of]
@@ -181,7 +189,19 @@ def _of_award(world: World) -> dict[str, Any]:
             ("requests", "request_id"), ("proposals", "proposal_id"), ("statements", "statement_id"),
         )
     } | {"/api/v1/reviews/{id}": given.public_id}  # fmt: skip
-    return ids | apis | {"rescreening_id": rescreening.pk, "kind": "csv"}
+    return (
+        ids
+        | apis
+        | {
+            "rescreening_id": rescreening.pk,
+            "kind": "csv",
+            "review_id": given.public_id,
+            "call": stepped.call_id,
+            "/review/steps/{application_id}": reviewed.public_id,
+            "cut_off": stamp(cut_off),
+            "step": "administrative",
+        }
+    )
 
 
 def _of_writing(world: World) -> dict[str, Any]:
@@ -190,7 +210,7 @@ def _of_writing(world: World) -> dict[str, Any]:
     sketch = CallSketch.begin(calls.load("playground"), by=world.officer)
     return {
         "draft_id": draft.public_id, "/api/v1/drafts/{id}": draft.public_id, "sketch_id": sketch.public_id,
-        "call_id": "playground", "name": "project",
+        "call_id": "playground", "name": "project", "/api/v1/lanes/{call}": "playground",
     }  # fmt: skip
 
 

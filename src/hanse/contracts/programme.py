@@ -11,6 +11,7 @@ from hanse.contracts.application import WholeForm
 from hanse.contracts.applying import OrganisationKind as OrganisationKind
 from hanse.contracts.applying import Purpose, SectionName
 from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive, Timestamp
+from hanse.contracts.review import ReviewRules
 
 ApplicationState = Literal["draft", "sent", "in-review", "granted", "declined", "withdrawn"]
 
@@ -125,6 +126,8 @@ class CallTerms(Contract):
     sections: tuple[SectionName, ...] = ()
     """Sections of the form that have to be complete."""
     review: tuple[ReviewStep, ...] = ()
+    scoring: ReviewRules | None = None
+    """How reviewers score, and what follows; None: by the rules of Hanse (programme/review/rules.yaml)."""
     order: Literal["arrival", "ranking", "arrival-among-passing"] | None = None
     quotas: tuple[Quota, ...] = ()
     max_entries: Positive | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hanse.contracts.base import Contract, Count, Fraction, Identifier, Timestamp
+from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive, Timestamp
 
 
 class Criterion(Contract):
@@ -29,6 +29,20 @@ class ReviewRules(Contract):
     reviewers_each: Annotated[int, Field(ge=1)]
     threshold: Fraction = 0.0
     """Share of the highest weighted total that an application has to reach."""
+    threshold_points: Count = 0
+    """Weighted points, summed over the criteria, that the mean of the reviewers has to reach."""
+    places: Positive | None = None
+    """How many of a round are recommended; None: as many as the call has winners, else it is said on closing."""
+    reserve: Count | None = None
+    """How long the reserve list is at most; None: all who pass stand on it."""
+    reply_days: Count = 0
+    """Days in which applicants may answer their reviewers, once; 0: the call knows no right to reply."""
+    redress_days: Count = 30
+    """Days after the decision in which an applicant may ask for it to be looked at again."""
+    stand_ins: Literal["officer", "rule"] = "officer"
+    """Who replaces a late reviewer: an officer confirms what is proposed, or it is done by rule."""
+    stand_in_after_days: Positive = 3
+    """So long after its due day a review without an answer is late enough for that."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -52,6 +66,8 @@ class Assigned(Contract):
     """Reviews that were given just now."""
     short: dict[str, int] = Field(default_factory=dict)
     """Applications with too few reviewers who may judge them, and how many are missing."""
+    waiting: dict[str, str] = Field(default_factory=dict)
+    """Applications whose earlier step is not done, and which."""
 
 
 class ScoreRequest(Contract):
@@ -83,7 +99,23 @@ class RankedPlace(Contract):
     """Share of the highest weighted total."""
     standing: Literal["grant", "reserve", "below"]
     reserve: Count | None = None
+    title: str = ""
+    means: dict[str, float] = Field(default_factory=dict)
+    """Mean points by criterion."""
+    panel_place: Count | None = None
+    """Where the panel put it; None: where it was."""
+    panel_reason: str = ""
+    state: str = ""
+    """Of the application, now."""
+    against: str = ""
+    """How the decision differs from what was recommended; empty: it does not, or there is none yet."""
 
 
 class Ranking(Contract):
     places: tuple[RankedPlace, ...] = ()
+    round: Identifier | None = None
+    """None while the round is open: then this is how it would come out now."""
+    closed_at: Timestamp | None = None
+    closed_by: str = ""
+    free: Count = 0
+    """Places of a closed round that nobody holds now."""

@@ -7,9 +7,10 @@ share most keywords, of those the first by id: the same input gives the same pro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from hanse.programme.review.conflicts import Entry, Reviewer, found
+from hanse.programme.review.conflicts import Entry, Reviewer, found, possible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +21,20 @@ class Proposal:
     """Applications for which too few may judge, and how many are missing."""
 
 
-def propose(entries: Iterable[Entry], reviewers: Iterable[Reviewer], *, each: int) -> Proposal:
-    """`each` reviewers for every entry, as far as there are any without a conflict."""
+def propose(
+    entries: Iterable[Entry],
+    reviewers: Iterable[Reviewer],
+    *,
+    each: int,
+    cleared: AbstractSet[tuple[str, str]] = frozenset(),
+) -> Proposal:
+    """`each` reviewers for every entry, as far as there are any without a conflict.
+
+    Who could have one is asked only where a person has `cleared` the pair of application and reviewer.
+    """
     people = sorted(reviewers, key=lambda one: one.id)
     load = {one.id: one.load for one in people}
-    free = [(entry, [one for one in people if not found(one, entry)]) for entry in entries]
+    free = [(entry, [one for one in people if _may(one, entry, cleared)]) for entry in entries]
     pairs, short = [], []
     for entry, able in sorted(free, key=lambda one: (len(one[1]), one[0].id)):
         able.sort(key=lambda one: (load[one.id], -len(one.keywords & entry.keywords), one.id))
@@ -34,3 +44,7 @@ def propose(entries: Iterable[Entry], reviewers: Iterable[Reviewer], *, each: in
         if len(able) < each:
             short.append((entry.id, each - len(able)))
     return Proposal(pairs=tuple(sorted(pairs)), short=tuple(sorted(short)))
+
+
+def _may(one: Reviewer, entry: Entry, cleared: AbstractSet[tuple[str, str]]) -> bool:
+    return not found(one, entry) and ((entry.id, one.id) in cleared or not possible(one, entry))

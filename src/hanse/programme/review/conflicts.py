@@ -1,13 +1,21 @@
 """Conflicts of interest that records show: same organisation, member of the team, excluded by the applicant.
 
-Names are compared without case, accents and punctuation. What a reviewer knows and no record shows they declare
-themselves.
+Names of persons are compared as sets of words (names.py), of organisations without case, accents and legal form. What
+is the same refuses; what could be is for an officer to confirm or clear. What no record shows a reviewer declares.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+
+from hanse.programme.review import names
+
+_LEGAL_FORMS = (
+    "gmbh ag se kg ug ltd limited plc llc inc sa sas sarl sl srl spa nv bv oy oyj ab as aps asa sro doo kft zrt sp zoo "
+    "ev eg"
+)
+LEGAL_FORMS = frozenset(_LEGAL_FORMS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +52,48 @@ def plain(name: str) -> str:
 def found(reviewer: Reviewer, entry: Entry) -> tuple[str, ...]:
     """Why this reviewer cannot judge this application; empty: no record speaks against it."""
     own = _plain(reviewer.organisations)
-    self_ = _plain((reviewer.name, reviewer.email))
     reasons = []
     if own & _plain(entry.organisations):
         reasons.append("same organisation")
-    if self_ & _plain(entry.team):
+    if any(_is(reviewer, one) for one in entry.team):
         reasons.append("member of the team")
-    excluded = [f" {name} " for name in _plain(entry.excluded)]
-    if any(f" {mine} " in name for mine in own | self_ for name in excluded):
+    excluded = [f" {plain(text)} " for text in entry.excluded]
+    if any(f" {mine} " in text for mine in own for text in excluded) or any(
+        _is(reviewer, text) or names.same_in(reviewer.name, text) for text in entry.excluded
+    ):
         reasons.append("excluded by the applicant")
     return tuple(reasons)
 
 
-def _plain(names: tuple[str, ...]) -> set[str]:
-    return {plain(name) for name in names} - {""}
+def possible(reviewer: Reviewer, entry: Entry) -> tuple[str, ...]:
+    """What could be a conflict and has to be confirmed or cleared by a person; empty too where one is certain."""
+    if found(reviewer, entry):
+        return ()
+    own = {_without_form(one) for one in _plain(reviewer.organisations)} - {""}
+    reasons = [f"works at what could be {one}" for one in entry.organisations if _without_form(plain(one)) in own]
+    reasons += [f"could be {one} of the team" for one in dict.fromkeys(entry.team) if _like(reviewer, one)]
+    for text in entry.excluded:
+        if names.like_in(reviewer.name, text) or names.like_address(reviewer.name, text):
+            reasons.append(f"could be excluded by «{text}»")
+        elif any(f" {mine} " in f" {_without_form(plain(text))} " for mine in own):
+            reasons.append(f"works at what could be excluded by «{text}»")
+    return tuple(dict.fromkeys(reasons))
+
+
+def _is(reviewer: Reviewer, text: str) -> bool:
+    """Whether the text is this reviewer's address or name."""
+    if reviewer.email and reviewer.email.casefold() in names.addresses(text):
+        return True
+    return plain(reviewer.name) == plain(text) != "" or names.same(reviewer.name, text)
+
+
+def _like(reviewer: Reviewer, text: str) -> bool:
+    return names.like_address(reviewer.name, text) or ("@" not in text and names.like(reviewer.name, text))
+
+
+def _without_form(name: str) -> str:
+    return " ".join(word for word in name.split() if word not in LEGAL_FORMS)
+
+
+def _plain(given: tuple[str, ...]) -> set[str]:
+    return {plain(name) for name in given} - {""}

@@ -47,3 +47,16 @@ def lane(terms: CallTerms, arrivals: Iterable[Arrival], at: datetime) -> Lane:
         share_in_time=kept.in_time / kept.decided if kept.decided else None,
         median_working_days=float(median(days)) if days else None,
     )
+
+
+def overtaken(arrivals: Iterable[Arrival]) -> int:
+    """How many were decided while one that had come earlier still waited: 0 where first in was first out."""
+    latest: datetime | None = None
+    waits, count = False, 0
+    for one in sorted(arrivals, key=lambda one: (one.sent_at.timestamp(), one.id)):
+        if one.decided_at is None:
+            waits = True
+            continue
+        count += waits or (latest is not None and one.decided_at < latest)
+        latest = one.decided_at if latest is None else max(latest, one.decided_at)
+    return count

@@ -47,25 +47,44 @@ def means(rules: ReviewRules, scored: Scored) -> dict[str, Fraction]:
     return {one.id: Fraction(sum(sheet[one.id] for sheet in sheets), len(sheets)) for one in rules.criteria}
 
 
-def rank(rules: ReviewRules, entries: Iterable[Scored], *, places: int) -> tuple[Place, ...]:
+def passes(rules: ReviewRules, mean: Mapping[str, Fraction]) -> bool:
+    """Whether mean points by criterion reach every threshold of the rules."""
+    points = sum((one.weight * mean[one.id] for one in rules.criteria), Fraction())
+    return (
+        points >= rules.threshold_points
+        and points / most(rules) >= Fraction(str(rules.threshold))
+        and all(mean[one.id] >= one.threshold for one in rules.criteria)
+    )
+
+
+def most(rules: ReviewRules) -> int:
+    """The highest weighted total."""
+    return sum(one.weight for one in rules.criteria) * rules.max_points
+
+
+def rank(
+    rules: ReviewRules, entries: Iterable[Scored], *, places: int, reserve: int | None = None
+) -> tuple[Place, ...]:
     """Every entry in its place; the first `places` that pass are recommended, who else passes is on the reserve list.
+
+    Where the list holds at most `reserve`, who passes beyond it is `below` as those are who do not pass.
 
     Raises:
         ValueError: an entry without scores.
     """
-    most = sum(one.weight for one in rules.criteria) * rules.max_points
     rows = []
     for entry in entries:
         mean = means(rules, entry)
-        total = sum((one.weight * mean[one.id] for one in rules.criteria), Fraction()) / most
-        passes = total >= Fraction(str(rules.threshold)) and all(
-            mean[one.id] >= one.threshold for one in rules.criteria
-        )
+        total = sum((one.weight * mean[one.id] for one in rules.criteria), Fraction()) / most(rules)
         tie = tuple(-mean[one.id] for one in rules.criteria)
-        rows.append(((not passes, -total, tie, entry.sent_at.timestamp(), entry.id), mean, total, entry.id))
+        rows.append(
+            ((not passes(rules, mean), -total, tie, entry.sent_at.timestamp(), entry.id), mean, total, entry.id)
+        )
     ranked = []
     for place, (key, mean, total, id) in enumerate(sorted(rows, key=lambda row: row[0]), 1):
         standing: Standing = "below" if key[0] else "grant" if place <= places else "reserve"
-        reserve = place - places if standing == "reserve" else None
-        ranked.append(Place(id=id, place=place, total=total, means=mean, standing=standing, reserve=reserve))
+        waits = place - places if standing == "reserve" else None
+        if waits and reserve is not None and waits > reserve:
+            standing, waits = "below", None
+        ranked.append(Place(id=id, place=place, total=total, means=mean, standing=standing, reserve=waits))
     return tuple(ranked)

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 
 from hanse.contracts.errors import UsageError
+from hanse.contracts.programme import CallTerms
 from hanse.contracts.review import ReviewRules
 from hanse.programme.data import build
 
@@ -16,6 +17,21 @@ def default() -> ReviewRules:
     """The rules where a call has none of its own; sources stand in the data file."""
     text = resources.files(__package__).joinpath("rules.yaml").read_text(encoding="utf-8")
     return build(ReviewRules, text, where="review/rules.yaml")
+
+
+def of(terms: CallTerms) -> ReviewRules:
+    """The rules of a call: its own, else the default ones."""
+    return terms.scoring or default()
+
+
+def places(terms: CallTerms) -> int | None:
+    """How many a round of the call recommends; None: the call does not say."""
+    return of(terms).places or terms.winners
+
+
+def reserve(terms: CallTerms) -> int | None:
+    """The length of its reserve list; None: as long as there are any who pass."""
+    return 0 if terms.reserve is False else of(terms).reserve
 
 
 def check(rules: ReviewRules, points: Mapping[str, int], comments: Mapping[str, str]) -> None:

@@ -81,6 +81,10 @@ KEPT: Mapping[str, Kept] = {
     "forms.KeptDraft.owner": _deleted("applications you are writing"),
     "forms.KeptDraft.saved_by": _stays("drafts of others you wrote in"),
     "review.Reviewer.person": _stays("that you review, and your reviews"),
+    "review.Round.closed_by": _stays("rounds you closed"),
+    "review.Step.done_by": _stays("steps of review you did"),
+    "review.OutOfOrder.by": _stays("reasons you gave for deciding out of order"),
+    "review.ConflictAnswer.by": _stays("conflicts of interest you confirmed or cleared"),
 }
 """By `app.Model.column`."""
 NAMES: Mapping[str, str] = {

@@ -1,8 +1,7 @@
-"""Its part of the API for people and programs: a round's assignment and ranking, and one's own reviews."""
+"""Its part of the API for people and programs: one's own reviews; the parts of officers stand in api_*.py."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,13 +9,14 @@ from ninja import Router
 
 from hanse.client.answers import Page
 from hanse.contracts.application import Reviewers
-from hanse.contracts.base import Timestamp
 from hanse.contracts.programme import ApplicationForm
-from hanse.contracts.review import Assigned, DeclineRequest, Ranking, ReviewSheet, RoundRequest, ScoreRequest
+from hanse.contracts.review import DeclineRequest, ReviewSheet, ScoreRequest
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, reply
-from hanse.service.review import rounds
+from hanse.service.review import api_rounds, api_steps
 
 router = Router(tags=["review"])
+router.add_router("", api_rounds.router)
+router.add_router("", api_steps.router)
 
 
 def _own(request: HttpRequest) -> Any:
@@ -24,19 +24,6 @@ def _own(request: HttpRequest) -> Any:
 
     rows = Assignment.objects.filter(reviewer__person=request.auth)
     return rows.select_related("application", "reviewer")
-
-
-@router.post(
-    "reviews/assign", response={200: Assigned, **PROBLEMS}, summary="Give a round its reviewers, as an officer"
-)
-def assign(request: HttpRequest, body: RoundRequest) -> HttpResponse:
-    return reply(rounds.assign(body.call, body.cut_off, due_on=body.due_on, by=request.auth))
-
-
-@router.get("reviews/ranking", response={200: Ranking, **PROBLEMS}, summary="A round in order, as an officer")
-def ranking(request: HttpRequest, call: str, cut_off: Timestamp, places: int = 0) -> HttpResponse:
-    moment: datetime = cut_off
-    return reply(rounds.ranking(call, moment, places=max(places, 0), by=request.auth))
 
 
 @router.get("reviews", response={200: Page[ReviewSheet], **PROBLEMS}, summary="Reviews you were asked for")

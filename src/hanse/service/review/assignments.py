@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.db import models, transaction
 
@@ -16,11 +15,14 @@ from hanse.contracts import review as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.programme import clock
-from hanse.programme.review import conflicts, rules
+from hanse.programme.review import rules
 from hanse.service.access.calls import APPLICATION_TRANSITIONS
 from hanse.service.access.models import Application, Person
 from hanse.service.records import PublicIdField, transition
-from hanse.service.review.reviewers import Reviewer, entry, require_judge
+from hanse.service.review import clearing, steps
+from hanse.service.review.ranked import Round
+from hanse.service.review.reviewers import Reviewer, opened, require_judge
+from hanse.service.review.standing_rules import rules_of
 from hanse.service.runs.events import Event
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -57,19 +59,17 @@ class Assignment(models.Model):
         """Ask a reviewer; the first one takes the application into review.
 
         Raises:
-            PolicyError: not an officer, one of the applicants, or the reviewer has a conflict of interest.
-            Conflict: the application is not open for review, or the reviewer was asked already.
+            PolicyError: not an officer, one of the applicants, or the reviewer has a conflict of interest, or could
+                have one that nobody cleared.
+            Conflict: the application is not open for review, its round is closed, an earlier step is
+                not passed, or the reviewer was asked already.
         """
         require_judge(by, application)
-        found = conflicts.found(reviewer.seen(), entry(application))
-        if found:
-            raise PolicyError(
-                f"{reviewer} has a conflict of interest: {', '.join(found)}",
-                where=application.public_id,
-                fix="choose another reviewer",
-            )
+        clearing.require_none(application, reviewer)
         with transaction.atomic():
             held = opened(application.pk)
+            require_open_round(held)
+            steps.require_before(held, "scientific")
             if held.state == "sent":
                 transition(
                     held, "in-review", APPLICATION_TRANSITIONS, event="officer:application:in-review", by=by.username
@@ -77,7 +77,10 @@ class Assignment(models.Model):
             given, new = cls.objects.get_or_create(application=held, reviewer=reviewer, defaults={"due_on": due_on})
             if not new:
                 raise Conflict(f"{reviewer} was asked already", where=held.public_id, fix="choose another reviewer")
-            Event.record("officer:review:given", given.public_id, by=by.username, application=held.public_id)
+            Event.record(
+                "officer:review:given", given.public_id, by=by.username, application=held.public_id,
+                to=reviewer.person.username,
+            )  # fmt: skip
         application.state = held.state
         return given
 
@@ -87,26 +90,34 @@ class Assignment(models.Model):
         Raises:
             PolicyError: somebody else's review.
             UsageError: the sheet does not keep to the rules.
-            Conflict: sent or declined before, or the application is decided.
+            Conflict: sent or declined before, the round is closed, or the application is decided.
         """
         self._require_own(by)
-        rules.check(rules.default(), points, comments)
+        rules.check(rules_of(self.application), points, comments)
         with transaction.atomic():
-            opened(self.application_id)
+            require_open_round(opened(self.application_id))
             transition(
                 self, "sent", TRANSITIONS, event="reviewer:review:sent", by=by.username,
                 points=dict(points), comments=dict(comments), sent_at=now(),
             )  # fmt: skip
 
     def decline(self, by: Person, *, reason: str) -> None:
-        """Decline, for a conflict of interest or want of time; an officer then finds a stand-in."""
+        """Decline, for a conflict of interest or want of time; an officer then finds a stand-in.
+
+        Raises:
+            PolicyError: somebody else's review.
+            UsageError: no reason.
+            Conflict: sent or declined before, the round is closed, or the application is decided.
+        """
         self._require_own(by)
         if not reason.strip():
             raise UsageError("no reason was given", where="reason", fix="say why you cannot review it")
-        transition(
-            self, "declined", TRANSITIONS, event="reviewer:review:declined", by=by.username, reason=reason,
-            keep_reason=True,
-        )  # fmt: skip
+        with transaction.atomic():
+            require_open_round(opened(self.application_id))
+            transition(
+                self, "declined", TRANSITIONS, event="reviewer:review:declined", by=by.username, reason=reason,
+                keep_reason=True, data={"application": self.application.public_id},
+            )  # fmt: skip
 
     def remind(self, at: datetime) -> bool:
         """Put down the reminder that is due at `at`, once; whether there was one to write."""
@@ -151,9 +162,10 @@ class Reminder(models.Model):
         return f"{self.assignment} {self.kind}"
 
 
-def opened(pk: Any) -> Application:
-    """The application, locked; raises Conflict where it is no longer open for review."""
-    held: Application = Application.objects.select_for_update(of=("self",)).get(pk=pk)
-    if held.state not in ("sent", "in-review"):
-        raise Conflict(f"the application is {held.state}", where=held.public_id, fix="look at it again")
-    return held
+def require_open_round(application: Application) -> None:
+    """Raises Conflict where its round was closed: the ranking stands."""
+    held = Round.of(application)
+    if held is not None and held.state == "closed":
+        raise Conflict(
+            "its round is closed and its ranking stands", where=application.public_id, fix="look at the ranking"
+        )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models, transaction
 
-from hanse.contracts.errors import PolicyError
+from hanse.contracts import review_steps as contract
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.programme.review import conflicts
 from hanse.service.access.models import Application, Person
 from hanse.service.runs.events import Event
@@ -16,6 +19,8 @@ class Reviewer(models.Model):
     organisation = models.CharField(max_length=200, blank=True)
     """Where they work; organisations they stand in here are known besides."""
     keywords = models.JSONField(default=list)
+    active = models.BooleanField(default=True)
+    """Asked for reviews; who is not keeps those they have."""
 
     class Meta:
         app_label = "review"
@@ -25,14 +30,40 @@ class Reviewer(models.Model):
         return self.person.display_name
 
     @classmethod
-    def enlist(cls, person: Person, *, organisation: str, keywords: tuple[str, ...], by: Person) -> Reviewer:
+    def enlist(
+        cls, person: Person, *, organisation: str, keywords: tuple[str, ...], by: Person, active: bool = True
+    ) -> Reviewer:
         """Make a person a reviewer, or put down anew what they know of. Raises PolicyError: not an officer."""
         by.require_officer()
         with transaction.atomic():
-            fields = {"organisation": organisation, "keywords": sorted({conflicts.plain(one) for one in keywords})}
+            known = sorted({conflicts.plain(one) for one in keywords} - {""})
+            fields = {"organisation": organisation, "keywords": known, "active": active}
             found, _ = cls.objects.update_or_create(person=person, defaults=fields)
-            Event.record("officer:reviewer:enlisted", f"reviewer-{found.pk}", by=by.username)
+            Event.record(
+                "officer:reviewer:enlisted", f"reviewer-{found.pk}", by=by.username, to=person.username, active=active
+            )
         return found
+
+    @classmethod
+    def listed(cls) -> list[Reviewer]:
+        """All who are asked for reviews, with what conflicts are found by."""
+        rows = cls.objects.filter(active=True, person__is_active=True).select_related("person")
+        return list(rows.prefetch_related("person__memberships__organisation").order_by("pk"))
+
+    @classmethod
+    def named(cls, username: str) -> Reviewer:
+        """Raises UsageError: no such person reviews."""
+        found = cls.objects.filter(person__username=username).select_related("person").first()
+        if found is None:
+            raise UsageError(f"no reviewer is called {username}", where="reviewer", fix="enlist them first")
+        return found
+
+    def contract(self) -> contract.ReviewerShown:
+        return contract.ReviewerShown(
+            person=self.person.username, name=str(self), email=self.person.email, organisation=self.organisation,
+            keywords=tuple(self.keywords), active=self.active,
+            open_reviews=self.assignments.filter(state="given").count(),  # type: ignore[attr-defined]
+        )  # fmt: skip
 
     def seen(self, *, load: int = 0) -> conflicts.Reviewer:
         own = [one.organisation.name for one in self.person.memberships.all()]
@@ -67,3 +98,11 @@ def require_judge(person: Person, application: Application) -> None:
             where=application.public_id,
             fix="another officer has to do this",
         )
+
+
+def opened(pk: Any) -> Application:
+    """The application, locked; raises Conflict where it is no longer open for review."""
+    held: Application = Application.objects.select_for_update(of=("self",)).get(pk=pk)
+    if held.state not in ("sent", "in-review"):
+        raise Conflict(f"the application is {held.state}", where=held.public_id, fix="look at it again")
+    return held
