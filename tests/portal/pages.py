@@ -124,6 +124,7 @@ class World:
             "This machine", "Complete Python source for students", "A small code model", "A report on the middle.",
             "The model is released.", "The programme is named.", "Tell us monthly.", "Reading.", "A sound plan.",
             "We wait.", "Delivery notes", "Out of memory at step 1", "Two attempts in a row ended without a step.",
+            "Node lrdn0387 was lost", "Time limit, checkpoint saved",
             "BE", "hanse 0.1.0, python 3.12.3, torch 2.13.0", "Ja, meist.", "Eins", "Zwei", "Brick AI",
             "Gilt das auch für kleine Modelle?", "Und für offene Modelle auch?",
         }  # fmt: skip
