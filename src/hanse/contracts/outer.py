@@ -7,6 +7,7 @@ sorts by outer step; a file is `OuterFile`'s header and bytes. Whatever else lie
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -45,7 +46,7 @@ class OuterTerms(Contract):
     schema_version: Literal[1] = 1
     run_id: Identifier
     legs: tuple[OuterLeg, ...] = Field(min_length=1, max_length=64)
-    """In order: the first that is there says who took part."""
+    """In order: the first says who took part, and while it is silent too long the next (`OuterWord`)."""
     inner_steps: Positive = 100
     codec: Codec = "fp32"
     """Of what is sent; with fewer bits than fp32 the rounding error goes into the next part (error feedback)."""
@@ -60,6 +61,9 @@ class OuterTerms(Contract):
     """So long the leg that commits waits, from its own part on, for those of the others."""
     min_legs: Positive = 1
     """With fewer parts nothing is committed, however long it takes."""
+    silent_s: Seconds | None = None
+    """So long a leg waits for a commit, from its own part on, before it asks the others to follow the next leg in
+    order; None: three times `wait_s`."""
     late: Literal["skip", "carry"] = "carry"
     """Of a part that missed its commit. carry: the leg keeps what it learned and sends it with its next; skip: it is
     dropped. A leg that missed more than one takes the newest committed state."""
@@ -84,6 +88,20 @@ class OuterTerms(Contract):
                     "two fragments"
                 )
         return self
+
+    @property
+    def silence_s(self) -> float:
+        return 3 * self.wait_s if self.silent_s is None else self.silent_s
+
+    def lead_of(self, epoch: int) -> str:
+        """The leg that commits in an epoch."""
+        return self.legs[epoch % len(self.legs)].name
+
+    def enough(self, names: AbstractSet[str]) -> bool:
+        """Whether these legs may decide for all: more than half, or half with the first of all. Two such groups
+        always share a leg."""
+        count = len(names & {each.name for each in self.legs})
+        return 2 * count > len(self.legs) or (2 * count == len(self.legs) and self.legs[0].name in names)
 
     def leg(self, name: str) -> OuterLeg:
         """Raises KeyError for a leg that is none of this run's."""
@@ -119,13 +137,15 @@ class OuterPart(Contract):
     outer_step: Count
     """Of this fragment, from 0."""
     fragment: Count
+    epoch: Count = 0
+    """In which the leg was: one that goes back, because others went on otherwise, sends another part than before."""
     base_sha256: Sha256
     """Of the fragment's weights, fp32, that it has moved from."""
     step: Count
     """The leg's own inner step at which it was taken."""
-    tokens: Positive
+    tokens: Count
     """Trained on since its last part that was committed: its weight in the merge."""
-    samples: Positive
+    samples: Count
     values: Positive
     codec: Codec
     payload_bytes: Bytes
@@ -143,7 +163,7 @@ class OuterShare(Contract):
     leg: Identifier
     part_sha256: Sha256
     """`digest()` of its OuterPart."""
-    tokens: Positive
+    tokens: Count
 
 
 class OuterCommit(Contract):
@@ -185,6 +205,8 @@ class OuterWord(Contract):
     applied: Count
     """How many commits."""
     last_commit_sha256: Sha256 | None = None
+    last_epoch: Count = 0
+    """Of that commit."""
     at: Timestamp
 
 
@@ -203,8 +225,7 @@ class OuterFile(Contract):
         body = self.body
         if isinstance(body, OuterWord):
             return f"{body.word}-{body.epoch:04d}-{body.leg}{SUFFIX}"
-        epoch = f"-{body.epoch:04d}" if isinstance(body, OuterCommit) else ""
-        return f"step-{body.outer_step:06d}-{body.fragment:03d}-{body.kind}{epoch}-{body.leg}{SUFFIX}"
+        return f"step-{body.outer_step:06d}-{body.fragment:03d}-{body.kind}-{body.epoch:04d}-{body.leg}{SUFFIX}"
 
 
 class OuterRow(Contract):
