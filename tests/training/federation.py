@@ -163,15 +163,19 @@ class Member:
         return [each for each in trail.read(self.run.outer_rows) if what in (None, each.what)]
 
 
-def carry(root: Path, *, only: Sequence[str] | None = None) -> None:
-    """What the courier does: every whole file of an outbox, once, into the inboxes of the others."""
+def carry(root: Path, *, inside: str = ".", only: Sequence[str] | None = None) -> None:
+    """What the courier does: every whole file of an outbox, once, into the inboxes of the others.
+
+    `inside` every folder of `root` lies a leg's run; `only` these legs' files travel.
+    """
     homes = [each for each in root.iterdir() if each.is_dir()]
     for sender in homes:
-        for file in sorted((sender / "outbox").glob("[!.]*")) if (sender / "outbox").is_dir() else ():
+        outbox = sender / inside / "outbox"
+        for file in sorted(outbox.glob("[!.]*")) if outbox.is_dir() else ():
             for receiver in homes:
                 if receiver == sender or (only is not None and not {sender.name, receiver.name} <= set(only)):
                     continue
-                target = receiver / "inbox" / file.name
+                target = receiver / inside / "inbox" / file.name
                 if target.exists() or target.with_name(f"{file.name}.refused").exists():
                     continue
                 target.parent.mkdir(exist_ok=True)

@@ -240,20 +240,3 @@ class Mail:
             raise Refused(f"in epoch {commit.epoch} it is {self.terms.lead_of(commit.epoch)} that commits")
         if taking_part != [name for name in order if name in taking_part] or commit.fragment >= len(self.sizes):
             raise Refused("its legs are not those of the run, each once and in order")
-
-
-def read_terms(run: RunDir) -> tuple[OuterLaunch, bytes]:
-    """`outer.json` and the key beside it.
-
-    Raises:
-        NotAsWritten: one is missing or not what it should be.
-    """
-    again = "Launch the run again; the service writes both."
-    try:
-        launch = OuterLaunch.from_json(run.outer.read_bytes())
-        private = run.exchange_key.read_bytes()
-    except OSError as error:
-        raise NotAsWritten(f"{error.strerror}", where=str(error.filename), fix=again) from error
-    except ValidationError as error:
-        raise NotAsWritten(f"it is no launch: {error.errors()[0]['msg']}", where=str(run.outer), fix=again) from error
-    return launch, private

@@ -7,13 +7,14 @@ may write them while training goes on.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hanse.training.outer.merge import fingerprint
@@ -88,7 +89,12 @@ class OuterState:
             tensors |= {f"{number}.{name}": value for name, value in kept.items()}
             rows.append(row)
         said = {"leg": self.leg, "step": self.step, "commits": self.commits, "fragments": rows}
-        save_file(tensors, folder / FILE, metadata={"outer": json.dumps(said)})
+        try:
+            save_file(tensors, folder / FILE, metadata={"outer": json.dumps(said)})
+        except SafetensorError as error:  # a full disk
+            raise OSError(str(error)) from error
+        with (folder / FILE).open("rb") as written:
+            os.fsync(written.fileno())
 
 
 class Said(NamedTuple):
