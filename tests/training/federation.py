@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from hanse.training.outer.fragments import fragments_of
 from hanse.training.outer.leg import Leg
 from hanse.training.outer.mail import Mail
 from hanse.training.outer.quantise import Values
-from hanse.training.outer.state import OuterState, load
+from hanse.training.outer.state import OuterState, load, said_by
 from hanse.training.outer.steps import Calendar
 
 BATCH, FEATURES, WIDTH = 4, 6, 5
@@ -130,30 +131,36 @@ class Member:
             self.losses.append(float(loss.detach()))
             self.step = self.leg.after(self.step + 1)
 
-    # A checkpoint holds model, inner optimiser and outer state, as the trainer's does.
+    # Checkpoints hold model, inner optimiser and outer state, as the trainer's do, and stay as long as those.
 
     @property
-    def checkpoint(self) -> Path:
-        return self.run.root / "checkpoint"
+    def checkpoints(self) -> list[Path]:
+        return sorted(self.run.root.glob("step-*"), reverse=True)
 
     def save(self) -> None:
-        self.checkpoint.mkdir(exist_ok=True)
-        self.leg.state.save(self.checkpoint)
-        inner = {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.leg.state.step,
-        }
-        torch.save(inner, self.checkpoint / "inner.pt")
+        folder = self.run.root / f"step-{self.leg.state.step:08d}"
+        folder.mkdir(exist_ok=True)
+        self.leg.state.save(folder)
+        torch.save({"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}, folder / "inner.pt")
+        said = {each: said_by(each) for each in self.checkpoints}
+        firm = [each for each, state in said.items() if state and len(state.commits) <= self.leg.agreed]
+        for each in self.checkpoints[2:]:
+            if each not in firm[:1]:
+                shutil.rmtree(each)
+        self.leg.tidy(min((len(state.commits) for each, state in said.items() if state and each in firm), default=0))
 
     def _restored(self) -> OuterState | None:
-        state = load(self.checkpoint, leg=self.name, sizes=self.sizes)
-        if state is not None:
-            inner = torch.load(self.checkpoint / "inner.pt")
+        for folder in self.checkpoints:
+            state = load(folder, leg=self.name, sizes=self.sizes)
+            if state is None or self.leg.otherwise(state.commits):
+                shutil.rmtree(folder)
+                continue
+            inner = torch.load(folder / "inner.pt")
             self.model.load_state_dict(inner["model"])
             self.optimiser.load_state_dict(inner["optimiser"])
-            self.step = inner["step"]
-        return state
+            self.step = state.step
+            return state
+        return None
 
     @property
     def final(self) -> Values:
@@ -188,12 +195,12 @@ def carry(root: Path, *, inside: str = ".", only: Sequence[str] | None = None) -
 
 
 @contextmanager
-def courier(root: Path, *, only: Sequence[str] | None = None) -> Iterator[None]:
+def courier(root: Path, *, inside: str = ".", only: Sequence[str] | None = None) -> Iterator[None]:
     over = threading.Event()
 
     def work() -> None:
         while not over.wait(0.002):
-            carry(root, only=only)
+            carry(root, inside=inside, only=only)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -218,7 +225,11 @@ def start(*members: Member) -> list[threading.Thread]:
     return threads
 
 
-def finish(threads: Sequence[threading.Thread], *members: Member, within_s: float = 60.0) -> None:
+class Ended(Protocol):
+    ended: BaseException | None
+
+
+def finish(threads: Sequence[threading.Thread], *members: Ended, within_s: float = 60.0) -> None:
     for each in threads:
         each.join(within_s)
     for member in members:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from hanse.tickets import keys, signing
 from hanse.training import ledger, permit
 from hanse.training.job import Job
 from hanse.training.outer import trail
+from tests.training.federation import courier
 from tests.training.gang import Trained, together, with_layout
 from tests.training.hands import PRIVATE_KEY, make_job, make_run, make_spec, variables, write_texts, write_ticket
 
@@ -87,3 +92,56 @@ def test_a_ticket_signed_before_legs_were_known_is_still_genuine(tmp_path: Path)
     ticket = SignedTicket.from_json(job.run.attempt(1).ticket.read_bytes()).ticket
     assert b"outer_sha256" not in ticket.canonical()
     assert b"outer_sha256" in ticket.model_copy(update={"outer_sha256": "0" * 64}).canonical()
+
+
+SCRIPT = """
+import torch
+from hanse.training.session import Session, run
+
+def main():
+    session = Session(steps=12, batch=4, checkpoint_every=3)
+    torch.manual_seed(5)
+    module = session.spread(torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)))
+    data = torch.linspace(-1, 1, 300).view(100, 3)
+    for step in session.steps(torch.optim.AdamW(module.parameters(), lr=0.01)):
+        rows = torch.from_numpy(step.rows(100))
+        step.learn((module(data[rows]).squeeze(-1) - data[rows].sum(1)).square().mean())
+        session.say(f"rows {sorted(rows.tolist())}")
+    session.finish()
+
+run(main, ranks=1)
+"""
+
+
+def test_a_loop_of_ones_own_is_a_leg_without_a_line_changed(tmp_path: Path) -> None:
+    names = ("lumi", "leonardo")
+    legs = (OuterLeg(name=name, public_key=keys.public_key_b64(bytes([n]) * 32)) for n, name in enumerate(names))
+    agreed = OuterTerms(run_id="run-1", inner_steps=3, legs=tuple(legs))
+    processes = []
+    for number, name in enumerate(names):
+        home = tmp_path / name
+        run = RunDir(home / "run")
+        run.root.mkdir(parents=True)
+        (home / "train.py").write_text(SCRIPT)
+        run.outer.write_text(OuterLaunch(leg=name, terms=agreed).to_json())
+        run.exchange_key.write_bytes(bytes([number]) * 32)
+        environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+        with (home / "log").open("wb") as log:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, str(home / "train.py")], env={**os.environ, **environment}, stdout=log, stderr=log
+                )
+            )
+    try:
+        with courier(tmp_path, inside="run"):
+            codes = [each.wait(180) for each in processes]
+    finally:
+        for each in processes:
+            each.kill()
+    said = [(tmp_path / name / "log").read_text() for name in names]
+    assert codes == [0, 0], "\n\n".join(said)
+    first, second = (weights_of(RunDir(tmp_path / name / "run")) for name in names)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    # Together they train the twelve steps of four samples: six steps each, and no sample is read twice.
+    rows = [row for text in said for line in re.findall(r"rows \[(.*)\]", text) for row in line.split(", ")]
+    assert len(rows) == 12 * 4 == len(set(rows))

@@ -152,8 +152,6 @@ class OuterPart(Contract):
     payload_sha256: Sha256
     norm: float = Field(ge=0, allow_inf_nan=False)
     """Euclidean, of what was encoded."""
-    heard: Count = 0
-    """Commits (over all fragments) that the leg has applied: what is older it will not need again."""
     at: Timestamp
 
 
@@ -245,6 +243,7 @@ class OuterRow(Contract):
     sent_bytes: Bytes = 0
     received_bytes: Bytes = 0
     waited_s: Seconds = 0.0
+    """committed: for parts; applied: so long the leg's training stood still for it."""
     norm: float | None = None
     """Of what was sent, or of the merged pseudo-gradient."""
     reason: str = ""

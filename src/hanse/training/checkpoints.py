@@ -271,7 +271,10 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Keep the newest; what was set aside goes once something newer is whole."""
+        needed = self.legs.to_keep()
         for folder in [*whole(self.root)[self.job.spec.checkpoint.keep :], *self.root.glob("*.damaged")]:
+            if folder == needed:
+                continue
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:

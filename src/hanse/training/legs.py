@@ -13,7 +13,7 @@ from hanse.contracts.errors import NotAsWritten, TrainingError
 from hanse.training import complete, ledger
 from hanse.training.faults import Faults
 from hanse.training.job import Job
-from hanse.training.outer import chain, state
+from hanse.training.outer import state
 from hanse.training.outer.fragments import fragments_of
 from hanse.training.outer.leg import Leg
 from hanse.training.outer.mail import Mail
@@ -53,6 +53,10 @@ class Alone:
 
     def kept(self) -> None:
         """A checkpoint is whole."""
+
+    def to_keep(self) -> Path | None:
+        """A checkpoint that must stay, however old."""
+        return None
 
 
 class Legs(Alone):
@@ -135,14 +139,7 @@ class Legs(Alone):
         said = state.said_by(folder)
         if said is None:
             return "it has no outer state; it is not of a leg"
-        tip = chain.newest(self._leg.mail.found.commits) if self._leg is not None and said.commits else None
-        if self._leg is None or tip is None:
-            return ""
-        try:
-            chain.following(tip, self._leg.mail.found.commits, said.commits, self._leg.mail.number(tip))
-        except chain.OffTheChain as off:
-            return f"the other legs went on otherwise ({off})"
-        return ""
+        return self._leg.otherwise(said.commits) if self._leg is not None else ""
 
     def restore(self, folder: Path | None) -> None:
         self._restored, self._adopted = None, None
@@ -167,20 +164,30 @@ class Legs(Alone):
 
     def kept(self) -> None:
         """Remove files that neither this leg's checkpoints nor any other leg will ask for again."""
+        if self._leg is not None:
+            firm = [said for _, said in self._firm()]
+            self._leg.tidy(min((len(each.commits) for each in firm), default=0))
+
+    def to_keep(self) -> Path | None:
+        return next((folder for folder, _ in self._firm()), None)
+
+    def _firm(self) -> list[tuple[Path, state.Said]]:
+        """Checkpoints that hold whatever the other legs decide, newest first."""
         if self._leg is None:
-            return
-        said = [state.said_by(folder) for folder in complete.whole(self.job.run.checkpoints)]
-        needed = min((len(each.commits) for each in said if each is not None), default=0)
-        heard = self._leg.mail.found.heard
-        others = [heard.get(each.name, 0) for each in self._leg.terms.legs if each.name != self._leg.name]
-        self._leg.mail.prune(min([needed, *others]))
+            return []
+        agreed = self._leg.agreed
+        found = ((folder, state.said_by(folder)) for folder in complete.whole(self.job.run.checkpoints))
+        return [(folder, said) for folder, said in found if said is not None and len(said.commits) <= agreed]
 
 
-def legs_of(job: Job, parallel: Parallel, faults: Faults, stop_asked: Callable[[], bool]) -> Alone:
-    """What train.yaml and the launch make of this job: a leg of several, or the whole of its run."""
-    if job.outer is None or job.calendar is None:
+def legs_of(
+    job: Job, parallel: Parallel, faults: Faults, stop_asked: Callable[[], bool], *, calendar: Calendar | None,
+    tokens_per_step: int,
+) -> Alone:  # fmt: skip
+    """What the launch makes of this job: a leg of several, with its calendar, or the whole of its run."""
+    if calendar is None:
         return Alone()
-    return Legs(job, parallel, faults, stop_asked, calendar=job.calendar, tokens_per_step=job.tokens_per_step)
+    return Legs(job, parallel, faults, stop_asked, calendar=calendar, tokens_per_step=tokens_per_step)
 
 
 def trained_steps(position: Position) -> int:

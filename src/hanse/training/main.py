@@ -59,7 +59,9 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
     if dist.get_rank() == 0:
         _introduce(job, device)
     faults = Faults(job, dist.get_rank())
-    legs = checkpoints.legs = legs_of(job, parallel, faults, stop_asked)
+    legs = checkpoints.legs = legs_of(
+        job, parallel, faults, stop_asked, calendar=job.calendar, tokens_per_step=job.tokens_per_step
+    )
     start = checkpoints.resume()
     meter = Meter(job, device, stop_asked, clock=parallel.clock)
     if faults.goes_back and start.step == 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import TrainingError
 from hanse.contracts.outer import OuterCommit, OuterFile, OuterLaunch, OuterPart, OuterShare
 from hanse.training.outer import merge
+from hanse.training.outer.chain import OffTheChain
 from hanse.training.outer.mail import Mail
 from hanse.training.outer.quantise import Values, decode, encode
 from hanse.training.outer.state import Fragment, OuterState, Pending
 from hanse.training.outer.steps import Calendar
 from hanse.training.outer.succession import Succession
+from hanse.training.outer.sums import Merged, Sums
 from hanse.training.outer.trail import Trail
 from hanse.training.say import say
 
@@ -40,14 +42,6 @@ class Local(Protocol):
         ...
 
 
-class Merged(NamedTuple):
-    """What comes of a commit."""
-
-    fragment: Fragment
-    gradient: Values
-    received_bytes: int
-
-
 class Leg:
     """One leg of a run. `fragments` are the names of what travels together."""
 
@@ -62,11 +56,12 @@ class Leg:
         self.poll_s = poll_s
         self.stopped = False
         """It was asked to stop while it waited for the others."""
-        self._merged: tuple[str, Merged] | None = None
         self._succession = Succession(self.terms, self.name, mail, trail)
+        self._sums = Sums(self.terms, self.name, mail)
         self._looked = self._told = self._round_began = time.monotonic()
         self._other_base: set[str] = set()
         self.waited_s = 0.0
+        self._waiting_since: float | None = None
         self.state = OuterState(leg=self.name, fragments=[Fragment.first(local.read(each)) for each in fragments])
 
     # What the trainer calls
@@ -87,6 +82,27 @@ class Leg:
     def done(self) -> bool:
         """Every outer step is applied, and enough legs know the last one."""
         return self.state.applied == self.calendar.numbers and self._succession.known_to_enough(self.state.commits)
+
+    def otherwise(self, commits: Sequence[str]) -> str:
+        """Why this leg must not go on from where it had applied these; '' where it may."""
+        try:
+            self._succession.ahead(commits)
+        except OffTheChain as off:
+            return f"the other legs went on otherwise: {off}"
+        return ""
+
+    @property
+    def agreed(self) -> int:
+        """So many commits are known to enough legs: what goes back never goes back behind them."""
+        known = {**self.state.agreed, self.name: self.state.applied}
+        levels = [n for n in known.values() if self.terms.enough({leg for leg, m in known.items() if m >= n})]
+        return max(levels, default=0)
+
+    def tidy(self, needed: int) -> None:
+        """Remove the files of commits that every leg has applied; `needed` is what a checkpoint of this one, of
+        before `agreed`, has applied."""
+        others = [self.state.agreed.get(each.name, 0) for each in self.terms.legs if each.name != self.name]
+        self.mail.prune(min([needed, *others]))
 
     def after(self, step: int) -> int:
         """After `step` inner steps: everything that is due; the step it has come to, later than `step` if the leg was
@@ -112,6 +128,7 @@ class Leg:
                 self._lead()
                 break
         self.waited_s = time.perf_counter() - began
+        self._waiting_since = None
         return step
 
     # Sending
@@ -184,7 +201,7 @@ class Leg:
             fragment=at, base_sha256=fragment.sha256, step=step, tokens=fragment.trained * self.tokens_per_step,
             samples=fragment.trained * self.calendar.batch, values=len(wanted), codec=codec,
             payload_bytes=len(payload), payload_sha256=merge.sha256(payload), norm=merge.norm(wanted),
-            heard=self.state.applied, at=now(),
+            at=now(),
         )  # fmt: skip
         self.mail.send(body, payload)
         self.trail.note(
@@ -215,11 +232,11 @@ class Leg:
         self._lead()
         number = self.state.applied
         commit = self._succession.ahead(self.state.commits).get(number)
-        if commit is None or not self._have_parts(commit):
+        if commit is None or not self._sums.parts_are_here(commit):
             return False
         at = number % self.calendar.fragments
         old = self.state.fragments[at]
-        pending, merged = old.pending, self._sum(commit)
+        pending, merged = old.pending, self._sums.of(commit, old)
         assert pending is not None
         took_part = self.name in {each.leg for each in commit.parts}
         new = merged.fragment
@@ -240,18 +257,25 @@ class Leg:
 
     def _applied(self, commit: OuterCommit, fragment: Fragment, merged: Merged, step: int) -> None:
         self.state.fragments[commit.fragment] = fragment
+        # Who took part has moved from the very weights that the commits before came to.
+        behind = self.state.applied + 1 - self.calendar.fragments
+        self.state.agreed = {**self.state.agreed, **{each.leg: max(0, behind) for each in commit.parts}}
         self.state.commits.append(commit.digest())
         self._succession.heard()
-        self._merged = None
         self._note(
             "applied", commit, step, parts=commit.parts, result_sha256=commit.result_sha256,
-            received_bytes=merged.received_bytes, waited_s=commit.waited_s, norm=merge.norm(merged.gradient),
+            received_bytes=merged.received_bytes, waited_s=self._waiting_s(), norm=merge.norm(merged.gradient),
         )  # fmt: skip
         if self.state.applied == self.calendar.numbers:
             # What a leg would carry on to its next part has none to go with: all end with the very same weights.
             for names, each in zip(self.names, self.state.fragments, strict=True):
                 self.local.write(names, each.weights)
             self._succession.speak("done", self.state.commits)
+
+    def _waiting_s(self) -> float:
+        """How long training has stood still for what is now applied."""
+        since, self._waiting_since = self._waiting_since, None
+        return 0.0 if since is None else time.monotonic() - since
 
     def _lead(self) -> None:
         """Where this leg commits: write who takes part, once all parts are here or it has waited long enough."""
@@ -278,7 +302,7 @@ class Leg:
         if len(parts) < self.terms.min_legs:
             return
         shares = tuple(_share(each) for each in parts)
-        merged = self._merge(at, shares)
+        merged = self._sums.merge(self.state.fragments[at], shares)
         commit = OuterCommit(
             run_id=self.terms.run_id, terms_sha256=self.terms.digest(), leg=self.name, epoch=self._succession.epoch,
             outer_step=number // self.calendar.fragments, fragment=at,
@@ -286,7 +310,7 @@ class Leg:
             base_sha256=self.state.fragments[at].sha256, result_sha256=merged.fragment.sha256, waited_s=waited_s,
             at=now(),
         )  # fmt: skip
-        self._merged = (commit.digest(), merged)
+        self._sums.keep(commit, merged)
         self.mail.send(commit)
         self._note("committed", commit, self.state.step, parts=shares, waited_s=waited_s)
 
@@ -301,37 +325,6 @@ class Leg:
                 self.trail.refused(OuterFile(body=other, signature="").name, "it has moved from other weights")
         return found
 
-    def _have_parts(self, commit: OuterCommit) -> bool:
-        return all(self.mail.named(each) is not None for each in commit.parts)
-
-    def _sum(self, commit: OuterCommit) -> Merged:
-        """What the commit says came of it, computed here, too."""
-        if self._merged is not None and self._merged[0] == commit.digest():
-            return self._merged[1]
-        fragment = self.state.fragments[commit.fragment]
-        where = f"outer step {commit.outer_step}, fragment {commit.fragment}"
-        if fragment.sha256 != commit.base_sha256:
-            raise TrainingError(
-                f"leg {self.name} holds other weights than {commit.leg}, which committed", where=where,
-                fix="Do all legs run the same model, seed and release? Launch the run again.",
-            )  # fmt: skip
-        merged = self._merge(commit.fragment, commit.parts)
-        if merged.fragment.sha256 != commit.result_sha256:
-            raise TrainingError(
-                f"the sum comes out otherwise than on leg {commit.leg}", where=where,
-                fix="One of the two computes wrongly, or they run different releases of Hanse.",
-            )  # fmt: skip
-        return merged
-
-    def _merge(self, at: int, shares: Sequence[OuterShare]) -> Merged:
-        old, parts = self.state.fragments[at], [self.mail.named(each) for each in shares]
-        present = [each for each in parts if each is not None]
-        gradient = merge.mean([self.mail.values(each) for each in present], [each.tokens for each in shares])
-        weights, momentum = merge.stepped(old.weights, old.momentum, gradient, self.terms)
-        received = sum(each.payload_bytes for each in present if each.leg != self.name)
-        new = Fragment(weights=weights, momentum=momentum, residual=old.residual, sha256=merge.fingerprint(weights))
-        return Merged(new, gradient, received)
-
     # Late and returning
 
     def _caught_up(self, step: int) -> int | None:
@@ -339,7 +332,7 @@ class Leg:
         commits = dict(self._succession.ahead(self.state.commits))
         first = self.state.applied
         # As far as parts are here; the rest is still on its way.
-        lacking = min((number for number, each in commits.items() if not self._have_parts(each)), default=None)
+        lacking = min((number for number, each in commits.items() if not self._sums.parts_are_here(each)), default=None)
         if lacking is not None:
             commits = {number: each for number, each in commits.items() if number < lacking}
         if not any(self._was_missed(number, each) for number, each in commits.items()):
@@ -363,7 +356,8 @@ class Leg:
 
     def _take_in(self, commit: OuterCommit, *, carry: bool, step: int) -> None:
         at = commit.fragment
-        old, merged = self.state.fragments[at], self._sum(commit)
+        old = self.state.fragments[at]
+        merged = self._sums.of(commit, old)
         new = merged.fragment
         if carry and self.name not in {each.leg for each in commit.parts}:
             residual = old.pending.residual if old.pending is not None else old.residual
@@ -386,6 +380,7 @@ class Leg:
         if self.stop_asked():
             self.stopped = True
             return
+        self._waiting_since = self._waiting_since or time.monotonic()
         self.local.idle()
         time.sleep(self.poll_s)
         self._look(0.0)

@@ -56,8 +56,6 @@ class Found:
     """By number, then by epoch."""
     words: dict[tuple[str, str], OuterWord] = field(default_factory=dict)
     """By word and leg, of the latest epoch."""
-    heard: dict[str, int] = field(default_factory=dict)
-    """How many commits each leg has said that it applied."""
 
 
 class Mail:
@@ -180,7 +178,6 @@ class Mail:
         if isinstance(body, OuterPart):
             found.parts.setdefault((number, body.leg), {})[body.epoch] = body
             found.files[body.digest()] = (body, path)
-            found.heard[body.leg] = max(found.heard.get(body.leg, 0), body.heard)
         else:
             found.commits.setdefault(number, {})[body.epoch] = body
 

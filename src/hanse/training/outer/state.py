@@ -64,6 +64,9 @@ class OuterState:
     commits: list[str] = field(default_factory=list)
     """Digests of all commits applied, in their order."""
 
+    agreed: dict[str, int] = field(default_factory=dict)
+    """How many of these commits each leg is known to have applied, too. Replaced, never changed."""
+
     @property
     def applied(self) -> int:
         return len(self.commits)
@@ -88,7 +91,7 @@ class OuterState:
                 row["pending"] = [sent.number, sent.step, sent.trained]
             tensors |= {f"{number}.{name}": value for name, value in kept.items()}
             rows.append(row)
-        said = {"leg": self.leg, "step": self.step, "commits": self.commits, "fragments": rows}
+        said = {"leg": self.leg, "step": self.step, "commits": self.commits, "agreed": self.agreed, "fragments": rows}
         try:
             save_file(tensors, folder / FILE, metadata={"outer": json.dumps(said)})
         except SafetensorError as error:  # a full disk
@@ -140,7 +143,10 @@ def load(folder: Path, *, leg: str, sizes: Sequence[int]) -> OuterState | None:
             )  # fmt: skip
     if [len(each.weights) for each in fragments] != list(sizes):
         return None
-    return OuterState(leg=leg, fragments=fragments, step=said["step"] if own else 0, commits=list(said["commits"]))
+    return OuterState(
+        leg=leg, fragments=fragments, step=said["step"] if own else 0, commits=list(said["commits"]),
+        agreed=said["agreed"],
+    )  # fmt: skip
 
 
 def _metadata(folder: Path) -> Any:

@@ -87,6 +87,18 @@ class Succession:
         done = (each for (word, _), each in self.mail.found.words.items() if word == "done")
         return self.terms.enough({each.leg for each in done if each.last_commit_sha256 == commits[-1]})
 
+    def _decided(self) -> OuterCommit | None:
+        """The run's last commit, if enough legs have applied it: it holds, whatever epoch this leg has entered."""
+        knowing: dict[str, set[str]] = {}
+        for (word, _), each in self.mail.found.words.items():
+            if word == "done" and each.last_commit_sha256 is not None:
+                knowing.setdefault(each.last_commit_sha256, set()).add(each.leg)
+        digests = {digest for digest, legs in knowing.items() if self.terms.enough(legs)}
+        if not digests:
+            return None
+        found = self.mail.found.commits.get(max(self.mail.found.commits, default=0), {})
+        return next((each for each in found.values() if each.digest() in digests), None)
+
     def _enter(self, commits: Sequence[str]) -> None:
         """The latest epoch that anybody speaks of; its word is this leg's too, unless it has begun already."""
         found = self.mail.found
@@ -102,6 +114,8 @@ class Succession:
 
     def _following(self, commits: Sequence[str]) -> Mapping[int, OuterCommit]:
         found = self.mail.found.commits
+        if (last := self._decided()) is not None:
+            return chain.following(last, found, commits, self.mail.number(last))
         tip = chain.newest(found)
         if tip is not None and tip.epoch >= self.epoch:
             return chain.following(tip, found, commits, self.mail.number(tip))
