@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from hanse.training.outer.state import OuterState, load, said_by
 from hanse.training.outer.steps import Calendar
 
 BATCH, FEATURES, WIDTH = 4, 6, 5
-NAMES = ("lumi", "leonardo", "mn5", "jupiter")
+NAMES = ("lumi", "leonardo", "mn5", "jupiter", "meluxina", "vega", "karolina", "discoverer")
 
 
 def private_key(number: int) -> bytes:
@@ -61,6 +61,17 @@ def loss_of(model: nn.Module, first: int, count: int = BATCH) -> torch.Tensor:
     return (model(inputs) - wanted).square().mean()
 
 
+class Task(NamedTuple):
+    """What legs train: a model, the same from every call, and its loss on so many samples from one on."""
+
+    model: Callable[[], nn.Module]
+    loss: Callable[[nn.Module, int, int], torch.Tensor]
+    batch: int
+
+
+TOY = Task(model_of, loss_of, BATCH)
+
+
 class Weights:
     """A module's parameters as an outer leg reads and writes them."""
 
@@ -88,25 +99,28 @@ class Killed(BaseException):
 
 
 class Member:
-    """One leg with its model and optimiser. `step_s` slows it down; `before` is called ahead of every inner step."""
+    """One leg with its model and optimiser, for so many rounds or `samples`; `before` is called ahead of every inner
+    step."""
 
     def __init__(
-        self, root: Path, terms: OuterTerms, name: str, *, rounds: int, attempt: int = 1,
+        self, root: Path, terms: OuterTerms, name: str, *, rounds: int = 1, attempt: int = 1,
         optimiser: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None = None,
-        before: Callable[[int], None] = lambda step: None, key: bytes | None = None,
+        before: Callable[[int], None] = lambda step: None, task: Task = TOY, samples: int | None = None,
     ) -> None:  # fmt: skip
         self.run, self.name, self.terms, self.before = RunDir(root / name), name, terms, before
         self.run.root.mkdir(parents=True, exist_ok=True)
-        self.model = model_of()
+        self.task, self.model = task, task.model()
         self.weights = Weights(self.model)
         self.fragments = fragments_of(self.weights.sizes, terms.fragments)
         self.sizes = [sum(self.weights.sizes[name] for name in names) for names in self.fragments]
         self.calendar = self.calendar_of(terms, name, rounds)
+        if samples is not None:
+            self.calendar = Calendar.of(terms, name, batch=task.batch, total_samples=samples)
         make = optimiser or (lambda parameters: torch.optim.AdamW(parameters, lr=0.01))
         self.optimiser = make(list(self.model.parameters()))
         place = [each.name for each in terms.legs].index(name)
         notes = trail.Trail(self.run.outer_rows, name, attempt)
-        mail = Mail(self.run, OuterLaunch(leg=name, terms=terms), key or private_key(place), self.sizes, notes)
+        mail = Mail(self.run, OuterLaunch(leg=name, terms=terms), private_key(place), self.sizes, notes)
         self.stop = threading.Event()
         self.leg = Leg(
             OuterLaunch(leg=name, terms=terms), self.calendar, mail, self.weights, notes, fragments=self.fragments,
@@ -124,7 +138,7 @@ class Member:
         self.step = self.leg.resume(self._restored(), self.step)
         while self.step < self.calendar.steps and not self.leg.stopped:
             self.before(self.step + 1)
-            loss = loss_of(self.model, self.calendar.first_sample(self.step + 1), self.calendar.batch)
+            loss = self.task.loss(self.model, self.calendar.first_sample(self.step + 1), self.calendar.batch)
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()

@@ -6,6 +6,7 @@ keeps their state in the checkpoints, and says at which step the leg is: later t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from hanse.training.say import say
 class Alone:
     """An ordinary run."""
 
-    stopped, done, waited_s = False, True, 0.0
+    stopped, done = False, True
+    waited_s = 0.0
+    """So long the last call kept training from going on."""
 
     def begin(self, start: Position) -> Position:
         """Called once where training begins or goes on."""
@@ -116,7 +119,7 @@ class Legs(Alone):
                 restored.step = start.step
             return Came(leg.resume(restored, start.step), leg.stopped, leg.done)
 
-        return self._came(start, self._ranks.lead(act))
+        return self._led(start, act)
 
     def after(self, position: Position) -> Position:
         leg = self._leg
@@ -125,11 +128,13 @@ class Legs(Alone):
             assert leg is not None
             return Came(leg.after(position.step), leg.stopped, leg.done)
 
-        return self._came(position, self._ranks.lead(act))
+        return self._led(position, act)
 
-    def _came(self, position: Position, came: Came) -> Position:
+    def _led(self, position: Position, act: Callable[[], Came]) -> Position:
+        began = time.perf_counter()
+        came = self._ranks.lead(act)
+        self.waited_s = time.perf_counter() - began
         self.stopped, self.done = came.stopped, came.done
-        self.waited_s = self._leg.waited_s if self._leg is not None else 0.0
         if came.step > position.step:
             self.faults.leave_out(position.step + 1, came.step)
             position = self.faults.after(position.model_copy(update={"step": came.step}))

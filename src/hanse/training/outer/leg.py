@@ -60,7 +60,6 @@ class Leg:
         self._sums = Sums(self.terms, self.name, mail)
         self._looked = self._told = self._round_began = time.monotonic()
         self._other_base: set[str] = set()
-        self.waited_s = 0.0
         self._waiting_since: float | None = None
         self.state = OuterState(leg=self.name, fragments=[Fragment.first(local.read(each)) for each in fragments])
 
@@ -112,7 +111,6 @@ class Leg:
             OffTheChain: others went on otherwise; the leg must go back to a checkpoint that is on their chain.
             TrainingError: the sum comes out otherwise than on the other legs, or its own weights are not finite.
         """
-        began = time.perf_counter()
         self._count(step)
         self._look(min(LOOK_EVERY_S, 10 * self.poll_s))
         while not self.stopped:
@@ -127,7 +125,6 @@ class Leg:
             else:
                 self._lead()
                 break
-        self.waited_s = time.perf_counter() - began
         self._waiting_since = None
         return step
 
