@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -149,11 +151,22 @@ def measured(scratch: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@contextmanager
+def said_elsewhere() -> Iterator[None]:
+    """What the trainer says goes to stderr, so that stdout is the figures'."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, said_elsewhere():
         found = measured(Path(folder))
     if asked.json:
         print(json.dumps(found, indent=2))

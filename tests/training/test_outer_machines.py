@@ -122,7 +122,7 @@ def test_legs_without_a_network_end_with_the_same_weights_one_of_them_killed_and
     private = {name: bytes([n + 1]) * 32 for n, name in enumerate(LEGS)}
     terms = OuterTerms(
         run_id="run-1", legs=tuple(OuterLeg(name=name, public_key=keys.public_key_b64(private[name])) for name in LEGS),
-        inner_steps=STEPS, codec="int4", fragments=2, overlap_steps=1, wait_s=1.0, min_legs=2, silent_s=600,
+        inner_steps=STEPS, codec="int4", fragments=2, overlap_steps=1, wait_s=0.3, min_legs=2, silent_s=600,
     )  # fmt: skip
     lumi, leonardo, mn5 = machines = [Machine(tmp_path / "machines", n, texts, terms, private[n]) for n in LEGS]
 

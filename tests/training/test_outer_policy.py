@@ -34,7 +34,7 @@ def test_the_work_of_a_late_leg_goes_with_its_next_part_or_is_dropped(late: str,
 
     def patient(step: int) -> None:
         together(step)
-        if step in (12, 16):
+        if step in (4, 12, 16):
             part = f"step-{step // 4 - 1:06d}-000-part-*-leonardo.outer"
             until(lambda: list(first.run.inbox.glob(part)), within_s=60, what="the second leg's part", every_s=0.002)
 
@@ -55,7 +55,8 @@ def test_a_leg_that_comes_late_takes_the_newest_state_and_takes_part_from_then_o
     first.before = holding(13, lambda: bool(second.rows("returned")), "the second leg's coming")
     with courier(tmp_path):
         threads = start(first)
-        until(lambda: len(first.rows("applied")) >= 5, within_s=60, what="five outer steps of one leg", every_s=0.002)
+        files = lambda: (len(list(second.run.inbox.glob(f"*-{kind}-*"))) for kind in ("part", "commit"))  # noqa: E731
+        until(lambda: min(files()) >= 5, within_s=60, what="five outer steps of one leg", every_s=0.002)
         finish([*threads, *start(second)], first, second)
     same_everywhere([first, second])
     (row,) = second.rows("returned")
@@ -102,6 +103,14 @@ def test_a_leg_asked_to_stop_while_it_waits_goes_on_waiting_in_its_next_attempt(
         finish(start(again, second), again, second)
     same_everywhere([again, second])
     assert len(again.rows("sent")) == 3, "what was sent is not sent again"
+
+
+def test_a_leg_holds_its_nodes_only_as_long_as_the_terms_say(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    terms = agree(2, inner_steps=4, hold_s=0.05)
+    member = Member(tmp_path, terms, "lumi", rounds=3)
+    finish(start(member), member)
+    assert member.leg.stopped and not member.leg.done and member.step == 4
+    assert "waits at outer step 1 of 3: no part yet from leonardo; after" in capfd.readouterr().out
 
 
 def test_a_first_leg_that_was_cut_off_goes_back_to_where_it_agreed_with_the_others(tmp_path: Path) -> None:

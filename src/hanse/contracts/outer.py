@@ -64,6 +64,9 @@ class OuterTerms(Contract):
     silent_s: Seconds | None = None
     """So long a leg waits for a commit, from its own part on, before it asks the others to follow the next leg in
     order; None: three times `wait_s`."""
+    hold_s: Seconds | None = None
+    """So long a leg holds its nodes while it waits for the others; then it saves and ends, and its next attempt goes
+    on. None: as long as its job lasts."""
     late: Literal["skip", "carry"] = "carry"
     """Of a part that missed its commit. carry: the leg keeps what it learned and sends it with its next; skip: it is
     dropped. A leg that missed more than one takes the newest committed state."""

@@ -25,11 +25,10 @@ from hanse.training.outer.steps import Calendar
 from hanse.training.outer.succession import Succession
 from hanse.training.outer.sums import Merged, Sums
 from hanse.training.outer.trail import Trail
-from hanse.training.say import say
+from hanse.training.outer.waiting import Waiting
 
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
-SAY_EVERY_S: Final = 60.0
 
 
 class Local(Protocol):
@@ -58,9 +57,9 @@ class Leg:
         """It was asked to stop while it waited for the others."""
         self._succession = Succession(self.terms, self.name, mail, trail)
         self._sums = Sums(self.terms, self.name, mail)
-        self._looked = self._told = self._round_began = time.monotonic()
+        self._looked = self._round_began = time.monotonic()
         self._other_base: set[str] = set()
-        self._waiting_since: float | None = None
+        self._waiting = Waiting(poll_s, self.terms.hold_s)
         self.state = OuterState(leg=self.name, fragments=[Fragment.first(local.read(each)) for each in fragments])
 
     # What the trainer calls
@@ -125,7 +124,7 @@ class Leg:
             else:
                 self._lead()
                 break
-        self._waiting_since = None
+        self._waiting.taken_s()
         return step
 
     # Sending
@@ -261,18 +260,13 @@ class Leg:
         self._succession.heard()
         self._note(
             "applied", commit, step, parts=commit.parts, result_sha256=commit.result_sha256,
-            received_bytes=merged.received_bytes, waited_s=self._waiting_s(), norm=merge.norm(merged.gradient),
+            received_bytes=merged.received_bytes, waited_s=self._waiting.taken_s(), norm=merge.norm(merged.gradient),
         )  # fmt: skip
         if self.state.applied == self.calendar.numbers:
             # What a leg would carry on to its next part has none to go with: all end with the very same weights.
             for names, each in zip(self.names, self.state.fragments, strict=True):
                 self.local.write(names, each.weights)
             self._succession.speak("done", self.state.commits)
-
-    def _waiting_s(self) -> float:
-        """How long training has stood still for what is now applied."""
-        since, self._waiting_since = self._waiting_since, None
-        return 0.0 if since is None else time.monotonic() - since
 
     def _lead(self) -> None:
         """Where this leg commits: write who takes part, once all parts are here or it has waited long enough."""
@@ -374,20 +368,21 @@ class Leg:
             self._looked = time.monotonic()
 
     def _wait(self) -> None:
-        if self.stop_asked():
+        if self.stop_asked() or not self._waiting.moment(self._for_what):
             self.stopped = True
             return
-        self._waiting_since = self._waiting_since or time.monotonic()
         self.local.idle()
-        time.sleep(self.poll_s)
         self._look(0.0)
         self._succession.silent(self.state.commits, over=self.state.applied == self.calendar.numbers)
-        if time.monotonic() - self._told >= SAY_EVERY_S:
-            self._told = time.monotonic()
-            number = self.state.applied
-            missing = [each.name for each in self.terms.legs if self.mail.part(number, each.name) is None]
-            of = f"outer step {number // self.calendar.fragments + 1} of {self.calendar.rounds}"
-            say(f"leg {self.name} waits at {of}; no part yet from {', '.join(missing) or 'nobody: for its commit'}")
+
+    def _for_what(self) -> str:
+        number = self.state.applied
+        if number == self.calendar.numbers:
+            return f"leg {self.name} waits for enough legs to know the last outer step"
+        missing = [each.name for each in self.terms.legs if self.mail.part(number, each.name) is None]
+        of = f"outer step {number // self.calendar.fragments + 1} of {self.calendar.rounds}"
+        what = f"no part yet from {', '.join(missing)}" if missing else "all parts are here, no commit yet"
+        return f"leg {self.name} waits at {of}: {what}"
 
     def _note(self, what: str, commit: OuterCommit, step: int, **fields: object) -> None:
         self.trail.note(what, step=step, outer_step=commit.outer_step, fragment=commit.fragment, **fields)  # type: ignore[arg-type]
