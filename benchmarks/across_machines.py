@@ -35,7 +35,7 @@ from tests.training.federation import Killed, Member, Task, agree, courier, fini
 from tests.training.hands import make_job, make_run, make_spec
 
 SHAPE = ModelShape(layers=2, hidden=64, heads=4, kv_heads=4, ffn=176, vocab=512, context=64)
-BATCH, STEPS, INNER_STEPS, LR = 32, 600, 25, 3e-3
+BATCH, STEPS, INNER_STEPS, LR = 32, 300, 25, 3e-3
 
 
 def synchronous(samples: Samples) -> float:

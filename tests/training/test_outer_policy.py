@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hanse.training.outer.chain import OffTheChain
+from hanse.training.outer.state import load
 from tests.training.federation import BATCH, Member, agree, courier, finish, start
 from tests.training.test_outer import same_everywhere
 from tests.waiting import until
@@ -160,3 +161,19 @@ def test_of_two_legs_the_second_alone_waits_for_the_first(tmp_path: Path) -> Non
         assert not second.rows("committed"), "both alone would go two ways"
         finish([*start(first), *threads], first, second)
     same_everywhere([first, second])
+
+
+def test_from_another_legs_checkpoint_a_leg_takes_the_outer_steps_alone(tmp_path: Path) -> None:
+    terms = agree(2, inner_steps=4, codec="int4")
+    first, second = (Member(tmp_path, terms, each.name, rounds=2) for each in terms.legs)
+    threads = start(first)
+    until(lambda: bool(first.rows("sent")), within_s=60, what="the first part", every_s=0.002)
+    first.stop.set()
+    finish(threads, first)
+    first.save()
+    own, theirs = (load(first.checkpoints[0], leg=each.name, sizes=first.sizes) for each in (first, second))
+    assert own is not None and own.step == 4 and own.fragments[0].pending is not None
+    assert theirs is not None and theirs.step == 0 and theirs.commits == own.commits
+    assert theirs.fragments[0].pending is None and not theirs.fragments[0].residual.any()
+    assert own.fragments[0].residual.any() and theirs.fragments[0].sha256 == own.fragments[0].sha256
+    assert load(first.checkpoints[0], leg=first.name, sizes=[7]) is None, "of another model"
