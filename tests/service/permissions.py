@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import Group
 from django.core.cache import cache
@@ -50,6 +51,7 @@ from hanse.service.review.models import Assignment, Reviewer
 from hanse.service.review.tables import stamp
 from hanse.service.runs.models import Parcel
 from tests.portal import seed
+from tests.service import bodies
 from tests.service.fixtures import World, a_machine, a_plan, a_spec, make_world
 
 TABLE = Path(__file__).with_name("permissions.txt")
@@ -130,7 +132,9 @@ def stage() -> Stage:
     }  # fmt: skip
     values |= _of_award(world) | _of_writing(world)
     health.ticked(now())
-    return Stage(world=world, clients=clients, tokens=tokens, values=values, bodies=BODIES | _bodies(world, sent))
+    return Stage(
+        world=world, clients=clients, tokens=tokens, values=values, bodies=_least() | BODIES | _bodies(world, sent)
+    )
 
 
 def _of_award(world: World) -> dict[str, Any]:
@@ -172,6 +176,8 @@ def _of_award(world: World) -> dict[str, Any]:
         ),
         "question_id": Question.objects.create(text="Is it high risk?", state="asked"),
     }  # fmt: skip
+    gone = KeptDraft.begin(world.founder, Draft(call="playground", call_version=1))
+    gone.discard(by=world.founder)
     rescreening = Rescreening.objects.create(screening=screening, decision=allowed, as_of=today)
     reviewer = Reviewer.enlist(world.stranger, organisation="Elsewhere", keywords=("vision",), by=by)
     given = Assignment.objects.create(application=reviewed, reviewer=reviewer, due_on=today)
@@ -194,6 +200,9 @@ def _of_award(world: World) -> dict[str, Any]:
         | apis
         | {
             "rescreening_id": rescreening.pk,
+            "/applications/{application_id}/permits/new/": granted.public_id,
+            "/drafts/{draft_id}/restore/": gone.public_id,
+            **{f"/api/v1/applications/{{id}}/{of}": granted.public_id for of in ("changes", "conditions", "permits")},
             "kind": "csv",
             "review_id": given.public_id,
             "call": stepped.call_id,
@@ -212,6 +221,18 @@ def _of_writing(world: World) -> dict[str, Any]:
         "draft_id": draft.public_id, "/api/v1/drafts/{id}": draft.public_id, "sketch_id": sketch.public_id,
         "call_id": "playground", "name": "project", "/api/v1/lanes/{call}": "playground",
     }  # fmt: skip
+
+
+def _least() -> dict[str, Any]:
+    """The least body of every operation of the API, and the query it needs."""
+    found: dict[str, Any] = {}
+    document = user_api.get_openapi_schema()
+    for address, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if query := bodies.query_of(document, operation):
+                found[f"? {method.upper()} {address}"] = query
+            found[f"{method.upper()} {address}"] = bodies.body_of(document, operation)
+    return found
 
 
 def _bodies(world: World, sent: Any) -> dict[str, Any]:
@@ -268,7 +289,7 @@ def filled(address: str, values: dict[str, Any]) -> str:
 
     def value(found: re.Match[str]) -> str:
         name, so_far = found[1], address[: found.end()]
-        return str(values[so_far] if so_far in values else values[name])
+        return str(next(values[key] for key in (address, so_far, name) if key in values or key == name))
 
     return re.sub(r"\{(\w+)\}", value, address)
 
@@ -285,6 +306,8 @@ def answer(on: Stage, act: str, role: str) -> str:
         more = {"headers": {"Authorization": f"Bearer {on.tokens['agent']}"}}
     send = {"content_type": "application/json"} if address.startswith("/api/") else {}
     cookies = dict(client.cookies)
+    if query := on.bodies.get(f"? {act}"):
+        path = f"{path}?{urlencode(query)}"
     with transaction.atomic():
         if method == "GET":
             response = client.get(path, **more)
