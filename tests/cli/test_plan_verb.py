@@ -204,7 +204,7 @@ ACROSS = (*LLAMA[:-2], "--nodes", "32", "--across", "leonardo-booster,lumi-g")
 def test_one_machine_is_compared_with_several_on_one_screen_and_as_json(hanse: Hanse) -> None:
     shown = hanse(*ACROSS)
     assert shown.code == 0, shown.err
-    assert "apart, few exchanges" in shown.out and "arXiv:2503.09799" in shown.out and "an estimate" in shown.out
+    assert "Apart, few exchanges" in shown.out and "arXiv:2503.09799" in shown.out and "an estimate" in shown.out
     assert len(shown.out.splitlines()) <= 50
     found = facts(hanse, *ACROSS, "--link", "10", "--inner-steps", "50", "--codec", "int8")
     apart = found["ways"][2]

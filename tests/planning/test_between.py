@@ -145,9 +145,19 @@ def test_more_legs_never_lose_less_and_what_nobody_published_is_not_known(parame
 
 @given(batch=st.integers(1, 10**6), legs=st.integers(1, 64))
 def test_a_batch_is_shared_evenly_or_nearly(batch: int, legs: int) -> None:
-    share = between.shared_batch(batch, legs)
-    assert 0.75 * (batch // legs) <= share <= batch / legs
-    assert share * legs == batch or batch % legs
+    shares = between.shared_batches(batch, legs)
+    assert bool(shares) == (batch >= legs)
+    for share in shares:
+        assert (batch // legs) / 2 < share <= batch / legs
+    if shares and batch % legs == 0:
+        assert shares[0] * legs == batch
+    assert list(shares) == sorted(shares, reverse=True)
+
+
+def test_a_leg_keeps_its_nodes_where_an_odd_share_would_not_divide() -> None:
+    legs = way(compared(*NAMES), "apart").legs
+    assert {leg.nodes for leg in legs} == {32}
+    assert all(leg.batch <= 1024 // 3 for leg in legs)
 
 
 def test_what_cannot_be_shared_or_is_named_twice_is_refused() -> None:

@@ -117,21 +117,20 @@ def view(made: Between) -> RenderableType:
     from rich.text import Text
 
     from hanse.cli.views import sentences, table
-    from hanse.contracts.units import format_bytes, format_gpu_hours, format_seconds
+    from hanse.contracts.units import format_gpu_hours, format_seconds
     from hanse.planning import between_text
 
-    right = ("Wall time", "GPU-hours", "Each exchange", "Link needed", "Loss")
-    shown = table("", "Way", "Machines", *right, right=right)
+    right = ("Wall time", "GPU-hours", "Link needed", "Loss")
+    columns = ("", "Way", "Nodes", "Wall time", "GPU-hours", "Link needed", "Loss")
+    shown = table(*columns, right=right, whole=("Way",))
     for way in made.ways:
-        where = ", ".join(f"{leg.machine}: {leg.nodes}" for leg in way.legs)
         wall = way.wall_time_s
         shown.add_row(
             "■" if way is made.best else "",
-            between_text.NAMES[way.kind],
-            where,
-            f"{format_seconds(wall.expected)}\n({format_seconds(wall.low)} to {format_seconds(wall.high)})",
+            way.machines[0] if way.kind == "one machine" else way.kind,
+            " + ".join(f"{leg.nodes:,}" for leg in way.legs),
+            f"{format_seconds(wall.expected)}\n{format_seconds(wall.low)} to {format_seconds(wall.high)}",
             format_gpu_hours(way.accelerator_seconds.expected).partition("\N{NO-BREAK SPACE}")[0],
-            format_bytes(way.bytes_each) if way.bytes_each else "–",
             between_text.needed(way),
             _loss(way),
         )

@@ -31,12 +31,12 @@ _GRADIENT_BYTES: Final = 2
 SOONER: Final = 0.1
 """More than one machine must be sooner by so much to be worth the trouble."""
 _INNER_STEPS: Final = (30, 50, 100, 300, 500)
-_WAYS: Final[tuple[tuple[Codec, int, bool], ...]] = (
-    ("bf16", 1, False), ("int8", 1, False), ("int8", 4, True), ("int4", 4, True),
+_WAYS: Final[tuple[tuple[Codec, int, float], ...]] = (
+    ("bf16", 1, 0.0), ("int8", 1, 0.0), ("int8", 4, 0.25), ("int4", 4, 0.25), ("int4", 4, 0.5),
 )  # fmt: skip
-"""Codec, fragments and whether they overlap, from the plainest to what moves least: all of them were published
-without a loss that could be told (arXiv:2407.07852, 2412.01152, 2501.18512)."""
-_OVERLAP_STEPS: Final = 5
+"""Codec, fragments and the share of the steps between two fragments that goes on meanwhile: from the plainest to what
+waits least. All were published without a loss that could be told (arXiv:2407.07852, 2412.01152, 2501.18512, and of
+long overlaps 2502.12996)."""
 
 
 def compare(
@@ -83,14 +83,13 @@ def given(bytes_per_s: float) -> Link:
     return replace(UNKNOWN, bytes_per_s=speed, known=True)
 
 
-def shared_batch(batch: int, legs: int) -> int:
-    """Sequences of one leg's step: an even share, or where there is none the share rounded down to a number that
-    ranks divide (its three leading binary digits)."""
-    if batch % legs == 0:
-        return batch // legs
+def shared_batches(batch: int, legs: int) -> tuple[int, ...]:
+    """Sequences of one leg's step, best first: an even share (without one, the share rounded down to its three leading
+    binary digits), then shares rounded to two digits and to one, which more numbers of ranks divide."""
     share = batch // legs
-    unit = 1 << max(0, share.bit_length() - 3)
-    return share // unit * unit
+    rounded = [share >> cut << cut for cut in (max(0, share.bit_length() - digits) for digits in (3, 2, 1))]
+    found = [share, *rounded] if batch % legs == 0 else rounded
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def _alone(made: Plan, limits: Limits) -> Way:
@@ -109,24 +108,24 @@ def _alone(made: Plan, limits: Limits) -> Way:
 
 
 def _share(alone: Plan, machine: Machine, legs: int, executable_only: bool) -> Plan:
-    """The plan of a leg's share of the batch, on as many nodes as the whole takes there, or half, or a quarter, …"""
-    batch = shared_batch(alone.workload.global_batch, legs)
-    if batch < 1:
-        raise PlanError(
-            f"a batch of {alone.workload.global_batch} cannot be shared by {legs} machines", where=alone.workload.name,
-            fix="Set a larger batch, or name fewer machines.",
-        )  # fmt: skip
-    part = alone.workload.model_copy(update={"global_batch": batch})
-    nodes = alone.layout.nodes
-    while True:
-        try:
-            return plan.make(
-                part, machine, nodes=nodes, partition=alone.partition, executable_only=executable_only
-            )  # fmt: skip
-        except PlanError:
-            if nodes == 1:
-                raise
-            nodes //= 2
+    """The plan of a leg's share of the batch, on as many nodes as the whole takes there, else half, a quarter, …"""
+    batch = alone.workload.global_batch
+    nodes, because = alone.layout.nodes, "it has fewer sequences than legs"
+    while nodes:
+        for share in shared_batches(batch, legs):
+            part = alone.workload.model_copy(update={"global_batch": share})
+            try:
+                return plan.make(
+                    part, machine, nodes=nodes, partition=alone.partition, executable_only=executable_only
+                )  # fmt: skip
+            except PlanError as error:
+                because = error.what
+        nodes //= 2
+    raise PlanError(
+        f"a batch of {batch} cannot be shared by {legs} machines: {because}",
+        where=f"{alone.workload.name} on {machine.id}",
+        fix="Set a larger batch, or name fewer machines.",
+    )  # fmt: skip
 
 
 def _apart(
@@ -134,7 +133,7 @@ def _apart(
     inner_steps: int | None, codec: Codec | None,
 ) -> Way:  # fmt: skip
     found = None
-    for terms in _choices(workload, inner_steps, codec):
+    for terms in _choices(workload, shares, inner_steps, codec):
         way = _under(terms, workload, shares, machines, link)
         assert way.waiting is not None
         if way.waiting.expected <= WAITING:
@@ -146,28 +145,36 @@ def _apart(
     return _limited(found, limits)
 
 
-def _choices(workload: Workload, inner_steps: int | None, codec: Codec | None) -> list[Terms]:
+def _choices(workload: Workload, shares: Sequence[Plan], inner_steps: int | None, codec: Codec | None) -> list[Terms]:
+    """What could be agreed on; no round is longer than the run."""
     most = workload.shape.layers if workload.shape else 1
+    last = -(-workload.total_tokens // sum(each.workload.tokens_per_step for each in shares))
+    steps_s = [each.step_time.total_s.expected for each in shares]
     known = [each for each in _WAYS if codec in (None, each[0])] or [
-        (codec or "fp32", 1, False),
-        (codec or "fp32", 4, True),
+        ("fp32", 1, 0.0),
+        ("fp32", 4, 0.25),
+        ("fp32", 4, 0.5),
     ]
     found = []
-    for steps in (inner_steps,) if inner_steps is not None else _INNER_STEPS:
+    for steps in (inner_steps,) if inner_steps is not None else sorted({min(each, last) for each in _INNER_STEPS}):
         for name, wanted, overlapped in known:
             fragments = max(1, min(wanted, most, steps))
-            overlap = min(_OVERLAP_STEPS, steps // fragments - 1) if overlapped else 0
-            found.append(Terms(inner_steps=steps, codec=codec or name, fragments=fragments, overlap_steps=overlap))
+            fewest = min(_inner_steps(steps, fragments, steps_s)) // fragments
+            overlap = min(fewest - 1, max(1, int(overlapped * fewest))) if overlapped else 0
+            found.append(Terms(inner_steps=steps, codec=name, fragments=fragments, overlap_steps=overlap))
     return found
+
+
+def _inner_steps(most: int, fragments: int, steps_s: Sequence[float]) -> list[int]:
+    """Of each leg: nobody waits for a slow machine, it trains fewer steps of its own in a round."""
+    return [max(fragments, round(most * min(steps_s) / each)) for each in steps_s]
 
 
 def _under(terms: Terms, workload: Workload, shares: Sequence[Plan], machines: Sequence[Machine], link: Link) -> Way:
     count = len(shares)
     sent = _sent_bytes(workload, terms)
     steps_s = [each.step_time.total_s for each in shares]
-    fastest = min(each.expected for each in steps_s)
-    # Nobody waits for a slow machine: it trains fewer steps of its own in a round.
-    inner = [max(terms.fragments, round(terms.inner_steps * fastest / each.expected)) for each in steps_s]
+    inner = _inner_steps(terms.inner_steps, terms.fragments, [each.expected for each in steps_s])
     per_round = sum(steps * each.workload.global_batch for steps, each in zip(inner, shares, strict=True))
     samples = -(-workload.total_tokens // workload.context)
     rounds = -(-samples // per_round)
@@ -181,7 +188,7 @@ def _under(terms: Terms, workload: Workload, shares: Sequence[Plan], machines: S
         totals = []
         for steps, each in zip(inner, steps_s, strict=True):
             step_s = getattr(each, pick)
-            waits = terms.fragments * max(0.0, way_s - min(terms.overlap_steps, steps // terms.fragments - 1) * step_s)
+            waits = terms.fragments * max(0.0, way_s - terms.overlap_steps * step_s)
             totals.append((steps * step_s + waits, waits))
         return max(totals)
 
@@ -209,7 +216,10 @@ def _under(terms: Terms, workload: Workload, shares: Sequence[Plan], machines: S
         bytes_each=count * sent, waiting=Interval(**{pick: waits / total for pick, (total, waits) in rounds_s.items()}),
         needs_bytes_per_s=_needed(sent, terms, inner, steps_s, link),
         loss=legs_loss.penalty(workload.parameters, count, terms.inner_steps),
-        remarks=("Each leg is a job of its own: it may start later, fail or end by itself, and the others go on.",),
+        remarks=(
+            "Each leg is a job of its own: it may start later, fail or end by itself, and the others go on.",
+            "'hanse launch' starts a run on one machine at a time: this is to decide by, and for applications.",
+        ),
     )  # fmt: skip
 
 
@@ -230,8 +240,7 @@ def _needed(sent: int, terms: Terms, inner: Sequence[int], steps_s: Sequence[Int
     """`exchange_s` set equal to what overlaps and what may be waited, solved for the link's speed."""
     speeds = []
     for steps, each in zip(inner, steps_s, strict=True):
-        overlap = min(terms.overlap_steps, steps // terms.fragments - 1)
-        allowed_s = overlap * each.expected + WAITING * steps * each.expected / terms.fragments
+        allowed_s = terms.overlap_steps * each.expected + WAITING * steps * each.expected / terms.fragments
         if allowed_s <= link.courier_s.expected:
             return None
         speeds.append(len(inner) * sent / terms.fragments / (allowed_s - link.courier_s.expected))
@@ -284,7 +293,9 @@ def _together(
                 high=1 - computes.high / step_s.high,
             ),
             against=_no_route(machines),
-            remarks=("All machines must be held at the same time, and a failure of one stops all.",),
+            remarks=(
+            "All machines must be held at the same time, and a failure of one stops all; Hanse starts no such job.",
+        ),
         ),
         limits,
     )  # fmt: skip

@@ -48,6 +48,7 @@ def _apart(made: Between, way: Way) -> tuple[str, ...]:
     took_s = exchange_s(sent, count, terms.fragments, speed, courier_s)
     each = way.legs[0]
     round_s = max(leg.inner_steps * leg.step_time_s.expected for leg in way.legs)
+    read = " + ".join(f"{leg.inner_steps} × {leg.batch}" for leg in way.legs)
     said = [
         f"A part: {format_count(work.trainable)} values × {BYTES_PER_VALUE[terms.codec]:.4g} bytes ({terms.codec}) = "
         f"{format_bytes(sent)}; up once and down from {count - 1} other{'s' * (count > 2)}: "
@@ -60,8 +61,8 @@ def _apart(made: Between, way: Way) -> tuple[str, ...]:
             f"{leg.inner_steps} × {format_seconds(leg.step_time_s.expected)} on {leg.machine}" for leg in way.legs
         )
         + f" = {format_seconds(round_s)} at the slowest; {format_percent(_waiting(way).expected)} of it waits.",
-        f"Tokens: {way.exchanges:,} rounds × ({' + '.join(f'{leg.inner_steps} × {leg.batch}' for leg in way.legs)}) "
-        f"sequences × {work.context:,} = {format_count(_tokens(made, way))}.",
+        f"Tokens: {way.exchanges:,} round{'s' * (way.exchanges > 1)} × ({read}) sequences × {work.context:,} = "
+        f"{format_count(_tokens(made, way))}.",
         *_loss(way),
     ]
     return tuple(said)
@@ -106,10 +107,9 @@ def proposal(made: Between) -> str:
     if best is None:
         soonest = min(made.ways, key=lambda each: each.wall_time_s.expected)
         return (
-            "None of them can be proposed as asked; the soonest would be "
-            f"{NAMES[soonest.kind]} on {' and '.join(soonest.machines)}."
+            f"None of them can be proposed as asked; the soonest would be {NAMES[soonest.kind]} on {_listed(soonest)}."
         )
-    where = " and ".join(best.machines)
+    where = _listed(best)
     if best.kind == "one machine":
         others = [each for each in made.ways if each.kind == "one machine" and each.against]
         left = f"; {', '.join(each.machines[0] for each in others)} does not" if others else ""
@@ -124,11 +124,16 @@ def proposal(made: Between) -> str:
     return f"Train on {where} together: {because}, if they can be held at the same time."
 
 
+def _listed(way: Way) -> str:
+    *first, last = way.machines
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def needed(way: Way) -> str:
     """The link speed a way needs for little waiting."""
     if way.kind == "one machine":
         return "–"
-    return format_speed(way.needs_bytes_per_s) if way.needs_bytes_per_s is not None else "no link is enough"
+    return format_speed(way.needs_bytes_per_s) if way.needs_bytes_per_s is not None else "none is enough"
 
 
 def footnote() -> str:
