@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # Everything but the trainer (torch's types) and the service (Django's).
 TYPED := contracts files workloads machines programme rules client tickets planning schedulers reporting agent cli
 # Rooms whose tests start many processes, or share a cluster: one test at a time. The others run two files at once.
-ALONE := cli client crash docs federation schedulers slurm training
+ALONE := cli client crash docs federation schedulers slurm stories training
 # Rooms that are looked at on PostgreSQL, too.
 STORED := service client compliance notices monitoring
 ARGS ?=

@@ -196,3 +196,42 @@ def test_another_trainer_is_planned_for_with_its_own_memory_and_kernels(hanse: H
     assert theirs["step_time"]["total_s"]["expected"] < ours["step_time"]["total_s"]["expected"]
     wrong = hanse(*LLAMA, "--software", "megatron-cor")
     assert wrong.code == 2 and "megatron-core" in wrong.err
+
+
+ACROSS = (*LLAMA[:-2], "--nodes", "32", "--across", "leonardo-booster,lumi-g")
+
+
+def test_one_machine_is_compared_with_several_on_one_screen_and_as_json(hanse: Hanse) -> None:
+    shown = hanse(*ACROSS)
+    assert shown.code == 0, shown.err
+    assert "Apart, few exchanges" in shown.out and "arXiv:2503.09799" in shown.out and "an estimate" in shown.out
+    assert len(shown.out.splitlines()) <= 50
+    found = facts(hanse, *ACROSS, "--link", "10", "--inner-steps", "50", "--codec", "int8")
+    apart = found["ways"][2]
+    assert [each["kind"] for each in found["ways"]] == ["one machine", "one machine", "apart", "together"]
+    assert (apart["terms"]["inner_steps"], apart["terms"]["codec"]) == (50, "int8")
+    assert found["link"]["known"] and apart["arithmetic"]
+
+
+def test_a_date_that_no_machine_alone_can_keep_is_kept_by_two(hanse: Hanse) -> None:
+    walls = [each["wall_time_s"]["expected"] for each in facts(hanse, *ACROSS, "--link", "100")["ways"]]
+    between_s = round((min(walls[:2]) + walls[2]) / 2)
+    found = facts(hanse, *ACROSS, "--link", "100", "--finish-by", f"{between_s}s")
+    assert found["ways"][found["best"]]["kind"] == "apart"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--across", "lumi-g"], "two machines or more"),
+        (["--across", "lumi-g,lumi-g"], "named twice"),
+        (["--across", "lumi-g,leonardo", "--codec", "int5"], "Known: fp32"),
+        (["--across", "lumi-g,leonardo", "--link", "0"], "above 0"),
+        (["--across", "lumi-g,leonardo", "--scaling", "strong"], "--scaling"),
+        (["--link", "10", "--machine", "lumi-g"], "--across"),
+    ],
+)
+def test_what_is_wrong_about_several_machines_gets_one_message(typed: list[str], said: str, hanse: Hanse) -> None:
+    answer = hanse(*LLAMA[:-2], "--nodes", "32", *typed)
+    assert answer.code == 2
+    assert said in answer.err and answer.err.count("Error:") == 1

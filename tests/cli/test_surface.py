@@ -18,8 +18,8 @@ PUBLIC = {
     "plan": {
         "[TRAIN.YAML]", "--machine", "--nodes", "--partition", "--objective", "--finish-by", "--budget",
         "--check", "--whole-space", "--software", "--preset", "--config", "--workload", "--batch", "--tokens",
-        "--context", "--precision", "--why-not", "--all-machines", "--scaling", "--format", "--details", "--html",
-        "--export", "--out", "--json",
+        "--context", "--precision", "--why-not", "--all-machines", "--across", "--link", "--inner-steps",
+        "--codec", "--scaling", "--format", "--details", "--html", "--export", "--out", "--json",
     },
     "launch": {"[TRAIN.YAML]", "--machine", "--allocation", "--nodes", "--dry-run", "--smoke", "--watch", "--json"},
     "pack": {"[TRAIN.YAML]", "--machine", "--out", "--python", "--apptainer"},

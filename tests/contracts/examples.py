@@ -26,6 +26,7 @@ from hanse.contracts.forms import KeptDraft
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
+from hanse.contracts.outer import OuterCommit, OuterFile, OuterLaunch, OuterLeg, OuterRow, OuterShare, OuterTerms
 from hanse.contracts.parcel import Parcel, ParcelFile, ParcelOrder, ParcelReport
 from hanse.contracts.placement import Placement, PlacementOption, Unusable
 from hanse.contracts.plan import Candidate, Interval, Memory, Plan, StepTime
@@ -150,6 +151,17 @@ TICKET = Ticket(
     conditions=("Say that the model's output is made by AI.",),
     issued_at=AT,
     expires_at=datetime(2027, 1, 28, 9, 41, 12, tzinfo=UTC),
+)
+OUTER = OuterTerms(
+    run_id="run-7f3a", inner_steps=200, codec="int8", fragments=4, overlap_steps=10,
+    legs=(
+        OuterLeg(name="lumi", public_key="A" * 43 + "="),
+        OuterLeg(name="leonardo", public_key="B" * 43 + "=", inner_steps=120),
+    ),
+)  # fmt: skip
+SHARES = (
+    OuterShare(leg="lumi", part_sha256=HASH, tokens=13_107_200),
+    OuterShare(leg="leonardo", part_sha256=HASH, tokens=7_864_320),
 )
 SIGNED = SignedTicket(ticket=TICKET, key_id="0f3a5b7c9d1e2f40", signature="c2lnbmF0dXJl")
 ATTEMPT = Attempt(
@@ -520,6 +532,16 @@ EXAMPLES: dict[str, Contract] = {
         run_id="run-7f3a", name="stdlib-lm", version="1.0", licence="Apache-2.0", datasets=("stdlib",),
         parameters=1_000_000, files=(ReleaseFile(path="model.safetensors", sha256=HASH, size_bytes=4_000_000),),
         record_sha256=HASH, made_at=LATER,
+    ),
+    "outer-terms": OUTER,
+    "outer-launch": OuterLaunch(leg="lumi", terms=OUTER),
+    "outer-file": OuterFile(signature="c2lnbmF0dXJl", body=OuterCommit(
+        run_id="run-7f3a", terms_sha256=HASH, leg="lumi", outer_step=3, fragment=1, previous_sha256=HASH,
+        parts=SHARES, base_sha256=HASH, result_sha256=HASH, waited_s=41.5, at=AT,
+    )),
+    "outer-row": OuterRow(
+        at=LATER, what="applied", leg="leonardo", attempt=1, step=480, outer_step=3, fragment=1, parts=SHARES,
+        result_sha256=HASH, received_bytes=44_040_192, waited_s=12.5, norm=0.84,
     ),
     "site-policy": SitePolicy(
         projects=("norrlyd",), accounts=("proj1",), partitions=("boost",), max_nodes=8, max_wall_time_s=86_400,

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client, override_settings
 
+import hanse.service
 from hanse.contracts.base import now
+from hanse.contracts.programme import ReviewStep
+from hanse.contracts.review_steps import StepWord
 from hanse.service.access.models import Allocation, Membership, Person
 from hanse.service.access.people import OFFICERS
-from hanse.service.notices import chores, inbox
+from hanse.service.compliance import conditions
+from hanse.service.notices import chores, inbox, rules, texts
 from hanse.service.notices.models import Cursor, Mail, Notice, Preference
+from hanse.service.review import steps
+from hanse.service.review.models import Assignment, Reviewer
 from hanse.service.runs.models import Event
+from tests.compliance.parts import grant
 from tests.portal import seed
 from tests.portal.test_pages import read
 from tests.reporting import records
+from tests.review.world import a_call, an_officer, entries
+from tests.service.fixtures import make_world
 from tests.service.test_sign_on import officer
 
 pytestmark = pytest.mark.django_db
@@ -147,3 +160,59 @@ def test_what_the_watch_sees_is_told_to_the_people_of_the_award_and_to_officers(
         told = Notice.objects.filter(person=person, kind__in=kinds)
         assert {one.kind for one in told} == kinds, person
     assert "80 % of 1e23 FLOP." in Notice.objects.get(person=ida, kind="compute-near").text
+
+
+RECORDED = re.compile(r"""(?:Event\.record\(|event=)\s*f?"([^"]*)\"""")
+
+
+def test_every_event_that_is_recorded_is_told_to_somebody_or_silent_for_a_reason() -> None:
+    names = {
+        name
+        for path in (Path(hanse.service.__file__).parent).rglob("*.py")
+        for name in RECORDED.findall(path.read_text("utf-8"))
+    }
+    assert len(names) > 60
+    lost = set()
+    for name in names:
+        subject, _, action = name.partition(":")[2].partition(":")
+        told = name.partition(":")[2] in rules.RULES
+        if "{" in action:
+            told = any(one.startswith(f"{subject}:") for one in rules.RULES)
+        if not told and f"{subject}:{action}" not in rules.SILENT and f"{subject}:" not in rules.SILENT:
+            lost.add(name)
+    assert not lost, f"give each a rule, or a reason in SILENT: {sorted(lost)}"
+    for kind in {rule.kind for told in rules.RULES.values() for rule in told}:
+        assert all(kind in texts.of(language) for language in texts.LANGUAGES), kind
+
+
+def test_a_reviewer_is_told_of_a_review_and_led_to_its_sheet(ida: Person) -> None:
+    olga, nora = an_officer(), seed.person("nora")
+    made = seed.application(ida, state="sent", title="Letters")
+    given = Assignment.give(
+        made, Reviewer.enlist(nora, organisation="Elsewhere", keywords=(), by=olga), due_on=date(2099, 1, 2), by=olga
+    )
+    inbox.tell()
+    (told,) = Notice.objects.filter(person=nora)
+    assert told.title == "Letters is yours to review" and told.path == f"/review/sheets/{given.public_id}/"
+
+
+def test_a_condition_that_is_settled_names_its_project_and_leads_to_its_page(ida: Person) -> None:
+    granted = grant(make_world())
+    one = conditions.Condition.objects.create(award=granted.award, key="k", kind="officer", text="Publish it.")
+    one.become("waived", by=granted.world.officer.username, reason="Not needed.", evidence="", source="officer")
+    inbox.tell()
+    told = Notice.objects.filter(kind="condition-answered", person=granted.world.founder).get()
+    assert granted.application.form.title in told.title and "Not needed." in told.text
+    assert told.path == f"/conditions/{one.public_id}/"
+
+
+def test_the_sites_operators_are_told_that_a_technical_check_waits(ida: Person) -> None:
+    olga, olli, machine = an_officer(), seed.person("olli"), seed.machine()
+    Membership.objects.create(person=olli, organisation=machine.site.organisation, role="operator")
+    call = a_call(review=(ReviewStep(kind="administrative"), ReviewStep(kind="technical", by="the site")))
+    (made,) = entries(1, call=call, cut_off=None)
+    steps.do(made, "administrative", olga, StepWord(passed=True))
+    inbox.tell()
+    told = Notice.objects.get(person=olli, kind="step-technical")
+    assert told.path == f"/review/steps/{made.public_id}/technical/" and "Model 0" in told.title
+    assert not Notice.objects.filter(kind="step-technical").exclude(person=olli).exists()

@@ -224,6 +224,13 @@ def test_the_optimisers_state_is_moved_only_where_main_memory_holds_it() -> None
         make(work, short, layout=layout, executable_only=False)
 
 
+def test_several_ranks_without_a_known_link_are_refused_for_the_link_not_for_memory() -> None:
+    lonely = calibrated().model_copy(update={"in_node": None, "between_nodes": None, "calibration": None})
+    with pytest.raises(PlanError, match="description lacks between_nodes and in_node") as refused:
+        make(workload(SMALL, batch=64, precision="fp32"), lonely, nodes=2)
+    assert "calibrate" in refused.value.fix
+
+
 def test_a_module_of_the_users_is_planned_by_its_parameter_count() -> None:
     entry = Workload(
         name="mine", context=256, vocab=4096, global_batch=16, total_tokens=10**6, precision="fp32",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import Group
 from django.core.cache import cache
@@ -26,10 +27,11 @@ from hanse.contracts.application import Draft
 from hanse.contracts.awarding import AwardTerms, ChangeAsked
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
+from hanse.contracts.programme import ReviewStep
 from hanse.contracts.watch import PermitForm
 from hanse.programme import calls
 from hanse.service import health
-from hanse.service.access.models import Allocation, ApiToken, Award, Person
+from hanse.service.access.models import Allocation, ApiToken, Application, Award, Call, Person
 from hanse.service.access.people import OFFICERS
 from hanse.service.api.site import agent_api, user_api
 from hanse.service.awarding.changes import ChangeRequest
@@ -46,8 +48,10 @@ from hanse.service.notices import inbox
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
 from hanse.service.review.models import Assignment, Reviewer
+from hanse.service.review.tables import stamp
 from hanse.service.runs.models import Parcel
 from tests.portal import seed
+from tests.service import bodies
 from tests.service.fixtures import World, a_machine, a_plan, a_spec, make_world
 
 TABLE = Path(__file__).with_name("permissions.txt")
@@ -67,6 +71,11 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/machines/{id}/own-hours": {"account": "acc", "gpu_hours": 10, "ends": "2100-01-01"},
     "POST /api/v1/allocations/{id}/corrections": {"accelerator_seconds": -60, "reason": "counted twice"},
     "POST /api/v1/allocations/{id}/account": {"account": "proj1"},
+    "POST /api/v1/duties/{id}/decide": {"decision": "waive", "reason": "Not needed."},
+    "POST /api/v1/requests/{id}/decide": {"decision": "decline", "reason": "No room."},
+    "POST /api/v1/proposals/{id}/decide": {"decision": "refuse", "reason": "Too much."},
+    "POST /api/v1/conditions/{id}": {"to": "waived", "reason": "Not needed."},
+    "POST /api/v1/reviews/{id}/decline": {"reason": "I know them."},
     "POST /applications/{application_id}/decision/": {"decline": "", "reason": "Too large for this call."},
     "POST /organisations/{organisation_id}/people/invite/": {"email": "new@example.eu", "role": "member"},
     "POST /organisations/{organisation_id}/people/{person_id}/": {"remove": ""},
@@ -128,7 +137,9 @@ def stage() -> Stage:
     }  # fmt: skip
     values |= _of_award(world) | _of_writing(world)
     health.ticked(now())
-    return Stage(world=world, clients=clients, tokens=tokens, values=values, bodies=BODIES | _bodies(world, sent))
+    return Stage(
+        world=world, clients=clients, tokens=tokens, values=values, bodies=_least() | BODIES | _bodies(world, sent)
+    )
 
 
 def _of_award(world: World) -> dict[str, Any]:
@@ -170,9 +181,17 @@ def _of_award(world: World) -> dict[str, Any]:
         ),
         "question_id": Question.objects.create(text="Is it high risk?", state="asked"),
     }  # fmt: skip
+    gone = KeptDraft.begin(world.founder, Draft(call="playground", call_version=1))
+    gone.discard(by=world.founder)
     rescreening = Rescreening.objects.create(screening=screening, decision=allowed, as_of=today)
     reviewer = Reviewer.enlist(world.stranger, organisation="Elsewhere", keywords=("vision",), by=by)
     given = Assignment.objects.create(application=reviewed, reviewer=reviewer, due_on=today)
+    cut_off = now().replace(microsecond=0) - timedelta(days=1)
+    terms = reviewed.call.terms.model_copy(
+        update={"id": "with-steps", "review": (ReviewStep(kind="administrative"),), "mode": "large-scale"}
+    )
+    stepped = Call.objects.create(call_id="with-steps", version=1, terms=terms)
+    Application.objects.filter(pk=reviewed.pk).update(cut_off=cut_off, call=stepped)
     ids = {name: one.public_id for name, one in made.items()}
     apis = {
         f"/api/v1/{name}/{{id}}": ids[of]
@@ -181,7 +200,22 @@ def _of_award(world: World) -> dict[str, Any]:
             ("requests", "request_id"), ("proposals", "proposal_id"), ("statements", "statement_id"),
         )
     } | {"/api/v1/reviews/{id}": given.public_id}  # fmt: skip
-    return ids | apis | {"rescreening_id": rescreening.pk, "kind": "csv"}
+    return (
+        ids
+        | apis
+        | {
+            "rescreening_id": rescreening.pk,
+            "/applications/{application_id}/permits/new/": granted.public_id,
+            "/drafts/{draft_id}/restore/": gone.public_id,
+            **{f"/api/v1/applications/{{id}}/{of}": granted.public_id for of in ("changes", "conditions", "permits")},
+            "kind": "csv",
+            "review_id": given.public_id,
+            "call": stepped.call_id,
+            "/review/steps/{application_id}": reviewed.public_id,
+            "cut_off": stamp(cut_off),
+            "step": "administrative",
+        }
+    )
 
 
 def _of_writing(world: World) -> dict[str, Any]:
@@ -192,6 +226,18 @@ def _of_writing(world: World) -> dict[str, Any]:
         "draft_id": draft.public_id, "/api/v1/drafts/{id}": draft.public_id, "sketch_id": sketch.public_id,
         "call_id": "playground", "name": "project", "/api/v1/lanes/{call}": "playground",
     }  # fmt: skip
+
+
+def _least() -> dict[str, Any]:
+    """The least body of every operation of the API, and the query it needs."""
+    found: dict[str, Any] = {}
+    document = user_api.get_openapi_schema()
+    for address, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if query := bodies.query_of(document, operation):
+                found[f"? {method.upper()} {address}"] = query
+            found[f"{method.upper()} {address}"] = bodies.body_of(document, operation)
+    return found
 
 
 def _bodies(world: World, sent: Any) -> dict[str, Any]:
@@ -248,7 +294,7 @@ def filled(address: str, values: dict[str, Any]) -> str:
 
     def value(found: re.Match[str]) -> str:
         name, so_far = found[1], address[: found.end()]
-        return str(values[so_far] if so_far in values else values[name])
+        return str(next(values[key] for key in (address, so_far, name) if key in values or key == name))
 
     return re.sub(r"\{(\w+)\}", value, address)
 
@@ -265,6 +311,8 @@ def answer(on: Stage, act: str, role: str) -> str:
         more = {"headers": {"Authorization": f"Bearer {on.tokens['agent']}"}}
     send = {"content_type": "application/json"} if address.startswith("/api/") else {}
     cookies = dict(client.cookies)
+    if query := on.bodies.get(f"? {act}"):
+        path = f"{path}?{urlencode(query)}"
     with transaction.atomic():
         if method == "GET":
             response = client.get(path, **more)

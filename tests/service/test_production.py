@@ -8,18 +8,21 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from hanse.contracts.base import now
 from hanse.service import health, metrics
+from hanse.service.access.models import Allocation, LoginLink
 from hanse.service.logs import JsonFormatter
 from hanse.service.runs.models import Machine
-from hanse.service.tick import tick
+from hanse.service.tick import APPS, tick
 from tests import needs, postgres
 from tests.service.fixtures import World
 
@@ -31,11 +34,36 @@ def test_a_service_is_ready_once_its_timed_work_is_done_and_says_what_is_late(wo
     tick()
     answer = Client().get("/readyz")
     assert answer.status_code == 200 and answer.json()["ready"]
-    assert set(answer.json()["parts"]) == {"database", "migrations", "ticket_key", "tick"}
+    assert set(answer.json()["parts"]) == {"database", "migrations", "ticket_key", "tick", "chores"}
     health.ticked(now() - timedelta(minutes=20))
     answer = Client().get("/readyz")
     assert answer.status_code == 503 and answer.json()["parts"]["tick"] == "late"
     assert Client().get("/healthz").status_code == 200
+
+
+def test_a_chore_that_fails_is_told_and_stops_no_other_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        @staticmethod
+        def run(_at: datetime) -> int:
+            raise LookupError("a row nobody foresaw")
+
+    Allocation.objects.update(starts="2020-01-01", ends="2020-02-01")
+    LoginLink.objects.create(person=world.founder, digest="a", expires_at="2020-01-01T00:00:00Z")
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setitem(APPS, "review", Broken)
+        done = tick()
+        assert done.failed == ("review",) and done.others["review"] == 0
+        assert (done.allocations_ended, done.purged) == (1, 1), "those before it and after it are done"
+        assert "a row nobody foresaw" in caplog.text and "the chore review failed" in caplog.text
+        answer = Client().get("/readyz")
+        assert answer.status_code == 200, "people and agents are still answered"
+        assert answer.json()["parts"]["chores"] == "failed: review; see the log"
+        assert 'hanse_chore_failed{chore="review"} 1.0' in Client().get("/metrics").content.decode()
+        with pytest.raises(CommandError, match="these failed, the others are done: review"):
+            call_command("tick", stdout=StringIO())
+    assert tick().failed == () and Client().get("/readyz").json()["parts"]["chores"] == "ok"
 
 
 def test_metrics_tell_what_the_database_says_at_that_moment(world: World) -> None:

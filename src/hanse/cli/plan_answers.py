@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hanse.contracts.machine import Machine
     from hanse.contracts.plan import Plan
     from hanse.contracts.scaling import Option, ScalingTable
+    from hanse.contracts.spec import TrainSpec
     from hanse.planning.across import Survey
     from hanse.planning.choose import Objective
     from hanse.planning.compare import Comparison
@@ -142,26 +143,51 @@ def for_options(
     """
     if spec_path is None and described.model is not None:
         return _described(described, machine, bounds, wishes)
-    from hanse.workloads.load import load_spec
-
-    path = spec_path or Path("train.yaml")
-    described.refuse_beside(path)
-    if spec_path is None and not path.exists():
-        raise UsageError("There is no train.yaml here.", fix=f"Give its path, or name a model: {plan_source.EXAMPLE}")
-    spec = load_spec(path)
+    path, spec = _spec(spec_path, described)
     chosen = planning.machine_for(spec, path, machine)
-    asked = planning.question(
-        spec, path, nodes=bounds.nodes, partition=bounds.partition, gpu_hours=bounds.gpu_hours,
-        executable_only=bounds.executable_only,
-    )  # fmt: skip
-    asked = replace(asked, objective=bounds.objective, finish_by_s=bounds.finish_by_s)
-    asked = _trained_by(bounds.software, asked)
+    asked = _of_spec(path, spec, bounds)
     others = [] if machine is not None else [name for name in spec.where.machines if name != chosen.id]
     try:
         found = answers(asked, chosen, wishes, allowed=spec.where.machines)
     except PlanError as error:
         raise _refused(error, _OPTION) from None
     return replace(found, spec_path=path, also=tuple(others))
+
+
+def asked(spec_path: Path | None, described: Described, bounds: Bounds) -> Question:
+    """What was typed, whatever the machine. Raises UsageError as `for_options` does."""
+    if spec_path is None and described.model is not None:
+        plan_source.check_complete(described, machine=True)
+        return _of_described(described, bounds)
+    return _of_spec(*_spec(spec_path, described), bounds)
+
+
+def _spec(spec_path: Path | None, described: Described) -> tuple[Path, TrainSpec]:
+    from hanse.workloads.load import load_spec
+
+    path = spec_path or Path("train.yaml")
+    described.refuse_beside(path)
+    if spec_path is None and not path.exists():
+        raise UsageError("There is no train.yaml here.", fix=f"Give its path, or name a model: {plan_source.EXAMPLE}")
+    return path, load_spec(path)
+
+
+def _of_spec(path: Path, spec: TrainSpec, bounds: Bounds) -> Question:
+    asked = planning.question(
+        spec, path, nodes=bounds.nodes, partition=bounds.partition, gpu_hours=bounds.gpu_hours,
+        executable_only=bounds.executable_only,
+    )  # fmt: skip
+    asked = replace(asked, objective=bounds.objective, finish_by_s=bounds.finish_by_s)
+    return _trained_by(bounds.software, asked)
+
+
+def _of_described(described: Described, bounds: Bounds) -> Question:
+    asked = Question(
+        workload=plan_source.workload_of(described), nodes=bounds.nodes, partition=bounds.partition,
+        gpu_hours=bounds.gpu_hours, finish_by_s=bounds.finish_by_s, objective=bounds.objective,
+        executable_only=bounds.executable_only,
+    )  # fmt: skip
+    return _trained_by(bounds.software, asked)
 
 
 def _described(described: Described, machine: str | None, bounds: Bounds, wishes: Wishes) -> Answers:
@@ -171,12 +197,7 @@ def _described(described: Described, machine: str | None, bounds: Bounds, wishes
     if machine is None and bounds.partition is not None:
         raise UsageError("--partition is one of a machine's.", fix="Add --machine.")
     own = None if machine is None else resolve(machine)
-    asked = Question(
-        workload=plan_source.workload_of(described), nodes=bounds.nodes, partition=bounds.partition,
-        gpu_hours=bounds.gpu_hours, finish_by_s=bounds.finish_by_s, objective=bounds.objective,
-        executable_only=bounds.executable_only,
-    )  # fmt: skip
-    asked = _trained_by(bounds.software, asked)
+    asked = _of_described(described, bounds)
     try:
         return _in_good_time(asked, own, wishes)
     except PlanError as error:  # there is no train.yaml whose keys could be changed

@@ -61,6 +61,9 @@ VERBS: tuple[Verb, ...] = (
                 "hanse plan train.yaml --all-machines --finish-by 30d", "where it could run, and what it would cost"
             ),
             Example("hanse plan train.yaml --why-not tp=8,pp=4", "what another layout would lose"),
+            Example(
+                "hanse plan train.yaml --across leonardo,lumi-g --link 10", "one machine, or several at the same time"
+            ),
             Example("hanse plan train.yaml --scaling strong --format markdown", "a table for an application"),
             Example(
                 "hanse plan --preset llama-3-70b --batch 1024 --tokens 2T --machine leonardo-booster --whole-space",

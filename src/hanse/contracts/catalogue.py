@@ -21,6 +21,7 @@ from hanse.contracts.forms import KeptDraft
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
+from hanse.contracts.outer import OuterFile, OuterLaunch, OuterRow, OuterTerms
 from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
 from hanse.contracts.policy import SitePolicy
@@ -54,6 +55,7 @@ PUBLIC: dict[str, type[Contract]] = {
     "site-policy": SitePolicy,
     "watched-condition": WatchedCondition, "permit": Permit, "run-change": RunChange, "compute-seen": ComputeSeen,
     "evaluation": Evaluation, "release": Release,
+    "outer-terms": OuterTerms, "outer-launch": OuterLaunch, "outer-file": OuterFile, "outer-row": OuterRow,
 }  # fmt: skip
 
 

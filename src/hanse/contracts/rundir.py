@@ -11,6 +11,10 @@
   ledger.jsonl                 LedgerEntry rows: what was really read
   FINISHED                     written last, by rank 0: a job that finds it ends at once
   result.json                  TrainResult
+  outer.json                   OuterLaunch: of a run with legs on several machines, which of them this is
+  exchange.key                 32 bytes that the leg signs its files with, for their owner alone
+  outbox/  inbox/              what the leg sends, and what the courier brought it (`contracts.outer`)
+  outer.jsonl                  OuterRow rows: who took part in each outer step, and what was refused
   attempts/0001/
     job.json  ticket.json      what was asked, and what allows it
     claim                      the fence: created exclusively by the job's first act; holds the job id
@@ -108,6 +112,26 @@ class RunDir(NamedTuple):
     @property
     def result(self) -> Path:
         return self.root / "result.json"
+
+    @property
+    def outer(self) -> Path:
+        return self.root / "outer.json"
+
+    @property
+    def exchange_key(self) -> Path:
+        return self.root / "exchange.key"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def outer_rows(self) -> Path:
+        return self.root / "outer.jsonl"
 
     def attempt(self, number: int) -> AttemptDir:
         return AttemptDir(self.root / "attempts" / f"{number:04d}")

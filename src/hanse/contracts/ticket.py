@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
@@ -28,6 +29,15 @@ class Ticket(Contract):
     conditions: tuple[str, ...] = ()
     issued_at: Timestamp
     expires_at: Timestamp
+    outer_sha256: Sha256 | None = None
+    """`digest()` of the OuterTerms of a run with legs on several machines: whose files this leg may merge."""
+
+    def canonical(self) -> bytes:
+        """Without `outer_sha256` where there is none: tickets from before it stay as they were signed."""
+        if self.outer_sha256 is not None:
+            return super().canonical()
+        fields = self.model_dump(mode="json", exclude={"outer_sha256"})
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
 
 class SignedTicket(Contract):

@@ -51,7 +51,7 @@ def refusal(asked: Asked, weighed: Weighed, limits: Limits) -> PlanError:
     """Which limit stood in the way, the layouts that came nearest, and what would do."""
     fits = weighed.fits_memory & np.isfinite(weighed.step_s)
     if not fits.any():
-        return _no_memory(asked, weighed)
+        return _no_link(asked) if weighed.fits_memory.any() else _no_memory(asked, weighed)
     in_time = limits.in_time(weighed.wall_s)
     if not (fits & in_time).any():
         what, fix, values = "no layout finishes in the wall time", _more_time(asked, weighed, limits), weighed.wall_s
@@ -90,6 +90,18 @@ def _more_time(asked: Asked, weighed: Weighed, limits: Limits) -> str:
 
 def _rounded_up(hours: float) -> str:
     return f"{math.ceil(hours):,}" if hours > 10 else f"{math.ceil(hours * 100) / 100:g}"
+
+
+def _no_link(asked: Asked) -> PlanError:
+    """Layouts fit, and none has a step time: no link is known that its ranks could speak over."""
+    facts = (("between_nodes", asked.machine.between_nodes), ("in_node", asked.machine.in_node))
+    missing = " and ".join(name for name, link in facts if link is None) or "a link"
+    alone = "" if asked.machine.nodes * asked.machine.accelerators_per_node == 1 else ", or train on one accelerator"
+    return PlanError(
+        f"no step can be predicted for several ranks: the machine's description lacks {missing}",
+        where=asked.where,
+        fix=f"State {missing} there, or measure it: hanse machines calibrate{alone}.",
+    )
 
 
 def _no_memory(asked: Asked, weighed: Weighed) -> PlanError:

@@ -7,7 +7,9 @@ a plain string can therefore never become markup by accident.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
 from typing import TypeAlias
 
@@ -16,6 +18,11 @@ _UNSHOWABLE = re.compile(
     "\u202a-\u202e\u2066-\u2069]"  # they turn the direction of the text around them
 )
 _VOID = frozenset({"meta", "br", "wbr", "link", "input"})
+
+
+_spoken: ContextVar[Callable[[str], str] | None] = ContextVar("spoken", default=None)
+_SPOKEN_ATTRIBUTES = frozenset({"aria-label", "data-label", "title"})
+_AS_IT_STANDS = frozenset({"code", "pre"})
 
 
 class Html(str):
@@ -42,6 +49,21 @@ def breakable(value: str) -> Html:
     return Html("<wbr>".join(text(part) for part in re.split(r"(?<=[./-])(?=[^./\s-])", value)))
 
 
+@contextmanager
+def speaking(say: Callable[[str], str] | None) -> Iterator[None]:
+    """Texts of elements made within are said by `say`: in a reader's language. None: as they stand, as in files."""
+    token = _spoken.set(say)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def _said(value: str) -> Html:
+    say = _spoken.get()
+    return text(value if say is None else say(value))
+
+
 def join(*children: Child) -> Html:
     """The children one after another; None is left out, a list is walked through."""
     return Html("".join(_render(child) for child in children))
@@ -55,15 +77,19 @@ def h(name: str, /, *children: Child, **attributes: Value) -> Html:
     written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if name in _VOID:
         return Html(f"<{name}{written}>")
+    if name in _AS_IT_STANDS or attributes.get("lang"):
+        with speaking(None):
+            return Html(f"<{name}{written}>{join(*children)}</{name}>")
     return Html(f"<{name}{written}>{join(*children)}</{name}>")
 
 
 def _attribute(name: str, value: Value) -> str:
     if value is None or value is False:
         return ""
-    return (
-        f" {name}" if value is True else f' {name}="{text(number(value) if isinstance(value, float) else str(value))}"'
-    )
+    if value is True:
+        return f" {name}"
+    written = number(value) if isinstance(value, float) else str(value)
+    return f' {name}="{_said(written) if name in _SPOKEN_ATTRIBUTES else text(written)}"'
 
 
 def number(value: float) -> str:
@@ -78,7 +104,7 @@ def _render(child: Child) -> str:
     if isinstance(child, Html):
         return child
     if isinstance(child, str):
-        return text(child)
+        return _said(child)
     if isinstance(child, float):
         return number(child)
     if isinstance(child, int):

@@ -80,7 +80,14 @@ def _comparison(record: RunRecord) -> Html:
     plan = record.run.plan
     return join(
         table(columns, rows),
-        h("p", f"The plan: {plan.layout.describe()}. ", " ".join(plan.why), class_="small muted") if plan else None,
+        h(
+            "p",
+            "The plan: ",
+            h("span", f"{plan.layout.describe()}. {' '.join(plan.why)}", lang="en"),
+            class_="small muted",
+        )
+        if plan
+        else None,
         h("p", "A range should hold eight times in ten. ", _estimates(record), class_="small muted"),
     )
 
@@ -95,11 +102,12 @@ def _range(one: measured.Comparison) -> str:
     return f"{low[0] if shared else NBSP.join(low)} to {NBSP.join(high)}"
 
 
-def _estimates(record: RunRecord) -> str:
+def _estimates(record: RunRecord) -> Html | str:
     plan = record.run.plan
     if plan is None or not plan.estimates:
         return ""
-    return "It rests on estimates: " + "; ".join(each.rstrip(".") for each in plan.estimates) + "."
+    told = "; ".join(each.rstrip(".") for each in plan.estimates)
+    return join("It rests on estimates: ", h("span", f"{told}.", lang="en"))
 
 
 def _sample(record: RunRecord) -> Html | None:
@@ -264,7 +272,7 @@ def gate(record: RunRecord) -> Html:
     kept = list(dict.fromkeys([*granted, *(c for d in (record.gate, record.admission) if d for c in d.conditions)]))
     none = h("p", "No decision is on record: the compute was not granted through this service.", class_="muted")
     conditions = (
-        join(h("h3", "Conditions to keep"), h("ul", [h("li", one) for one in kept], class_="list small"))
+        join(h("h3", "Conditions to keep"), h("ul", [h("li", one) for one in kept], class_="list small", lang="en"))
         if kept
         else None
     )
@@ -303,20 +311,20 @@ def _citation(finding: Finding, *, mark: bool) -> Html | None:
         return None
     second_hand = mark and finding.confidence == "secondary"
     words = [breakable(word) if "://" in word else join(word) for word in finding.citation.split(" ")]
-    return join(Html(" ".join(words)), h("small", "Read in a secondary source.") if second_hand else None)
+    return join(
+        h("span", Html(" ".join(words)), lang="en"), h("small", "Read in a secondary source.") if second_hand else None
+    )
 
 
 def _reason(finding: Finding) -> Html:
-    notes = [
-        h("small", text)
-        for text in (
-            finding.condition and f"Condition: {sentence(finding.condition)}",
-            finding.what_would_change_it and f"What would change it: {sentence(finding.what_would_change_it)}",
-            finding.confidence == "unread" and "Nobody has read the rule's source yet, so it may ask but not decide.",
-        )
-        if text
-    ]
-    return join(sentence(finding.reason), notes)
+    """The rules' own words are legal text: in English, whatever the language of the page."""
+    unread = "Nobody has read the rule's source yet, so it may ask but not decide."
+    noted = (("Condition: ", finding.condition), ("What would change it: ", finding.what_would_change_it))
+    return join(
+        h("span", sentence(finding.reason), lang="en"),
+        [h("small", name, h("span", sentence(text), lang="en")) for name, text in noted if text],
+        h("small", unread) if finding.confidence == "unread" else None,
+    )
 
 
 def origin(record: RunRecord) -> Html:

@@ -6,7 +6,7 @@ Readiness tells each part apart; what it says to a stranger is only which part, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -29,20 +29,34 @@ def healthy(_request: HttpRequest) -> HttpResponse:
 
 
 def ready(_request: HttpRequest) -> HttpResponse:
-    """200 if every part is well, else 503; which is which stands in the answer."""
+    """200 if every part is well, else 503; which is which stands in the answer.
+
+    Chores that failed are told and do not make the service unready: it answers people and agents without them.
+    """
     parts = {name: _said(name, check) for name, check in CHECKS.items()}
     well = all(said == "ok" for said in parts.values())
+    parts["chores"] = _said("chores", _chores)
     return JsonResponse({"ready": well, "parts": parts}, status=200 if well else 503)
 
 
-def ticked(at: datetime) -> None:
-    """Note that the timed work was done."""
-    homes.write_private(Path(settings.SERVICE_FOLDER) / TICKED, at.isoformat().encode())
+def ticked(at: datetime, *, failed: Sequence[str] = ()) -> None:
+    """Note that the timed work was done, but for the chores that failed."""
+    homes.write_private(Path(settings.SERVICE_FOLDER) / TICKED, "\n".join([at.isoformat(), *failed]).encode())
 
 
 def last_tick() -> datetime | None:
+    told = _told()
+    return datetime.fromisoformat(told[0]) if told else None
+
+
+def failed_chores() -> tuple[str, ...]:
+    """Of the last tick."""
+    return _told()[1:]
+
+
+def _told() -> tuple[str, ...]:
     path = Path(settings.SERVICE_FOLDER) / TICKED
-    return datetime.fromisoformat(path.read_text(encoding="utf-8")) if path.exists() else None
+    return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
 
 
 def _said(name: str, check: Callable[[], str]) -> str:
@@ -74,6 +88,11 @@ def _tick() -> str:
     if at is None:
         return "has not run yet"
     return "late" if now() - at > TICK_LATE_AFTER else ""
+
+
+def _chores() -> str:
+    failed = failed_chores()
+    return f"failed: {', '.join(failed)}; see the log" if failed else ""
 
 
 CHECKS: dict[str, Callable[[], str]] = {

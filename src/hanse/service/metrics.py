@@ -114,6 +114,12 @@ class _Stored(Collector):
         if ticked := health.last_tick():
             age_s = (at - ticked).total_seconds()
             yield GaugeMetricFamily("hanse_tick_age_seconds", "Since the timed work was done.", value=age_s)
+        failing = GaugeMetricFamily(
+            "hanse_chore_failed", "1 for a chore that failed in the last tick.", labels=["chore"]
+        )
+        for name in health.failed_chores():
+            failing.add_metric([name], 1)
+        yield failing
 
 
 def _longest_wait(attempts: Any, at: Any) -> GaugeMetricFamily:

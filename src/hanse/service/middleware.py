@@ -1,4 +1,6 @@
-"""People read times as Brussels keeps them; the database and the API stay in UTC. Every request has an id.
+"""People read times as Brussels keeps them, in their language; the database and the API stay in UTC and English.
+
+Every request has an id.
 
 A request is logged by its route and not by its address: addresses of sign-in links hold secrets.
 """
@@ -15,9 +17,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from hanse.reporting.markup import speaking
 from hanse.service import metrics, uploads
 from hanse.service.logs import context_of
 from hanse.service.notices import viewings
+from hanse.service.portal import language
 
 logger = logging.getLogger("hanse.requests")
 HEADER = "X-Request-ID"
@@ -27,8 +31,10 @@ _ABOUT = {"run_id": "run", "attempt_id": "attempt", "machine_id": "machine"}
 
 def brussels_time(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     def middleware(request: HttpRequest) -> HttpResponse:
-        with timezone.override(settings.DISPLAY_TIME_ZONE):
-            return get_response(request)
+        # What a machine reads stays English, whoever's browser asks for it.
+        say = None if request.path.startswith("/api/") else language.say
+        with timezone.override(settings.DISPLAY_TIME_ZONE), speaking(say):
+            return language.kept(request, get_response(request))
 
     return middleware
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -25,7 +26,8 @@ from hanse.service.review import chores as review
 from hanse.service.runs import arrivals, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
-CHORES = {
+logger = logging.getLogger(__name__)
+APPS = {
     "review": review, "awarding": awarding, "monitoring": monitoring, "forms": forms, "compliance": compliance,
     "notices": notices,
 }  # fmt: skip
@@ -36,38 +38,54 @@ KEEP_DEAD_TOKENS = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticked:
-    """How much each chore found to do."""
+    """How much each chore found to do, and which of them failed."""
 
-    agents_away: int
-    allocations_ended: int
-    parcels_pruned: int
-    recalled: int
-    unarrived: int
-    purged: int
+    settled: int = 0
+    agents_away: int = 0
+    allocations_ended: int = 0
+    parcels_pruned: int = 0
+    recalled: int = 0
+    unarrived: int = 0
+    purged: int = 0
     warnings: int = 0
     stops_asked: int = 0
     rescreened: int = 0
     others: Mapping[str, int] = field(default_factory=dict)
     """By app: review, awarding, monitoring, notices, forms, compliance."""
+    failed: tuple[str, ...] = ()
+    """A chore that fails stops no other; its reason stands in the log, and the next tick tries it again."""
 
 
 def tick(at: datetime | None = None) -> Ticked:
-    moment = at or now()
-    metering.settle_attempts()
-    done = Ticked(
-        agents_away=Machine.note_the_away(moment),
-        allocations_ended=_note_ended_allocations(moment),
-        parcels_pruned=Parcel.prune(moment),
-        recalled=placing.look_after(moment),
-        unarrived=arrivals.look_after(moment),
-        purged=_purge(moment),
-        warnings=forecast.warn(moment),
-        stops_asked=forecast.stop_in_time(moment),
-        rescreened=_rescreen(moment),
-        others={name: chores.run(moment) for name, chores in CHORES.items()},
-    )
-    health.ticked(moment)
-    return done
+    moment, failed = at or now(), list[str]()
+
+    def found(name: str, chore: Callable[[datetime], int]) -> int:
+        try:
+            return chore(moment)
+        except Exception:
+            logger.exception("the chore %s failed; the next tick tries it again", name)
+            failed.append(name)
+            return 0
+
+    own = {name: found(name, chore) for name, chore in _own().items()}
+    others = {name: found(name, app.run) for name, app in APPS.items()}
+    health.ticked(moment, failed=failed)
+    return Ticked(**own, others=others, failed=tuple(failed))
+
+
+def _own() -> dict[str, Callable[[datetime], int]]:
+    return {
+        "settled": lambda _at: metering.settle_attempts(),
+        "agents_away": Machine.note_the_away,
+        "allocations_ended": _note_ended_allocations,
+        "parcels_pruned": Parcel.prune,
+        "recalled": placing.look_after,
+        "unarrived": arrivals.look_after,
+        "purged": _purge,
+        "warnings": forecast.warn,
+        "stops_asked": forecast.stop_in_time,
+        "rescreened": _rescreen,
+    }
 
 
 def _note_ended_allocations(at: datetime) -> int:

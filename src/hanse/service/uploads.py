@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from hanse.client.answers import Problem
 from hanse.contracts.parcel import MAX_PIECE_BYTES
 from hanse.contracts.units import format_bytes
+from hanse.service.portal import language
 
 CODE = "/api/v1/code/"
 CODE_IS_LARGE = "keep data and checkpoints out of train.yaml's folder; name them in .hanseignore"
@@ -43,4 +44,6 @@ def _answer(request: HttpRequest, status: int, what: str, fix: str) -> HttpRespo
     if request.path.startswith("/api/"):
         problem = Problem(what=what, where=request.path, fix=fix)
         return HttpResponse(problem.to_json(), content_type="application/json", status=status)
-    return HttpResponse(render_to_string("notices/too_much.html", {"what": what, "fix": fix}, request), status=status)
+    with language.of(request):
+        page = render_to_string("notices/too_much.html", {"what": what, "fix": fix}, request)
+    return HttpResponse(page, status=status)

@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -31,10 +32,15 @@ from hanse.training import ledger
 from hanse.training.complete import COMPLETE, NAMES, Complete, model_identity, of_another_model, read, whole
 from hanse.training.data.samples import Samples
 from hanse.training.job import Job
+from hanse.training.legs import Alone
+from hanse.training.outer import state as outer_state
 from hanse.training.parallelize import Parallel
 from hanse.training.position import Position
 from hanse.training.say import say
 from hanse.training.watch import BEYOND_HUNG_S
+
+Also = Callable[[Path], None] | None
+"""Writes more into a checkpoint's folder, on rank 0."""
 
 
 class Checkpoints:
@@ -44,6 +50,7 @@ class Checkpoints:
         """`samples` None: the data are the user's own, and no ledger is kept."""
         self.job, self.parallel, self.optimizer, self.samples = job, parallel, optimizer, samples
         self.root = job.run.checkpoints
+        self.legs = Alone()
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         # Making a group waits half an hour for a rank that died before it came here; a barrier notices it at once.
         dist.barrier()
@@ -65,7 +72,7 @@ class Checkpoints:
         began = time.perf_counter()
         self.settle()
         state = _copied(self.parallel.state(self.optimizer))
-        self._writing = (position, self._writer.submit(self._write, state, position))
+        self._writing = (position, self._writer.submit(self._write, state, position, self.legs.snapshot()))
         if wait or not self.job.spec.checkpoint.asynchronous:
             self.settle(required=wait)
         return time.perf_counter() - began
@@ -77,6 +84,7 @@ class Checkpoints:
         (position, written), self._writing = self._writing, None
         fault = written.result()
         if not fault:
+            self.legs.kept()
             return
         before = [each for folder in whole(self.root) if (each := read(folder)) is not None]
         last = f"the newest that is whole is of step {before[0].position.step}" if before else "there is none before it"
@@ -106,8 +114,12 @@ class Checkpoints:
                 continue
             if complete.model is not None and complete.model != model_identity(self.job):
                 raise of_another_model(folder, "train.yaml describes another one")
+            if fault := self._first_of_all(self.legs.fault(folder)):
+                self._set_aside(folder, fault)
+                continue
             position = complete.position
             self._load(folder)
+            self.legs.restore(folder)
             self._self_test(folder)
             if self.rank == 0:
                 say(
@@ -116,6 +128,7 @@ class Checkpoints:
                 )
             break
         else:
+            self.legs.restore(None)
             if required:
                 raise TrainingError(
                     "there is no whole checkpoint to go back to", where=str(self.root),
@@ -126,14 +139,14 @@ class Checkpoints:
         dist.barrier()
         return position
 
-    def _write(self, state: dict[str, Any], position: Position) -> str:
+    def _write(self, state: dict[str, Any], position: Position, also: Also) -> str:
         """In the writer's thread: what went wrong, the same words on every rank; nothing if it is whole."""
-        fault = self._tried(state, position)
+        fault = self._tried(state, position, also)
         if fault and self._made_room(fault):
-            fault = self._tried(state, position)
+            fault = self._tried(state, position, also)
         return fault
 
-    def _tried(self, state: dict[str, Any], position: Position) -> str:
+    def _tried(self, state: dict[str, Any], position: Position, also: Also) -> str:
         began = time.perf_counter()
         folder = self.root / f"step-{position.step:08d}"
         beside = folder.with_name(f"{folder.name}.tmp")
@@ -144,6 +157,8 @@ class Checkpoints:
             except CheckpointException as error:  # the same on every rank
                 rank, (cause, _) = min(error.failures.items())
                 fault = f"rank {rank}: {_in_words(cause)}"
+        if not fault and self.job.outer is not None:
+            fault = self._agreed(lambda: also(beside) if also is not None else None)
         if not fault:
             files = self._checksums(beside)
             fault = self._agreed(lambda: self._commit(beside, folder, position, files) if self.rank == 0 else None)
@@ -226,7 +241,8 @@ class Checkpoints:
         dist.all_gather_object(everyone, mine, group=self._group)
         files = {name: digest for each in everyone if each for name, digest in each.items()}
         # Rank 0 writes the metadata last; the gather above is behind it.
-        return files | {path.name: _sha256(path) for path in folder.glob(".metadata") if self.rank == 0}
+        last = [folder / ".metadata", *folder.glob(outer_state.FILE)] if self.rank == 0 else []
+        return files | {path.name: _sha256(path) for path in last}
 
     def _candidates(self) -> list[Path]:
         """Newest first; the same list on every rank."""
@@ -255,7 +271,10 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Keep the newest; what was set aside goes once something newer is whole."""
+        needed = self.legs.to_keep()
         for folder in [*whole(self.root)[self.job.spec.checkpoint.keep :], *self.root.glob("*.damaged")]:
+            if folder == needed:
+                continue
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:

@@ -23,6 +23,7 @@ from hanse.training.data.samples import Ids, Samples, tokens_of
 from hanse.training.data.sources import STDLIB
 from hanse.training.export import write_export
 from hanse.training.job import Job
+from hanse.training.legs import trained_steps
 from hanse.training.parallelize import Parallel, plain_model
 from hanse.training.position import Position
 from hanse.training.say import say
@@ -45,7 +46,7 @@ def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, posit
     prompt, text = ("", "") if parameters > SAMPLE_PARAMETERS else _sample(job, weights, samples, prepared)
     write_export(job, weights, samples.manifest, prepared)
     result = TrainResult(
-        steps=position.step, tokens=position.step * job.tokens_per_step, final_loss=position.loss,
+        steps=position.step, tokens=_trained_steps(job, position) * job.tokens_per_step, final_loss=position.loss,
         validation_loss=validation_loss, unigram_entropy=samples.unigram_entropy, vocab=job.vocab,
         parameters=parameters, dataset_tokens=samples.manifest.tokens,
         datasets=ledger.by_dataset(job.run.ledger), training_s=position.training_s,
@@ -58,6 +59,10 @@ def finish(job: Job, parallel: Parallel, samples: Samples, prepared: Path, posit
         f"finished: {position.step} steps, loss {position.loss:.3f}{held_out}; "
         f"knowing token frequencies alone gives {result.unigram_entropy:.3f}"
     )
+
+
+def _trained_steps(job: Job, position: Position) -> int:
+    return position.step if job.outer is None else trained_steps(position)
 
 
 @torch.no_grad()

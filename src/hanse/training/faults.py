@@ -94,6 +94,10 @@ class Faults:
         self._left_out = (*self._left_out, (batch, batch))
         return False
 
+    def leave_out(self, first_step: int, last_step: int) -> None:
+        """A leg of several has passed these steps over, to go on where the others are."""
+        self._left_out = (*self._left_out, (self.batch(first_step), self.batch(last_step)))
+
     def after(self, position: Position) -> Position:
         """The position with what a checkpoint must know of faults."""
         return position.model_copy(

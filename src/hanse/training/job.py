@@ -17,11 +17,13 @@ from pydantic import ValidationError
 from hanse.contracts import jobenv
 from hanse.contracts.errors import TrainingError, UsageError
 from hanse.contracts.layout import Layout
+from hanse.contracts.outer import OuterLaunch
 from hanse.contracts.plan import Plan
 from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.spec import ModelSpec, TrainSpec
 from hanse.contracts.workload import ModelShape
 from hanse.machines.local import LOCAL_ID
+from hanse.training.outer.steps import Calendar
 
 CHECKPOINTS_PER_RUN: Final = 10
 CHECKPOINT_AT_LEAST_EVERY_S: Final = 60.0
@@ -44,6 +46,8 @@ class Job:
     nodes: int
     node_rank: int
     ranks_per_node: int
+    outer: OuterLaunch | None = None
+    """Of a run with legs on several machines: its terms, and which of them this is."""
 
     @property
     def attempt(self) -> AttemptDir:
@@ -79,7 +83,8 @@ class Job:
 
     @property
     def batch(self) -> int:
-        return self.spec.batch or 0
+        """Samples of a step; of a leg, its own."""
+        return self.calendar.batch if self.calendar is not None else self.spec.batch or 0
 
     @property
     def tokens_per_step(self) -> int:
@@ -87,7 +92,17 @@ class Job:
 
     @property
     def steps(self) -> int:
+        if self.calendar is not None:
+            return self.calendar.steps
         return -(-(self.spec.tokens or 0) // self.tokens_per_step)
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """Of a leg whose model and data train.yaml describes; its tokens are those of all legs together."""
+        if self.outer is None or self.spec.model is None:
+            return None
+        samples = -(-(self.spec.tokens or 0) // self.context)
+        return Calendar.of(self.outer.terms, self.outer.leg, batch=self.spec.batch or 0, total_samples=samples)
 
     @property
     def layout(self) -> Layout:
@@ -137,7 +152,7 @@ class Job:
             data_dir=Path(_text(environment, jobenv.DATA_DIR)).absolute(),
             nodes=_number(environment, jobenv.NODES, least=1),
             node_rank=_number(environment, jobenv.NODE_RANK, least=0),
-            ranks_per_node=_number(environment, jobenv.ACCELERATORS_PER_NODE, least=1),
+            ranks_per_node=_number(environment, jobenv.ACCELERATORS_PER_NODE, least=1), outer=_outer(run),
         )  # fmt: skip
         if job.node_rank >= job.nodes:
             raise _wrong(jobenv.NODE_RANK, f"is {job.node_rank} of {job.nodes} nodes; it counts from 0")
@@ -158,6 +173,17 @@ def _plan(run: RunDir) -> Plan | None:
     except ValidationError as error:
         raise UsageError(
             f"it is no plan: {error.errors()[0]['msg']}", where=str(run.plan), fix="Launch the run again."
+        ) from error
+
+
+def _outer(run: RunDir) -> OuterLaunch | None:
+    if not run.outer.is_file():
+        return None
+    try:
+        return OuterLaunch.from_json(run.outer.read_bytes())
+    except ValidationError as error:
+        raise UsageError(
+            f"it is no launch of a leg: {error.errors()[0]['msg']}", where=str(run.outer), fix="Launch the run again."
         ) from error
 
 

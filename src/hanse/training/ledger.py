@@ -55,7 +55,8 @@ def extend(job: Job, samples: Samples, position: Position) -> None:
     batches = np.arange(first_step, last_step + 1) + position.passed_over
     for first, last in position.left_out:
         batches = batches[(batches < first) | (batches > last)]
-    positions = ((batches[:, None] - 1) * job.batch + np.arange(job.batch)).ravel()
+    firsts = np.array([samples.first(int(each), batch=job.batch) for each in batches], dtype=np.int64)
+    positions = (firsts[:, None] + np.arange(job.batch)).ravel()
     counts = np.bincount(samples.datasets_of(positions), minlength=len(samples.manifest.datasets))
     for dataset, count in zip(samples.manifest.datasets, counts.tolist(), strict=True):
         if not count:

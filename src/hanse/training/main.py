@@ -24,9 +24,11 @@ from hanse.training.data.samples import open_samples
 from hanse.training.ending import finish
 from hanse.training.faults import Faults, RollBack
 from hanse.training.job import Job
+from hanse.training.legs import legs_of
 from hanse.training.loop import train
 from hanse.training.meter import Meter
 from hanse.training.optimizer import make_optimizer
+from hanse.training.outer.chain import OffTheChain
 from hanse.training.parallelize import spread
 from hanse.training.parent import die_with_parent
 from hanse.training.say import say
@@ -56,21 +58,31 @@ def work(job: Job, device: torch.device, stop_asked: Callable[[], bool]) -> None
     checkpoints = Checkpoints(job, parallel, optimizer, samples)
     if dist.get_rank() == 0:
         _introduce(job, device)
+    faults = Faults(job, dist.get_rank())
+    legs = checkpoints.legs = legs_of(
+        job, parallel, faults, stop_asked, calendar=job.calendar, tokens_per_step=job.tokens_per_step
+    )
     start = checkpoints.resume()
     meter = Meter(job, device, stop_asked, clock=parallel.clock)
-    faults = Faults(job, dist.get_rank())
     if faults.goes_back and start.step == 0:
         checkpoints.save(start)
     while True:
         try:
-            position = train(job, parallel, optimizer, samples, checkpoints, meter, faults, start)
+            position = train(job, parallel, optimizer, samples, checkpoints, meter, faults, legs, start)
             break
         except RollBack as back:
             meter.rest()
             optimizer.zero_grad(set_to_none=True)
             start = back.start(checkpoints.resume(required=True))
+        except OffTheChain as off:
+            meter.rest()
+            optimizer.zero_grad(set_to_none=True)
+            if dist.get_rank() == 0:
+                say(f"GOING BACK: {off}; this leg was cut off and goes on from where it last agreed with the others")
+            # Without a checkpoint of then, the next attempt begins anew and does the outer steps again by their files.
+            start = checkpoints.resume(required=True)
     meter.close()
-    if position.step == job.steps:
+    if position.step == job.steps and legs.done:
         finish(job, parallel, samples, prepared, position)
     elif dist.get_rank() == 0:
         say(f"stopped as asked at step {position.step} of {job.steps}; the next attempt goes on from there")

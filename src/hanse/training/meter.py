@@ -102,9 +102,9 @@ class Meter:
             self._summarise(step, columns, loss=mean_loss, grad_norm=grad_norm, lr=lr)
         return mean_loss, any(columns["stop"])
 
-    def end(self, step: int, *, checkpoint_s: float) -> None:
-        """Write this rank's row."""
-        self._from = (self._from or 0.0) + checkpoint_s
+    def end(self, step: int, *, checkpoint_s: float, outer_s: float = 0.0) -> None:
+        """Write this rank's row; `outer_s` went into meeting the run's other legs."""
+        self._from = (self._from or 0.0) + checkpoint_s + outer_s
         row = RankRow(
             step=step, rank=self.rank, step_s=self._step_s, **self._parts, checkpoint_s=checkpoint_s,
             memory_bytes=self._memory, wait_s=self._wait_s, **self._within, communication_s=self._communication,

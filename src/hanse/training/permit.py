@@ -36,9 +36,21 @@ def require(job: Job, *, no_ticket: bool = False, environment: Mapping[str, str]
         raise TicketError(
             f"it allows {ticket.max_nodes} nodes; the job holds {job.nodes}", where=where, fix="Launch the run again."
         )
+    require_exchange(job, ticket)
     for dataset in job.spec.data:
         _require_dataset(job, ticket, dataset.name, dataset.source, where)
     return ticket
+
+
+def require_exchange(job: Job, ticket: Ticket) -> None:
+    """Raises TicketError unless the ticket names the very terms by which this leg merges what others send, or none."""
+    terms = job.outer.terms if job.outer is not None else None
+    if ticket.outer_sha256 == (terms.digest() if terms is not None else None):
+        return
+    where, fix = str(job.attempt.ticket), "Launch the run again; the service writes ticket and terms together."
+    if terms is None:
+        raise TicketError(f"it is for a leg of several, and {job.run.outer.name} is missing", where=where, fix=fix)
+    raise TicketError(f"it does not allow the terms in {job.run.outer.name}", where=where, fix=fix)
 
 
 def _verified(path: Path, environment: Mapping[str, str]) -> Ticket:

@@ -24,20 +24,23 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hanse.contracts import jobenv
 from hanse.contracts.base import now
 from hanse.contracts.errors import TrainingError, UsageError
 from hanse.contracts.layout import Layout
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.workload import Precision
 from hanse.files.durable import write_atomically
-from hanse.training import compat, session_start
+from hanse.training import compat, permit, session_start
 from hanse.training.checkpoints import Checkpoints
 from hanse.training.data.order import Order
 from hanse.training.faults import Faults
 from hanse.training.job import Job
+from hanse.training.legs import legs_of
 from hanse.training.main import listen, main_of
 from hanse.training.meter import Meter
 from hanse.training.optimizer import movement
+from hanse.training.outer.steps import Calendar
 from hanse.training.parallelize import Parallel, mean_over_ranks, parallelize
 from hanse.training.position import Position
 from hanse.training.say import say
@@ -92,6 +95,9 @@ class Session:
             UsageError: the batch does not divide by the ranks.
         """
         self.job = Job.from_environment()
+        self._calendar = _calendar(self.job, steps=steps, batch=batch)
+        if self._calendar is not None:  # a leg of several, which together train these steps
+            steps, batch = self._calendar.steps, self._calendar.batch
         self.steps_in_all, self.batch, self.seed, self.precision = steps, batch, seed, precision
         self.clip_norm, self.tokens = clip_norm, batch * tokens_per_sample
         compat.require_release()
@@ -138,38 +144,46 @@ class Session:
             )
         self._optimizer = optimizer
         self._checkpoints = Checkpoints(self.job, self._parallel, optimizer, None)
+        self._faults = Faults(self.job, self.rank)
+        self._legs = self._checkpoints.legs = legs_of(
+            self.job, self._parallel, self._faults, self._stop_asked, calendar=self._calendar,
+            tokens_per_step=self.tokens,
+        )  # fmt: skip
         start = self._checkpoints.resume()
         self._meter = Meter(
             self.job, self.device, self._stop_asked, steps=self.steps_in_all, tokens_per_step=self.tokens,
             clock=self._parallel.clock,
         )  # fmt: skip
-        self._faults = Faults(self.job, self.rank)
         self._faults.begin(start)
-        self._proven, self._stopped, self._position = False, False, start
+        start = self._legs.begin(start)
+        self._proven, self._stopped, self._position = False, self._legs.stopped, start
         self._start, self._began = start, time.perf_counter()
         self._parallel.model.train()
-        for number in range(start.step + 1, self.steps_in_all + 1):
+        while self._position.step < self.steps_in_all and not self._stopped:
+            number = self._position.step + 1
             self._meter.begin(number)
             # Randomness depends on the step and the rank's place alone: nothing of it need be saved.
             torch.manual_seed(hash((self.seed, number, self._parallel.ranks.random_rank)))
             self._in_step = True
             yield Step(self, number)
             self._in_step = False
-            if self._position.step != number:
+            if self._position.step < number:
                 raise UsageError(f"step {number} ended without step.learn(loss)", fix="Call it once in every step.")
-            if self._stopped:
-                self._meter.close()
-                if self.rank == 0:
-                    say(f"stopped as asked at step {number} of {self.steps_in_all}; the next attempt goes on from it")
-                # Behind torchrun, the launcher tells a stop from an end.
-                raise SystemExit(0 if "TORCHELASTIC_RUN_ID" in os.environ else session_start.STOPPED)
         self._meter.close()
+        if self._stopped:
+            at = self._position.step
+            if self.rank == 0:
+                say(f"stopped as asked at step {at} of {self.steps_in_all}; the next attempt goes on from it")
+            # Behind torchrun, the launcher tells a stop from an end.
+            raise SystemExit(0 if "TORCHELASTIC_RUN_ID" in os.environ else session_start.STOPPED)
         self._checkpoints.settle(required=True)
 
     def rows(self, step: int, count: int) -> Rows:
         assert self._parallel is not None
         share = self.batch // self._parallel.ranks.data_ranks
-        first = (self._faults.batch(step) - 1) * self.batch + self._parallel.ranks.data_rank * share
+        number = self._faults.batch(step)
+        of_step = self._calendar.first_sample(number) if self._calendar is not None else (number - 1) * self.batch
+        first = of_step + self._parallel.ranks.data_rank * share
         return np.asarray(Order(count, self.seed).at(np.arange(first, first + share)), dtype=np.int64)
 
     def learn(self, number: int, loss: Tensor) -> float:
@@ -195,10 +209,14 @@ class Session:
         mean, self._stopped = meter.report(number, loss=float(loss.detach()), grad_norm=norm, lr=rate)
         trained_s = self._start.training_s + time.perf_counter() - self._began
         kept = mean if trained else self._position.loss
-        self._position = self._faults.after(Position(step=number, loss=kept, training_s=trained_s))
-        last = self._stopped or number == self.steps_in_all
-        due = last or number % self.every == 0
-        meter.end(number, checkpoint_s=self._checkpoints.save(self._position, wait=last) if due else 0.0)
+        position = self._faults.after(Position(step=number, loss=kept, training_s=trained_s))
+        self._position = position = self._legs.after(position)
+        self._began += self._legs.waited_s
+        self._stopped = self._stopped or self._legs.stopped
+        last = self._stopped or position.step == self.steps_in_all
+        due = last or position.step // self.every > (number - 1) // self.every
+        saved_s = self._checkpoints.save(position, wait=last) if due else 0.0
+        meter.end(number, checkpoint_s=saved_s, outer_s=self._legs.waited_s)
         return mean
 
     def mean(self, value: float | Tensor) -> float:
@@ -228,6 +246,14 @@ class Session:
             say(f"finished: {self.steps_in_all} steps, loss {self._position.loss:.4f}; weights in {path}")
         dist.barrier()
         return path
+
+
+def _calendar(job: Job, *, steps: int, batch: int) -> Calendar | None:
+    if job.outer is None:
+        return None
+    if jobenv.TICKET_KEY in os.environ:
+        permit.require(job)
+    return Calendar.of(job.outer.terms, job.outer.leg, batch=batch, total_samples=steps * batch)
 
 
 def _layout(wanted: Literal["dp", "fsdp"] | Layout, job: Job, batch: int) -> Layout:

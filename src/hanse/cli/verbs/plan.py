@@ -65,6 +65,19 @@ def run(
     all_machines: Annotated[
         bool, typer.Option("--all-machines", help="All known machines and sizes, soonest first.")
     ] = False,
+    across: Annotated[
+        str | None,
+        typer.Option("--across", metavar="MACHINES", help="One machine or several at once: lumi-g,leonardo."),
+    ] = None,
+    link: Annotated[
+        float | None, typer.Option("--link", metavar="GBIT", help="With --across: Gbit/s between the machines.")
+    ] = None,
+    inner_steps: Annotated[
+        int | None, typer.Option("--inner-steps", min=1, help="With --across: steps between two exchanges.")
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option("--codec", metavar="CODEC", help="With --across: fp32, bf16, int8 or int4.")
+    ] = None,
     scaling: Annotated[
         str | None, typer.Option("--scaling", metavar="KIND", help="A scaling table: strong or weak.")
     ] = None,
@@ -90,6 +103,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON, and what is asked beside it.")] = False,
 ) -> None:
     from hanse.cli import plan_answers, plan_files, plan_source, planning
+    from hanse.contracts.errors import UsageError
 
     planning.check_budget(budget)
     wishes = plan_answers.Wishes(
@@ -105,6 +119,18 @@ def run(
         preset=preset, config=config, workload=workload, batch=batch, tokens=tokens, context=context,
         precision=precision,
     )  # fmt: skip
+    if across is not None:
+        from hanse.cli import plan_across
+
+        others = {"--machine": machine, "--why-not": why_not, "--all-machines": all_machines, "--scaling": scaling,
+                  "--check": check, "--html": html, "--export": export}  # fmt: skip
+        plan_across.refuse_beside([name for name, given in others.items() if given])
+        asked = plan_across.Across(machines=across, link_gbit_s=link, inner_steps=inner_steps, codec=codec)
+        made = plan_across.compare(spec_path, described, bounds, asked)
+        plan_across.tell(made, as_json=as_json)
+        return
+    if link is not None or inner_steps is not None or codec is not None:
+        raise UsageError("--link, --inner-steps and --codec are of --across.", fix="Add --across with two machines.")
     found = plan_answers.for_options(spec_path, described, machine, bounds, wishes)
     if check:
         from hanse.cli import check as dry_run

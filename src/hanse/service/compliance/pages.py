@@ -79,12 +79,14 @@ def condition(request: HttpRequest, condition_id: str) -> HttpResponse:
         [(to, words[to], to != "met") for to in words if to != one.state] if officer else [("", "Show this", False)]
     )
     facts = [
-        ("Where it stands", one.citation), ("Due", full_date(one.due) if one.due else ""),
+        ("Where it stands", h("span", one.citation, lang="en") if one.citation else ""),
+        ("Due", full_date(one.due) if one.due else ""),
         ("What shows it", one.evidence), ("Reason", one.reason), ("Said by", one.said_by),
     ]  # fmt: skip
     return _judged(
         request, form, act, reverse("portal:application", args=[application.public_id]), application=application,
-        title="A condition", lede=one.text, state=badge(tables.LOOKS[one.state]), buttons=buttons,
+        title="A condition", lede=h("span", one.text, lang=tables.language_of(one)), buttons=buttons,
+        state=badge(tables.LOOKS[one.state]),
         facts=[pair for pair in facts if pair[1]], events=_happened(one.public_id),
         ask="Your word on it" if officer else "Show that it is met",
     )  # fmt: skip

@@ -28,13 +28,18 @@ LOOKS: Final = {
 def conditions(rows: Iterable[Any]) -> Html:
     lines: list[tuple[Child, ...]] = []
     for one in rows:
-        name = h("a", one.text, href=reverse("compliance:condition", args=[one.public_id]))
-        cited = h("small", one.citation.split(" · ")[0]) if one.citation else None
+        name = h("a", one.text, href=reverse("compliance:condition", args=[one.public_id]), lang=language_of(one))
+        cited = h("small", one.citation.split(" · ")[0], lang="en") if one.citation else None
         said = one.evidence or sentence(one.reason)
         by = h("small", f"Said by {one.said_by}.") if one.said_by and said else None
         due = plain_date(one.due) if one.due else ""
         lines.append((join(name, cited), badge(LOOKS[one.state]), due, join(said, by) if said else ""))
     return table(("Condition", "State", "Due", "What shows it"), lines)
+
+
+def language_of(condition: Any) -> str | None:
+    """What a rule or an officer wrote stands as they wrote it; the house's own condition is said in each language."""
+    return None if condition.kind == "data" else "en"
 
 
 def permits(rows: Iterable[Any]) -> Html:

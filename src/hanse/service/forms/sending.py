@@ -82,10 +82,11 @@ def send(request: HttpRequest, draft_id: str) -> HttpResponse:
     return redirect("portal:application", application.public_id)
 
 
-@require_POST
 @login_required
 def begin(request: HttpRequest) -> HttpResponse:
     """A new draft: for a call, or from a file that was exported, and with what is known of the person."""
+    if request.method != "POST":  # back from signing in, which keeps no form
+        return redirect("forms:calls")
     file = request.FILES.get("file")
     try:
         draft = imported(file.read(MOST_BYTES + 1)) if file else Draft()

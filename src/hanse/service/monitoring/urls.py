@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hanse.service.monitoring import pages
+from hanse.service.monitoring import pages, watching_pages
 
 app_name = "monitoring"
 
@@ -13,4 +13,7 @@ urlpatterns = [
     path("register.csv", pages.as_csv, name="register-csv"),
     path("register.json", pages.as_json, name="register-json"),
     path("monitoring/usage.csv", pages.usage_csv, name="usage-csv"),
+    path("monitoring/", watching_pages.page, name="watching"),
+    path("monitoring/figures.json", watching_pages.as_json, name="watching-json"),
+    path("monitoring/<slug:name>.csv", watching_pages.sheet, name="sheet"),
 ]

@@ -52,7 +52,7 @@ class JoinForm(_Styled):
 
 
 class PreferenceForm(_Styled):
-    language = forms.ChoiceField(choices=list(texts.LANGUAGES.items()), label="Language of notices and mail")
+    language = forms.ChoiceField(choices=list(texts.LANGUAGES.items()), label="Language of pages, notices and mail")
     mail = forms.BooleanField(required=False, label="Send me mail too")
 
 

@@ -21,6 +21,7 @@ from hanse.service.notices import own_data
 from hanse.service.notices.forms import EraseForm, PreferenceForm
 from hanse.service.notices.models import Mail, Notice, Preference, Viewing
 from hanse.service.notices.outbox import STUCK
+from hanse.service.portal.language import choose
 
 A_PAGE = 25
 
@@ -63,6 +64,7 @@ def preference(request: HttpRequest) -> HttpResponse:
     form = PreferenceForm(request.POST)
     if form.is_valid():
         Preference.objects.update_or_create(person=request.user, defaults=form.cleaned_data)
+        choose(request, form.cleaned_data["language"])
         messages.success(request, "Saved: from now on it is as you chose.")
     else:
         messages.error(request, "Choose one of the languages.")

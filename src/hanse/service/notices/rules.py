@@ -27,10 +27,12 @@ class Tell:
     kind: str
     """The text's name in texts/*.yaml."""
     mail: bool = True
+    next: str | None = None
+    """Only of a step after which it is the turn of this one."""
 
 
-def _tell(who: Who, kind: str, *, mail: bool = True) -> tuple[Tell, ...]:
-    return (Tell(who=who, kind=kind, mail=mail),)
+def _tell(who: Who, kind: str, *, mail: bool = True, next: str | None = None) -> tuple[Tell, ...]:
+    return (Tell(who=who, kind=kind, mail=mail, next=next),)
 
 
 RULES: Mapping[str, tuple[Tell, ...]] = {
@@ -50,7 +52,10 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "run:failed": _tell("person", "run-failed"),
     "attempt:stop-asked": _tell("person", "run-stopping"),
     "attempt:unknown": _tell("operators", "attempt-unknown", mail=False),
-    "review:assigned": _tell("named", "review-assigned"),
+    "review:given": _tell("named", "review-assigned"),
+    "review:declined": _tell("officers", "review-declined", mail=False),
+    "step:passed": _tell("operators", "step-technical", next="technical"),
+    "step:failed": _tell("officers", "step-failed", mail=False),
     "review:reminder": _tell("named", "review-reminder"),
     "review:late": _tell("officers", "review-late"),
     "award:proposed": _tell("officers", "award-proposed"),
@@ -74,13 +79,18 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "condition:opened": _tell("people", "condition-opened"),
     "condition:due": _tell("people", "condition-due"),
     "condition:breached": (*_tell("people", "condition-breached"), *_tell("officers", "condition-breached")),
+    "condition:met": _tell("people", "condition-answered"),
+    "condition:waived": _tell("people", "condition-answered"),
     "condition:evidence": _tell("officers", "condition-evidence", mail=False),
     "compute:near": (*_tell("people", "compute-near"), *_tell("officers", "compute-near")),
     "compute:crossed": (*_tell("people", "compute-crossed"), *_tell("officers", "compute-crossed")),
     "change:asked": (*_tell("people", "change-asked"), *_tell("officers", "change-asked")),
+    "change:noted": _tell("officers", "change-noted", mail=False),
     "change:accepted": _tell("people", "change-answered"),
     "change:refused": _tell("people", "change-answered"),
     "permit:stated": _tell("officers", "permit-stated"),
+    "permit:confirmed": _tell("people", "permit-answered"),
+    "permit:withdrawn": _tell("people", "permit-answered"),
     "permit:ending": _tell("people", "permit-ending"),
     "permit:ended": (*_tell("people", "permit-ended"), *_tell("officers", "permit-ended")),
     "rescreening:stands": _tell("person", "rescreened"),
@@ -88,10 +98,48 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "proposal:made": _tell("officers", "award-proposed"),
     "reminder:due": _tell("named", "review-reminder"),
     "question:asked": _tell("officers", "question-asked", mail=False),
+    "draft:shared": _tell("people", "draft-shared", mail=False),
     "membership:added": _tell("named", "membership-added", mail=False),
     "membership:removed": _tell("named", "membership-removed"),
 }
 """By `subject:action`; which source an event has does not matter."""
+SILENT: Mapping[str, str] = {
+    "application:withdrawn": "the applicant did it and sees it",
+    "attempt:": "the run's page follows them, and the run's end is told",
+    "run:": "whoever acted on it sees it; its end is told",
+    "parcel:": "the courier's own book",
+    "machine:": "operators see it on their page",
+    "node:": "operators see it on their page",
+    "call:": "calls stand open to everybody",
+    "code:": "the book of what was uploaded",
+    "token:": "shown to who made or revoked it",
+    "enrol-code:": "shown to who made it",
+    "login-link:": "shown to who asked for it",
+    "session:": "who signed in knows",
+    "mail:": "officers see mail that did not leave on its page",
+    "draft:": "whoever writes in it sees it; that it was shared is told",
+    "invitation:": "a mail goes to who is invited",
+    "person:": "who asked for it is told by its page",
+    "duty:": "what is due and overdue is told; the rest is seen where it is done",
+    "proposal:": "that one was made is told; who confirms it sees it",
+    "request:": "answers are told; who withdraws it knows",
+    "question:": "who asked reads the answer at the link they were given; nobody's address is kept",
+    "allocation:": "opened with the award, which is told; ends, low hours and requests are told",
+    "round:": "officers close it together with its page",
+    "review:": "who sends it knows; officers see it in the round",
+    "reviewer:": "an officer did it",
+    "conflict:": "an officer answered it",
+    "application:out-of-order": "kept beside the application",
+    "application:refused": "who sent it read why at once",
+    "screening:overruled": "kept with the decision, which is told",
+    "usage:": "the ledger; what it leads to is told",
+    "capacity:": "an officer stated it",
+    "price:": "an officer stated it; statements are told",
+    "evaluation:": "who attached it sees it on the run",
+    "release:": "who published it did it by hand",
+    "membership:changed": "owners did it; who stands in it sees their role",
+}
+"""Events told to nobody, and why: by their name, or by their subject where the rest of it is silent."""
 _NAMED_IN_DATA = ("run", "allocation", "award", "application", "organisation")
 
 
@@ -103,6 +151,8 @@ def audience(event: Event) -> Iterable[tuple[Tell, list[Person]]]:
     """Each rule with the persons it tells; nobody is told what they did themselves, but that it was received."""
     thing = thing_of(event)
     for rule in of(event.name):
+        if rule.next is not None and event.data.get("next") != rule.next:
+            continue
         people = _people(rule.who, event, thing).filter(is_active=True)
         if rule.who not in ("person", "named"):
             people = people.exclude(username=event.actor)
@@ -114,7 +164,7 @@ def context(event: Event) -> dict[str, Any]:
     thing = thing_of(event)
     title = event.data.get("title") or _title(thing) or event.subject_id
     named: dict[str, Any] = {"title": title, "reason": event.reason, "data": event.data, "thing": thing}
-    return named | {"path": str(event.data.get("path") or _path(thing)), "at": event.at}
+    return named | {"path": str(event.data.get("path") or _path(thing, event)), "at": event.at}
 
 
 def thing_of(event: Event) -> Any:
@@ -134,7 +184,7 @@ def _people(who: Who, event: Event, thing: Any) -> Any:
         return Person.objects.filter(groups__name=OFFICERS)
     organisation = _organisation(thing)
     if who == "operators":
-        machine = getattr(getattr(thing, "leg", thing), "machine", None)
+        machine = _machine(thing)
         host = machine.site.organisation if machine else organisation
         return Person.objects.filter(memberships__organisation=host, memberships__role="operator")
     if organisation is None or who == "named":
@@ -145,6 +195,16 @@ def _people(who: Who, event: Event, thing: Any) -> Any:
     thing = (getattr(thing, "leg", None) and thing.leg.run) or thing
     one = getattr(thing, "applicant_id", None) or getattr(thing, "created_by_id", None)
     return Person.objects.filter(pk=one) if one else stands.filter(memberships__role="owner")
+
+
+def _machine(thing: Any) -> Any:
+    """Where it runs, or is asked to run."""
+    thing = getattr(thing, "application", thing)
+    if (wanted := getattr(getattr(thing, "form", None), "machine", None)) is not None:
+        from hanse.service.runs.models import Machine
+
+        return Machine.objects.filter(public_id=wanted).first()
+    return getattr(getattr(thing, "leg", thing), "machine", None)
 
 
 def _organisation(thing: Any) -> Organisation | None:
@@ -161,18 +221,33 @@ def _title(thing: Any) -> str:
         return str(thing.leg.run.name)
     if title := getattr(getattr(thing, "form", None), "title", ""):  # a permit's form has none
         return str(title)
-    name = getattr(thing, "name", "")
-    if not name and hasattr(thing, "project"):
-        name = thing.project.name
-    return str(name)
+    if name := getattr(thing, "name", "") or getattr(thing, "title", ""):
+        return str(name)
+    for further in ("project", "application", "award", "allocation"):
+        if (nearer := getattr(thing, further, None)) is not None:
+            return _title(nearer)
+    return ""
 
 
-def _path(thing: Any) -> str:
+_PAGES: Mapping[str, str] = {
+    "application": "portal:application", "allocation": "portal:allocation", "run": "portal:run",
+    "condition": "compliance:condition", "permit": "compliance:permit", "runchange": "compliance:change",
+    "question": "compliance:answer", "assignment": "review:sheet", "duty": "awarding:duty",
+    "keptdraft": "forms:opened",
+}  # fmt: skip
+"""Where a thing of that model is looked at."""
+
+
+def _path(thing: Any, event: Event) -> str:
     if thing is None:
         return ""
     if hasattr(thing, "leg"):
         thing = thing.leg.run
-    if type(thing)._meta.model_name == "award":
-        thing = thing.application
     page = type(thing)._meta.model_name
-    return reverse(f"portal:{page}", args=[thing.public_id]) if page in ("application", "allocation", "run") else ""
+    if page == "changerequest":
+        return reverse("awarding:requests", args=[thing.allocation.public_id])
+    if page == "step" and event.data.get("next"):
+        return reverse("review:step", args=[thing.application.public_id, event.data["next"]])
+    if page in ("award", "proposal", "step"):
+        thing, page = thing.application, "application"
+    return reverse(_PAGES[page], args=[thing.public_id]) if page in _PAGES else ""

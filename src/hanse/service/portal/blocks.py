@@ -80,8 +80,13 @@ def answers(application: Any) -> Html | None:
     asked = {one.id: one.text for one in gate.questions((application.sent_at or now()).date())}
     spoken = {True: "yes", False: "no"}
     shown = {key: spoken[value] if isinstance(value, bool) else str(value) for key, value in given.items()}
-    rows = [(asked.get(key, key.replace("-", " ").capitalize()), value) for key, value in shown.items()]
+    rows = [(_asked(asked, key), value) for key, value in shown.items()]
     return table(("Question", "Answer"), rows, keep=True)
+
+
+def _asked(asked: Mapping[str, str], key: str) -> Html:
+    """The rules' own words stand in English until a person has checked a translation."""
+    return h("span", asked.get(key, key.replace("-", " ").capitalize()), lang="en")
 
 
 def usage_table(entries: Sequence[Any]) -> Html:
@@ -186,7 +191,7 @@ def events(
             Happening(
                 event.at,
                 join(
-                    h("b", f"{told(event, number)}{f', on {place}' if place else ''}. "),
+                    h("b", told(event, number), f", on {place}" if place else None, ". "),
                     reason + " " if reason else None,
                     h("span", f"By {event.actor}.", class_="muted"),
                 ),

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from hanse.contracts.errors import HanseError
 from hanse.reporting import run_report
+from hanse.reporting.markup import speaking
 from hanse.service.portal import blocks, watch
 from hanse.service.runs.models import Run
 from hanse.service.runs.record import record_of
@@ -80,7 +81,9 @@ def report(request: HttpRequest, run_id: str) -> HttpResponse:
 @login_required
 def report_file(request: HttpRequest, run_id: str) -> HttpResponse:
     run = _run(request, run_id)
-    return _download(run_report.render(record_of(run)), f"{run.name}-report.html", "text/html")
+    with speaking(None):  # a file says the same to everybody
+        written = run_report.render(record_of(run))
+    return _download(written, f"{run.name}-report.html", "text/html")
 
 
 @login_required

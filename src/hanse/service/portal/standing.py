@@ -148,7 +148,13 @@ def home_next(person: Any, *, runs: Sequence[Any], allocations: Sequence[Any], a
             "See the application",
             _page("application", to_decide[0]),
         )
-    return Next("Apply for compute", "A plan of your training fills most of the application.", command="hanse apply")
+    return Next(
+        "Apply for compute",
+        "A plan of your training fills most of the application. Here in the portal, or with:",
+        "Find the call that suits you",
+        reverse("forms:suggest"),
+        command="hanse apply",
+    )
 
 
 def application_next(application: Any) -> tuple[str, datetime | None]:

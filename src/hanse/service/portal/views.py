@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 
 from hanse.contracts.base import now
 from hanse.reporting.sections import decision_block
@@ -14,8 +14,10 @@ from hanse.service.portal import blocks, decide, standing
 from hanse.service.runs.models import Event, Run, UsageEntry
 
 
-@login_required
 def home(request: HttpRequest) -> HttpResponse:
+    """What needs the person; who is not signed in is welcomed first."""
+    if not request.user.is_authenticated:
+        return redirect("forms:welcome")
     runs = list(Run.objects.seen_by(request.user).whole()[:6])
     held = Allocation.objects.seen_by(request.user).with_balance().select_related("project", "machine__site", "award")
     applications = list(Application.objects.seen_by(request.user).select_related("call", "organisation")[:6])

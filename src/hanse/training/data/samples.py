@@ -27,6 +27,7 @@ from hanse.training.data.manifest import (
 )
 from hanse.training.data.order import Indices, Mixture, Order, Ordering
 from hanse.training.job import Job
+from hanse.training.outer.steps import Calendar
 
 Ids = npt.NDArray[np.int64]
 
@@ -37,8 +38,11 @@ class Samples:
     """The training samples and the held-out ones of a run's data."""
 
     def __init__(
-        self, manifest: Manifest, folder: Path, *, context: int, seed: int, weights: Sequence[float] = ()
-    ) -> None:
+        self, manifest: Manifest, folder: Path, *, context: int, seed: int, weights: Sequence[float] = (),
+        calendar: Calendar | None = None,
+    ) -> None:  # fmt: skip
+        """`calendar` of a leg of several, which says what samples are its own."""
+        self._calendar = calendar
         self.manifest, self.context, self._folder = manifest, context, folder
         self._streams = [_Stream(folder, each, manifest.dtype) for each in manifest.datasets]
         counts = [max(0, (each.train_tokens - 1) // context) for each in manifest.datasets]
@@ -57,8 +61,12 @@ class Samples:
     def batch(self, step: int, *, batch: int, part: int, parts: int) -> Ids:
         """Samples of the `part`-th of `parts` equal slices of step 1, 2, …: (batch / parts, context + 1)."""
         share = batch // parts
-        first = (step - 1) * batch + part * share
+        first = self.first(step, batch=batch) + part * share
         return np.stack([self.sample(int(n)) for n in self.order.at(np.arange(first, first + share))])
+
+    def first(self, step: int, *, batch: int) -> int:
+        """Position in the order of the first sample that step 1, 2, … reads."""
+        return self._calendar.first_sample(step) if self._calendar is not None else (step - 1) * batch
 
     def sample(self, number: int) -> Ids:
         """Training sample `number` in the order of the files; a token t that is not learned stands as -1 - t."""
@@ -125,7 +133,8 @@ def open_samples(job: Job) -> tuple[Samples, Path]:
             fix=f"Delete the folder. {AGAIN}",
         )  # fmt: skip
     weights = [each.weight for each in job.spec.data if each.weight is not None]
-    return Samples(manifest, folder, context=job.context, seed=job.spec.seed, weights=weights), folder
+    samples = Samples(manifest, folder, context=job.context, seed=job.spec.seed, weights=weights, calendar=job.calendar)
+    return samples, folder
 
 
 class _Stream:

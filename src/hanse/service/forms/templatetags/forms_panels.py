@@ -60,4 +60,4 @@ def say(text: str) -> str:
 
 @register.filter
 def thousands(value: int) -> str:
-    return f"{value:,}"
+    return said(f"{value:,}")

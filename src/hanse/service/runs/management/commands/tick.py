@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from hanse.service.tick import tick
 
@@ -18,3 +18,5 @@ class Command(BaseCommand):
             f"{done.agents_away} agents away, {done.allocations_ended} allocations ended, "
             f"{done.purged} entries purged, {done.parcels_pruned} parcels pruned"
         )
+        if done.failed:
+            raise CommandError(f"these failed, the others are done: {', '.join(done.failed)}; the log says why")
