@@ -30,7 +30,9 @@ def test_moves_make_a_permutation_with_as_many_winners_as_there_are_places(
     assert [one.place for one in after] == list(range(1, len(before) + 1))
     moved = {id for id, _ in real}
     able = [one for one in after if before[one.id] != "below" or one.id in moved]
-    assert [one.standing for one in able] == ["grant"] * min(places, len(able)) + ["reserve"] * max(0, len(able) - places)
+    assert [one.standing for one in able] == ["grant"] * min(places, len(able)) + ["reserve"] * max(
+        0, len(able) - places
+    )
     assert [one.reserve for one in after if one.reserve] == list(range(1, max(0, len(able) - places) + 1))
     if real:
         id, place = real[-1]

@@ -199,7 +199,12 @@ def test_the_letter_of_an_award_names_its_hours_days_and_conditions(officer: Per
     (one,) = closed_round(officer, [5], places=1)
     award(one, officer)
     text = Letter.draft(again(one), officer).text
-    for said in ("granted: 100 GPU-hours for 3 months, from 2027-01-01", "- Civilian use only.", "place 1", "100 GPU-h"):
+    for said in (
+        "granted: 100 GPU-hours for 3 months, from 2027-01-01",
+        "- Civilian use only.",
+        "place 1",
+        "100 GPU-h",
+    ):
         assert said in text, text
 
 
