@@ -152,10 +152,10 @@ def test_what_stands_before_a_decision_is_said_and_set_aside_with_a_reason(offic
     first, second = entries(2, call=call, cut_off=None)
     page = browse(officer)
     shown = text(page.get(f"/applications/{second.public_id}/"))
-    assert "came earlier" in shown and "Before it can be granted" in shown
+    assert "came earlier" in shown and "Not done or not in order yet" in shown
     assert "needs its reason" in said(page, f"/review/orders/{second.public_id}/", reason="")
     assert "Your reason is kept" in said(page, f"/review/orders/{second.public_id}/", reason="The first waits for us.")
-    assert "Before it can be granted" not in text(page.get(f"/applications/{second.public_id}/"))
+    assert "Not done or not in order yet" not in text(page.get(f"/applications/{second.public_id}/"))
     assert "1. Model 0" in text(page.get("/review/")) and first.state == "sent"
 
 

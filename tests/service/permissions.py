@@ -47,7 +47,7 @@ from hanse.service.forms.models import CallSketch, KeptDraft
 from hanse.service.notices import inbox
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
-from hanse.service.review.models import Assignment, Reviewer
+from hanse.service.review.models import Assignment, Letter, Panel, Redress, Reviewer, Round, StandIn
 from hanse.service.review.tables import stamp
 from hanse.service.runs.models import Parcel
 from tests.portal import seed
@@ -192,6 +192,21 @@ def _of_award(world: World) -> dict[str, Any]:
     )
     stepped = Call.objects.create(call_id="with-steps", version=1, terms=terms)
     Application.objects.filter(pk=reviewed.pk).update(cut_off=cut_off, call=stepped)
+    held_round = Round.kept(stepped.call_id, cut_off)
+    later = {
+        "letters": Letter.objects.create(
+            application=granted, decided_at=now(), decision="granted", language="en", text="Dear applicant"
+        ),
+        "panels": Panel.objects.create(round=held_round, held_on=today, opened_by=by),
+        "redress": Redress.objects.create(
+            application=granted, decided_at=now(), grounds="A figure was misread.", asked_by=world.founder
+        ),
+        "stand-ins": StandIn.objects.create(
+            assignment=given,
+            reviewer=Reviewer.enlist(world.operator, organisation="", keywords=(), by=by),
+            due_on=today,
+        ),
+    }
     ids = {name: one.public_id for name, one in made.items()}
     apis = {
         f"/api/v1/{name}/{{id}}": ids[of]
@@ -200,6 +215,7 @@ def _of_award(world: World) -> dict[str, Any]:
             ("requests", "request_id"), ("proposals", "proposal_id"), ("statements", "statement_id"),
         )
     } | {"/api/v1/reviews/{id}": given.public_id}  # fmt: skip
+    apis |= {f"/api/v1/{name}/{{id}}": one.public_id for name, one in later.items()}
     return (
         ids
         | apis

@@ -124,6 +124,7 @@ def close(
         UsageError: there is nobody to rank, or nobody says how many places there are.
         Conflict: the cut-off is not over, a review is missing, or it was closed before.
     """
+    by.require_officer()
     moment = at or now()
     if cut_off > moment:
         raise Conflict("applications still arrive", where=call, fix=f"close it after {cut_off:%Y-%m-%d %H:%M} UTC")
