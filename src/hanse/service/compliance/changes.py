@@ -62,11 +62,11 @@ class RunChange(models.Model):
         """An officer's answer.
 
         Raises:
-            PolicyError: not an officer.
+            PolicyError: not an officer, or one of the applicants.
             UsageError: no reason.
             Conflict: it was answered so already, or by somebody else first.
         """
-        by.require_officer()
+        self.award.application.require_judge(by)
         if not reason.strip():
             raise UsageError("this needs its reason", where="reason", fix="Say why; the applicant reads it.")
         to = "accepted" if accept else "refused"

@@ -63,11 +63,11 @@ class Condition(models.Model):
         """An officer's word on it.
 
         Raises:
-            PolicyError: not an officer.
+            PolicyError: not an officer, or one of the applicants.
             UsageError: no evidence for what is met, or no reason for the rest.
             Conflict: it is so already, or somebody else changed it first.
         """
-        by.require_officer()
+        self.award.application.require_judge(by)
         if asked.to == "met" and not asked.evidence.strip():
             raise UsageError("a condition is met by something", where="evidence", fix="Say what shows it, and where.")
         if asked.to != "met" and not asked.reason.strip():

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import models, transaction
 
 from hanse.contracts import watch as contract
 from hanse.contracts.base import now
 from hanse.contracts.decision import Finding
-from hanse.contracts.errors import Conflict, UsageError
+from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.run import FINAL_RUN_STATES
 from hanse.contracts.spec import TrainSpec
 from hanse.rules import watch
@@ -64,14 +65,18 @@ class Permit(models.Model):
         return made
 
     def confirm(self, by: Person, *, reason: str) -> None:
-        """Raises PolicyError for who is no officer, or stated it; Conflict where it is not waiting for that."""
+        """Raises PolicyError for who may not judge it, or stated it; Conflict where it is not waiting for that."""
+        if by == self.stated_by and not settings.HANSE_EMBEDDED:
+            raise PolicyError(
+                "who stated a permit does not confirm it", where=self.public_id, fix="ask another officer"
+            )
         self._judge(by, "confirmed", reason, confirmed_by=by)
 
     def withdraw(self, by: Person, *, reason: str) -> None:
         self._judge(by, "withdrawn", reason)
 
     def _judge(self, by: Person, to: str, reason: str, **fields: Any) -> None:
-        by.require_officer()
+        self.award.application.require_judge(by)
         if not reason.strip():
             raise UsageError("this needs its reason", where="reason", fix="Say what you saw; it is kept.")
         transition(

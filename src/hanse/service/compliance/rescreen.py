@@ -79,14 +79,14 @@ def answer(rescreening: Rescreening, by: Person, *, stands: bool, reason: str) -
     Then a condition of the award is in breach, and no new run starts until an officer says that it is met again.
 
     Raises:
-        PolicyError: not an officer.
+        PolicyError: not an officer, or one of the applicants.
         UsageError: no reason.
         Conflict: it was answered already.
     """
-    by.require_officer()
+    application = rescreening.screening.application
+    application.require_judge(by)
     if not reason.strip():
         raise UsageError("this needs its reason", where="reason", fix="Say why; the applicant reads it.")
-    application = rescreening.screening.application
     with transaction.atomic():
         Screening.objects.select_for_update().get(pk=rescreening.screening_id)
         if RescreeningAnswer.objects.filter(rescreening=rescreening).exists():
