@@ -134,6 +134,7 @@ SILENT: Mapping[str, str] = {
     "screening:overruled": "kept with the decision, which is told",
     "application:reopened": "the answer to the redress is read on its page",
     "letter:": "the decision is told; the letter stands beside it",
+    "step:reopened": "redress was upheld, which is read where it was asked for",
     "panel:": "officers convene and close it together",
     "place:": "officers see the reserve list of the round",
     "redress:": "read where it was asked for",
