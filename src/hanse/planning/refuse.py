@@ -96,7 +96,9 @@ def _no_link(asked: Asked) -> PlanError:
     """Layouts fit, and none has a step time: no link is known that its ranks could speak over."""
     facts = (("between_nodes", asked.machine.between_nodes), ("in_node", asked.machine.in_node))
     missing = " and ".join(name for name, link in facts if link is None) or "a link"
-    alone = "" if (asked.machine.nodes or 0) * asked.machine.accelerators_per_node == 1 else ", or train on one accelerator"
+    alone = (
+        "" if (asked.machine.nodes or 0) * asked.machine.accelerators_per_node == 1 else ", or train on one accelerator"
+    )
     return PlanError(
         f"no step can be predicted for several ranks: the machine's description lacks {missing}",
         where=asked.where,
