@@ -110,7 +110,9 @@ def test_a_review_is_declined_with_a_reason_and_is_nobody_elses_page(officer: Pe
         assert browse(person).get(path).status_code == 404
         assert browse(person).post(path, {"decline": "1", "reason": "x"}).status_code == 404
     page = browse(one.person)
-    assert "No reason was given" in said(page, path, decline="1", reason=" ")
+    begun = {f"comment-{NAMES[0]}": "Begun."}
+    assert "No reason was given" in said(page, path, decline="1", reason=" ", **begun)
+    assert "Begun." in text(page.get(path)), "what was typed is kept where declining is refused"
     assert "You declined it" in said(page, path, decline="1", reason="I know them.")
     assert Assignment.objects.get().state == "declined"
     assert "I know them." in text(browse(officer).get(of(made)))

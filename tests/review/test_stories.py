@@ -1,4 +1,4 @@
-"""Rounds in a browser: twelve applications, five reviewers and a conflict of interest; a competition of ninety-four."""
+"""A round in a browser: twelve applications, five reviewers, conflicts of interest, a ranking that stands."""
 
 from __future__ import annotations
 

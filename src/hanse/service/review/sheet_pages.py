@@ -30,6 +30,8 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
     if request.method == "POST":
         try:
             if "decline" in request.POST:
+                if points or comments:  # should declining be refused, nothing that was typed is lost
+                    keeping.keep(sheet, person, points=points, comments=comments)
                 sheet.decline(person, reason=request.POST.get("reason", "")[:2000])
                 messages.success(request, "You declined it; an officer finds somebody else.")
                 return redirect("review:desk")
