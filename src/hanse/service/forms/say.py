@@ -14,23 +14,10 @@ from django.utils.translation import get_language, gettext
 
 from hanse.service.forms import figures
 from hanse.service.forms.sentences import PATTERNS, WORDS
+from hanse.service.forms.spoken import Spoken
 from hanse.service.portal import sentences
 
-_SLOT = re.compile(r"%\((\w+)\)s")
 _SENTENCES = re.compile(r"(?<=[.?!…”])[ \n](?=[A-Z0-9“])")
-_ANY, _FIGURE, _WHEN = (
-    r"(?:(?![.?!] [A-Z]).)+?",
-    r"[+−-]?\d(?:(?![.?!] [A-Z]).)*?",
-    r"(?:(?![.?!] [A-Z])[^;])*?\d(?:(?![.?!] [A-Z])[^;])*?",
-)
-_FIGURES = frozenset({
-    "n", "a", "b", "c", "low", "high", "used", "held", "free", "granted", "share", "left", "gone", "step", "steps",
-    "time", "nodes",
-})  # fmt: skip
-_TIMES = frozenset(("day", "when"))
-_OPEN = frozenset(["figures", "reason", "text", "why", "finding", "estimates", "parts", "layout"])
-"""Slots with these names hold figures, dates, and whole sentences; any other a part of one. So a person's own words
-do not match what is made for figures, and no slot swallows the sentence that follows."""
 _DEEPEST = 4
 _AT_ONCE = 2000
 """Longer texts are somebody's own."""
@@ -73,10 +60,10 @@ def _sentence(text: str, language: str, deep: int) -> str | None:
         return None
     for given, ending in _forms(text):
         for first in dict.fromkeys((given, given[:1].lower() + given[1:])):
-            for pattern, template, anchor in _compiled():
-                if anchor in first and (found := pattern.fullmatch(first)):
-                    values = {name: _said(value, language, deep + 1) for name, value in found.groupdict().items()}
-                    return _like(given, gettext(template) % values, first) + ending
+            for each in _templates():
+                if (found := each.found_in(first)) is not None:
+                    values = {name: _said(value, language, deep + 1) for name, value in found.items()}
+                    return _like(given, gettext(each.template) % values, first) + ending
     return None
 
 
@@ -94,32 +81,13 @@ def _like(given: str, said: str, found: str) -> str:
     return said[:1].upper() + said[1:] if given[:1].isupper() else said
 
 
-def _slot(name: str) -> str:
-    return _FIGURE if name in _FIGURES else _WHEN if name in _TIMES else ".+?" if name in _OPEN else _ANY
-
-
 @lru_cache
 def _known() -> frozenset[str]:
     return WORDS | sentences.words()
 
 
 @lru_cache
-def _compiled() -> tuple[tuple[re.Pattern[str], str, str], ...]:
-    """Pattern, template, and the longest part that has to stand in the text; the most telling patterns first."""
-    made = []
-    for template in (*PATTERNS, *sentences.patterns()):
-        parts = _SLOT.split(template)
-        literal = [part.replace("%%", "%") for part in parts[::2]]
-        seen: set[str] = set()
-        regex = ""
-        for index, part in enumerate(parts):
-            if index % 2 == 0:
-                regex += re.escape(part.replace("%%", "%"))
-            elif part in seen:
-                regex += f"(?P={part})"
-            else:
-                seen.add(part)
-                regex += f"(?P<{part}>{_slot(part)})"
-        made.append((sum(map(len, literal)), re.compile(regex, re.DOTALL), template, max(literal, key=len)))
-    made.sort(key=lambda one: -one[0])
-    return tuple((pattern, template, anchor) for _, pattern, template, anchor in made)
+def _templates() -> tuple[Spoken, ...]:
+    """The most telling first."""
+    made = [Spoken.of(template) for template in (*PATTERNS, *sentences.patterns())]
+    return tuple(sorted(made, key=lambda one: -one.telling))
