@@ -6,11 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
+import pytest
 
 from tests.codes import code_of
 
@@ -90,3 +94,16 @@ class Host:
             return subprocess.Popen(
                 ["bash", "-c", f"exec {command}"], cwd=self.home, env=self.environment(), stdout=log, stderr=log
             )
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Any]:
+    def make(name: str, **more: str) -> Host:
+        (tmp_path / name).mkdir()
+        return Host(tmp_path / name, more)
+
+    yield make
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("HANSE_HOME", "").startswith(str(tmp_path)):
+                process.kill()

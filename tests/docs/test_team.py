@@ -6,13 +6,11 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from hanse.contracts.base import now
@@ -20,25 +18,12 @@ from hanse.rules.gate import questions
 from tests import needs, postgres
 from tests.docs.test_docs import DOCS, ROOT, commands
 from tests.slurm_site import ACCOUNT, SlurmSite
-from tests.team import PASSWORD, Host, Portal
+from tests.team import PASSWORD, Portal
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
 GOOD = ("civilian-purpose", "data-rights")
 TEAM, SLURM = (DOCS / "how-to" / name for name in ("serve-a-team.md", "use-a-slurm-machine.md"))
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Any]:
-    def make(name: str, **more: str) -> Host:
-        (tmp_path / name).mkdir()
-        return Host(tmp_path / name, more)
-
-    yield make
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("HANSE_HOME", "").startswith(str(tmp_path)):
-                process.kill()
 
 
 def the(page: Path, beginning: str) -> str:

@@ -7,6 +7,7 @@ untranslated, and a test names them.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -73,18 +74,26 @@ def update(language: str, known: dict[str, str | tuple[str, ...]] | None = None)
     held = known if known is not None else {
         one.id if isinstance(one.id, str) else one.id[0]: one.string for one in catalogue(language) if one.id
     }  # fmt: skip
+    write(language, used(), held, place)
+
+
+def write(
+    language: str, used: Iterable[str | tuple[str, ...]], held: Mapping[str, Any], place: Callable[[str, str], Path]
+) -> None:
+    """The .po file with what is used, in order, and what `held` says of it; and the same compiled."""
     made = Catalog(
         locale=language, project="Hanse", header_comment=f"# {NAMES[language]}, for applicants.", fuzzy=False,
         last_translator="Hanse", language_team=language,
     )  # fmt: skip
-    for message in sorted(used(), key=str):
+    for message in sorted(used, key=str):
         key = message if isinstance(message, str) else message[0]
         made.add(message, held.get(key) or ("" if isinstance(message, str) else ("", "")))
     place(language, "po").parent.mkdir(parents=True, exist_ok=True)
     made.creation_date = made.revision_date = datetime(2026, 11, 23, tzinfo=UTC)
     with place(language, "po").open("wb") as file:
         write_po(file, made, width=120, omit_header=False)
-    place(language, "mo").write_bytes(compiled(catalogue(language)))
+    with place(language, "po").open("rb") as file:
+        place(language, "mo").write_bytes(compiled(read_po(file, locale=language)))
 
 
 if __name__ == "__main__":

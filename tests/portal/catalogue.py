@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import read_po
 from django.utils.translation.template import templatize
 
 from hanse.service.portal import sentences
-from tests.forms.catalogue import LANGUAGES, NAMES, _in, compiled
+from tests.forms.catalogue import LANGUAGES, _in, write
 
 SERVICE = Path(__file__).parents[2] / "src" / "hanse" / "service"
 LOCALE = SERVICE / "portal" / "locale"
@@ -57,18 +56,7 @@ def update(language: str, known: Mapping[str, Text] | None = None) -> None:
     if place(language, "po").exists():
         written = texts(catalogue(language))
         held = {one if isinstance(one, str) else one[0]: said for one, said in written.items() if said} | held
-    made = Catalog(
-        locale=language, project="Hanse", header_comment=f"# {NAMES[language]}, for applicants.", fuzzy=False,
-        last_translator="Hanse", language_team=language,
-    )  # fmt: skip
-    for message in sorted(used(), key=str):
-        key = message if isinstance(message, str) else message[0]
-        made.add(message, held.get(key) or ("" if isinstance(message, str) else ("", "")))
-    place(language, "po").parent.mkdir(parents=True, exist_ok=True)
-    made.creation_date = made.revision_date = datetime(2026, 11, 23, tzinfo=UTC)
-    with place(language, "po").open("wb") as file:
-        write_po(file, made, width=120, omit_header=False)
-    place(language, "mo").write_bytes(compiled(catalogue(language)))
+    write(language, used(), held, place)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from django.test import Client
 from hanse.contracts.programme import ReviewStep
 from hanse.service.access.models import Application, Membership, Person
 from hanse.service.review import rounds, tables
-from hanse.service.review.models import Assignment, Reviewer, Round
+from hanse.service.review.models import Assignment, Reviewer
 from hanse.service.review.steps import Step
 from tests.portal import seed
 from tests.review.world import CUT_OFF, DUE, GOOD, NAMES, a_call, entries, reviewers, score, scored_round
@@ -46,7 +46,7 @@ def test_the_address_of_a_round_is_its_cut_off_to_the_second() -> None:
 
 def test_an_officer_gives_a_round_its_reviews_and_closes_it_once_all_are_in(officer: Person) -> None:
     made = entries(2)
-    people = reviewers(2, officer)
+    reviewers(2, officer)
     page = browse(officer)
     assert "Give the reviews that are missing" in text(page.get(of(made[0])))
     assert "The day is over" in said(page, of(made[0]), assign="1", due_on="2020-01-01")
@@ -59,12 +59,10 @@ def test_an_officer_gives_a_round_its_reviews_and_closes_it_once_all_are_in(offi
     assert "Close the round" in shown and "Ranking as it would come out now" in shown
     assert "The places are no number" in said(page, of(made[0]), close="1", places="two")
     assert "does not say how many places" in said(page, of(made[0]), close="1", places="")
-    Round.objects.all().delete()
     closed = rounds.close(made[0].call.call_id, CUT_OFF, by=officer, places=1, at=datetime(2026, 12, 1, tzinfo=UTC))
     assert [one.standing for one in closed.places] == ["grant", "reserve"]
     shown = text(page.get(of(made[0])))
     assert "Closed" in shown and "Recommended" in shown and "Reserve" in shown and "Close the round" not in shown
-    assert {one.person.username for one in people} == {"rev0", "rev1"}
 
 
 def test_a_possible_conflict_is_answered_on_the_rounds_page_with_its_reason(officer: Person) -> None:
@@ -133,7 +131,7 @@ def test_an_operator_looks_through_the_technical_check_corrects_it_and_passes_it
     assert admin.get(f"{path}technical/").status_code == 404, "the site's operators do it"
     shown = text(site.get(f"{path}technical/"))
     assert "What Hanse found in the plan and the form" in shown
-    assert made.applicant.email not in shown or not made.applicant.email
+    assert made.form.contact_email not in shown, "the site reads what it checks, not how to reach whom"
     done = said(site, f"{path}technical/", reason="Looked at with the applicant.", **{"pass": "1"})
     assert "Technical check of Model 0: passed" in done
     assert {one.state for one in Step.objects.all()} == {"passed"}
@@ -151,14 +149,14 @@ def test_the_applicant_reads_where_it_stands_and_no_names(officer: Person) -> No
 
 def test_what_stands_before_a_decision_is_said_and_set_aside_with_a_reason(officer: Person) -> None:
     call = a_call(order="arrival")
-    first, second = entries(2, call=call, cut_off=None)
+    _earlier, second = entries(2, call=call, cut_off=None)
     page = browse(officer)
     shown = text(page.get(f"/applications/{second.public_id}/"))
     assert "came earlier" in shown and "Not done or not in order yet" in shown
     assert "needs its reason" in said(page, f"/review/orders/{second.public_id}/", reason="")
     assert "Your reason is kept" in said(page, f"/review/orders/{second.public_id}/", reason="The first waits for us.")
     assert "Not done or not in order yet" not in text(page.get(f"/applications/{second.public_id}/"))
-    assert "1. Model 0" in text(page.get("/review/")) and first.state == "sent"
+    assert "1. Model 0" in text(page.get("/review/"))
 
 
 def test_reviewers_are_enlisted_by_their_user_name(officer: Person) -> None:

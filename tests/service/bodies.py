@@ -60,4 +60,4 @@ def _text(schema: Mapping[str, Any]) -> str:
     pattern = schema.get("pattern", "")
     if "[0-9a-f]{64}" in pattern:
         return "0" * 64
-    return "a" * max(2, schema.get("minLength", 0)) if pattern.startswith("^[A-Z]") is False else "BE"
+    return "BE" if pattern.startswith("^[A-Z]") else "a" * max(2, schema.get("minLength", 0))

@@ -6,14 +6,12 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from playwright.sync_api import Page
 
@@ -28,7 +26,7 @@ from tests.contracts.examples import EXAMPLES
 from tests.programme.test_form import DRAFT
 from tests.reporting.browser import chromium
 from tests.stack import MACHINE
-from tests.team import PASSWORD, ROOT, Host, Portal
+from tests.team import PASSWORD, ROOT, Portal
 from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.torch, pytest.mark.timeout(400)]
@@ -36,25 +34,12 @@ TYPED = ("basics", "project", "applicant", "organisation", "compute", "workflow"
 GOOD = ("civilian-purpose", "data-rights")
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Any]:
-    def make(name: str, **more: str) -> Host:
-        (tmp_path / name).mkdir()
-        return Host(tmp_path / name, more)
-
-    yield make
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("HANSE_HOME", "").startswith(str(tmp_path)):
-                process.kill()
-
-
-def served(hosts: Any) -> str:
+def served(host: Any) -> str:
     """A team's service with its people and the centre's site; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    url, server = f"http://127.0.0.1:{port}", hosts("server", DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+    url, server = f"http://127.0.0.1:{port}", host("server", DJANGO_SUPERUSER_PASSWORD=PASSWORD)
     server.run("hanse manage prepare")
     server.run("hanse manage createsuperuser --noinput --username=admin --email=admin@example.eu")
     server.start(f"hanse serve --port {port}")
@@ -99,7 +84,7 @@ def machine_of_the_site() -> Machine:
     )
 
 
-def with_agent(hosts: Any, url: str) -> None:
+def with_agent(host: Any, url: str) -> None:
     """The centre's machine, with its agent, as its operator enrols it."""
     token = Portal(url, "olga").token("enrolment")
     answer = httpx.post(
@@ -107,7 +92,7 @@ def with_agent(hosts: Any, url: str) -> None:
         json={"machine": "local", "site": "my-site"},
         headers={"Authorization": f"Bearer {token}"},
     )
-    machine = hosts("machine", HANSE_URL=url, HANSE_TOKEN=answer.raise_for_status().json()["token"])
+    machine = host("machine", HANSE_URL=url, HANSE_TOKEN=answer.raise_for_status().json()["token"])
     (machine.home / "local.yaml").write_text(machine_of_the_site().to_json())
     machine.start("hanse agent --machine local.yaml")
 
@@ -193,9 +178,9 @@ def applied(page: Page, url: str, plan: Path) -> str:
     return page.url
 
 
-def test_a_start_up_walks_from_the_landing_page_to_a_job_that_runs(hosts: Any, tmp_path: Path) -> None:
-    url = served(hosts)
-    with_agent(hosts, url)
+def test_a_start_up_walks_from_the_landing_page_to_a_job_that_runs(host: Any, tmp_path: Path) -> None:
+    url = served(host)
+    with_agent(host, url)
     plan = tmp_path / "plan.json"
     told = {"plan": json.loads(EXAMPLES["plan"].to_json()), "scaling": json.loads(EXAMPLES["scaling-table"].to_json())}
     plan.write_text(json.dumps(told))
@@ -219,7 +204,7 @@ def test_a_start_up_walks_from_the_landing_page_to_a_job_that_runs(hosts: Any, t
         start_up.locator("[name=name]").fill("laptop")
         start_up.get_by_role("button", name="Make a token").click()
         shown = start_up.locator("pre.code").inner_text()
-        laptop = hosts("laptop", **dict(re.findall(r"export (HANSE_\w+)=(\S+)", shown)))
+        laptop = host("laptop", **dict(re.findall(r"export (HANSE_\w+)=(\S+)", shown)))
         shutil.copytree(ROOT / "examples" / "stdlib-lm", laptop.home / "mine")
         spec = laptop.home / "mine" / "train.yaml"
         spec.write_text(spec.read_text().replace("tokens: 1024000", "tokens: 61440"))

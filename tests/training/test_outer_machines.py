@@ -20,6 +20,7 @@ from hanse.tickets import keys, signing
 from hanse.training import ledger
 from hanse.training.data.prepare import prepare
 from hanse.training.outer import trail
+from tests import needs
 from tests.training.federation import carry
 from tests.training.hands import (
     PRIVATE_KEY,
@@ -114,10 +115,11 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
             each.wait()
 
 
-@pytest.mark.skipif(not unshared(), reason="this machine does not let us make a network namespace (unshare -n)")
 def test_legs_without_a_network_end_with_the_same_weights_one_of_them_killed_and_one_late(
     tmp_path: Path, processes: list[subprocess.Popen[bytes]]
 ) -> None:
+    if not unshared():
+        needs.lacking("this machine does not let us make a network namespace (unshare -n)")
     texts = write_texts(tmp_path / "texts")
     private = {name: bytes([n + 1]) * 32 for n, name in enumerate(LEGS)}
     terms = OuterTerms(

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -20,6 +19,7 @@ from hanse.programme import calls
 from hanse.reporting.markup import Child, h, join
 from hanse.reporting.tables import Column, table
 from hanse.reporting.words import plain_date
+from hanse.service.awarding.pages import officers_only
 from hanse.service.monitoring import register, usage
 from hanse.service.monitoring.sheets import csv_of
 
@@ -109,9 +109,7 @@ def as_json(request: HttpRequest) -> HttpResponse:
 @login_required
 def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """`?from=2026-01&to=2026-03`, either left out; for officers."""
-    person: Any = request.user
-    if not person.is_officer:
-        raise PermissionDenied
+    officers_only(request)
     try:
         first, last = (_month(request.GET.get(name, "")) for name in ("from", "to"))
     except ValueError:

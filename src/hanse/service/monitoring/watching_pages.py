@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,6 +19,7 @@ from hanse.programme import awards, calls
 from hanse.reporting.bars import meter
 from hanse.reporting.markup import Child, Html, h
 from hanse.reporting.tables import Column, table
+from hanse.service.awarding.pages import officers_only
 from hanse.service.monitoring import watching
 from hanse.service.monitoring.columns import month_columns
 from hanse.service.monitoring.sheets import csv_of
@@ -35,7 +35,7 @@ MOST_MONTHS, MOST_ROWS = 60, 12
 @require_safe
 @login_required
 def page(request: HttpRequest) -> HttpResponse:
-    _require_officer(request)
+    officers_only(request)
     problem = ""
     try:
         wanted = wanted_of(request)
@@ -54,7 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @login_required
 def sheet(request: HttpRequest, name: str) -> HttpResponse:
     """One table as CSV, of the months and filters of the page."""
-    _require_officer(request)
+    officers_only(request)
     if name not in watching.SHEETS:
         raise Http404
     try:
@@ -68,7 +68,7 @@ def sheet(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 @login_required
 def as_json(request: HttpRequest) -> HttpResponse:
-    _require_officer(request)
+    officers_only(request)
     try:
         return JsonResponse({"as_of": now().isoformat(), **asdict(watching.figures(wanted_of(request), now()))})
     except UsageError as error:
@@ -98,12 +98,6 @@ def wanted_of(request: HttpRequest) -> watching.Wanted:
 def _default() -> watching.Wanted:
     last = now().date().replace(day=1)
     return watching.Wanted(first=awards.months_later(last, -11), last=last)
-
-
-def _require_officer(request: HttpRequest) -> None:
-    person: Any = request.user
-    if not person.is_officer:
-        raise PermissionDenied
 
 
 def _lede(told: watching.Figures) -> str:

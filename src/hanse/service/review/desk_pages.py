@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -18,6 +17,7 @@ from hanse.reporting.markup import Child
 from hanse.reporting.tables import Column, table
 from hanse.service.access.models import Person
 from hanse.service.awarding.forms import Labelled
+from hanse.service.awarding.pages import officers_only
 from hanse.service.review import lanes, rounds, steps, tables
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.reviewers import Reviewer
@@ -57,9 +57,8 @@ class EnlistForm(Labelled):
 @login_required
 def reviewers(request: HttpRequest) -> HttpResponse:
     """Who reviews; enlisting and changing, for officers."""
+    officers_only(request)
     officer: Any = request.user
-    if not officer.is_officer:
-        raise PermissionDenied
     form = EnlistForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data

@@ -9,7 +9,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
@@ -20,6 +19,7 @@ from hanse.reporting.markup import Child, h, join
 from hanse.reporting.tables import table
 from hanse.reporting.words import Look, badge, plain_date
 from hanse.service.access.models import Application, Person
+from hanse.service.awarding.pages import officers_only
 from hanse.service.review import clearing, rounds, steps, tables
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import Round
@@ -31,9 +31,8 @@ _IN_IT = ("sent", "in-review", "granted", "declined")
 
 @login_required
 def page(request: HttpRequest, call: str, cut_off: str) -> HttpResponse:
+    officers_only(request)
     officer: Any = request.user
-    if not officer.is_officer:
-        raise PermissionDenied
     try:
         moment = tables.read(cut_off)
     except ValueError:

@@ -24,9 +24,6 @@ RECOMMENDED = {
     "grant": Look("is-done", "Recommended"), "reserve": Look("is-queued", "Reserve"),
     "below": Look("is-declined", "Below"),
 }  # fmt: skip
-STEP_LOOKS = {
-    "waiting": Look("is-queued", "Waits"), "passed": Look("is-done", "Passed"), "failed": Look("is-failed", "Failed"),
-}  # fmt: skip
 SHEET_LOOKS = {
     "given": Look("is-queued", "Asked"), "sent": Look("is-done", "Sent"), "declined": Look("is-declined", "Declined"),
 }  # fmt: skip
