@@ -25,6 +25,8 @@ from tests.service.fixtures import HOUR, World, a_machine, a_plan, a_spec
 
 pytestmark = pytest.mark.django_db
 
+BEGAN = now().replace(microsecond=0)  # once: two reports of one run give the same second
+
 
 @pytest.fixture
 def metered(world: World) -> World:
@@ -47,7 +49,7 @@ def a_job(
     energy_joules: int | None = None,
     run: int = 0,
 ) -> SiteJob:
-    began = now().replace(microsecond=0) - ago
+    began = BEGAN - ago
     ended = began + timedelta(seconds=elapsed_s) if state in FINAL_JOB_STATES else None
     report = JobReport(
         job_id=job_id, name=name, state=state, raw_state=state.upper(), submitted_at=began + timedelta(seconds=run),
