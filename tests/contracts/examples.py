@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
+from hanse.contracts.agentapi import (
+    Assignment,
+    Exchange,
+    Hello,
+    Observation,
+    SyncRequest,
+    SyncResponse,
+    TelemetryBatch,
+    Welcome,
+)
 from hanse.contracts.application import (
     Compute,
     Declarations,
@@ -535,6 +544,7 @@ EXAMPLES: dict[str, Contract] = {
     ),
     "outer-terms": OUTER,
     "outer-launch": OuterLaunch(leg="lumi", terms=OUTER),
+    "exchange": Exchange(launch=OuterLaunch(leg="lumi", terms=OUTER), key="A" * 43 + "="),
     "outer-file": OuterFile(signature="c2lnbmF0dXJl", body=OuterCommit(
         run_id="run-7f3a", terms_sha256=HASH, leg="lumi", outer_step=3, fragment=1, previous_sha256=HASH,
         parts=SHARES, base_sha256=HASH, result_sha256=HASH, waited_s=41.5, at=AT,

@@ -134,6 +134,7 @@ def stage() -> Stage:
         "/api/v1/applications/{id}": sent.public_id, "/api/v1/allocations/{id}": world.allocation.public_id,
         "/api/v1/runs/{id}": run.public_id, "/api/v1/attempts/{id}": attempt.public_id,
         "/api/v1/notices/{id}": notice.pk if notice else 0, "/api/agent/v1/parcels/{id}": parcel.public_id,
+        "/api/agent/v1/attempts/{id}": attempt.public_id,
     }  # fmt: skip
     values |= _of_award(world) | _of_writing(world)
     health.ticked(now())

@@ -32,7 +32,7 @@ from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.machine import Machine
-from hanse.contracts.parcel import ParcelOrder
+from hanse.contracts.parcel import Parcel, ParcelOrder
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.schedulers.base import Scheduler
@@ -75,6 +75,7 @@ class Agent:
         self._news = False
         """This look has shown something worth telling."""
         self._orders: tuple[ParcelOrder, ...] = ()
+        self._brought: tuple[Parcel, ...] = ()
         self._said: dict[str, str] = {}
         self._halted: dict[str, str] = {}
         """Attempts whose jobs the kill switch ended, and why; it may be lifted before their end is seen."""
@@ -84,7 +85,8 @@ class Agent:
         self._ending = Ending(schedulers=self._schedulers, budget=self._budget, store=store, say=self._say)
         self._submission = Submission(
             machine=machine.id, ticket_key=self.welcome.ticket_key, schedulers=self._schedulers, store=store, work=work,
-            fetch_code=lru_cache(maxsize=CODE_KEPT)(service.code), budget=self._budget,
+            fetch_code=lru_cache(maxsize=CODE_KEPT)(service.code), fetch_exchange=service.exchange_of,
+            budget=self._budget,
             arrivals=self._setting.courier, sure=self._sure, host=self._host,
         )  # fmt: skip
 
@@ -141,7 +143,7 @@ class Agent:
         self._telling.forget(answer.closed)
         self._cursor = answer.cursor
         self._drain, self._halt.by_service = answer.drain, answer.stop
-        self._orders = answer.send
+        self._orders, self._brought = answer.send, answer.bring
 
     def pursue(self) -> bool:
         """Look at the scheduler once for all open attempts, and make each one's next move."""
@@ -150,9 +152,8 @@ class Agent:
         self._prune()
         records = [record for record in self._store.open() if not is_final(record.seen)]
         if self._carrying:
-            self._carrying.pursue(
-                self._orders, tuple(p for r in records if r.job_id is None for p in r.assignment.fetch)
-            )
+            waited_for = tuple(p for r in records if r.job_id is None for p in r.assignment.fetch)
+            self._carrying.pursue(self._orders, (*waited_for, *self._brought))
         watched = self._store.watched()
         reports = self._observe({**dict.fromkeys(watched), **{r.assignment.job.name: r.job_id for r in records}})
         self._news = False

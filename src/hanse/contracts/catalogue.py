@@ -10,7 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Assignment, Exchange, Hello, Observation, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.application import Draft
 from hanse.contracts.base import Contract
 from hanse.contracts.compliance import Check
@@ -56,6 +56,7 @@ PUBLIC: dict[str, type[Contract]] = {
     "watched-condition": WatchedCondition, "permit": Permit, "run-change": RunChange, "compute-seen": ComputeSeen,
     "evaluation": Evaluation, "release": Release,
     "outer-terms": OuterTerms, "outer-launch": OuterLaunch, "outer-file": OuterFile, "outer-row": OuterRow,
+    "exchange": Exchange,
 }  # fmt: skip
 
 

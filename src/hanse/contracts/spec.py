@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from hanse.contracts.across import AcrossSpec
 from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive
 from hanse.contracts.layout import Layout
 from hanse.contracts.workload import Lora, ModelShape, Precision, Training
@@ -217,7 +219,31 @@ class TrainSpec(Contract):
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None
+    across: AcrossSpec | None = None
+    """A leg on each of `where.machines` at once, which exchange what they learn every few hundred steps."""
     where: WhereSpec
+
+    def canonical(self) -> bytes:
+        """Without `across` where there is none: specs from before it keep their hashes."""
+        if self.across is not None:
+            return super().canonical()
+        fields = self.model_dump(mode="json", exclude={"across"})
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+    @model_validator(mode="after")
+    def _several(self) -> TrainSpec:
+        if self.across is None:
+            return self
+        machines = self.where.machines
+        if self.command is not None:
+            raise ValueError("across is for trainings; a command runs on one machine")
+        if self.layout is not None:
+            raise ValueError("across plans a layout for each machine; drop layout")
+        if len(machines) < 2 or len(set(machines)) < len(machines):
+            raise ValueError("across wants two machines or more in where.machines, each named once")
+        if self.across.min_legs is not None and self.across.min_legs > len(machines):
+            raise ValueError(f"across.min_legs is {self.across.min_legs} of {len(machines)} machines")
+        return self
 
     @model_validator(mode="after")
     def _mixture(self) -> TrainSpec:

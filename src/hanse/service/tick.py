@@ -23,7 +23,7 @@ from hanse.service.forms import chores as forms
 from hanse.service.monitoring import chores as monitoring
 from hanse.service.notices import chores as notices
 from hanse.service.review import chores as review
-from hanse.service.runs import arrivals, forecast, metering, placing
+from hanse.service.runs import arrivals, exchanges, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Ticked:
     agents_away: int = 0
     allocations_ended: int = 0
     parcels_pruned: int = 0
+    exchanges: int = 0
     recalled: int = 0
     unarrived: int = 0
     purged: int = 0
@@ -79,6 +80,7 @@ def _own() -> dict[str, Callable[[datetime], int]]:
         "agents_away": Machine.note_the_away,
         "allocations_ended": _note_ended_allocations,
         "parcels_pruned": Parcel.prune,
+        "exchanges": exchanges.look_after,
         "recalled": placing.look_after,
         "unarrived": arrivals.look_after,
         "purged": _purge,

@@ -50,6 +50,7 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "allocation:suspended": _tell("people", "allocation-suspended"),
     "run:finished": _tell("person", "run-finished"),
     "run:failed": _tell("person", "run-failed"),
+    "leg:lost": _tell("person", "leg-lost"),
     "attempt:stop-asked": _tell("person", "run-stopping"),
     "attempt:unknown": _tell("operators", "attempt-unknown", mail=False),
     "review:given": _tell("named", "review-assigned"),
@@ -106,6 +107,7 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
 SILENT: Mapping[str, str] = {
     "application:withdrawn": "the applicant did it and sees it",
     "attempt:": "the run's page follows them, and the run's end is told",
+    "leg:": "its key and its result belong to the run, whose end is told",
     "run:": "whoever acted on it sees it; its end is told",
     "parcel:": "the courier's own book",
     "machine:": "operators see it on their page",

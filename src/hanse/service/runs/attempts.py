@@ -154,6 +154,7 @@ class Attempt(models.Model):
         ticket = issue.ticket_for(
             job, run.spec, code_sha256=run.code.sha256 if run.code else None, max_accelerator_seconds=reserved,
             conditions=run.conditions(allocation), permits=for_ticket(run.spec, allocation),
+            outer_sha256=run.across.digest() if run.across else None,
         )  # fmt: skip
         attempt = cls.objects.create(
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,
