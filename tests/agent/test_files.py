@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import random
 import stat
 import tarfile
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from hanse.agent import legs, place, tails
 from hanse.agent.store import Record, Store
-from hanse.contracts.agentapi import Assignment, Exchange
+from hanse.contracts.agentapi import Assignment, Exchange, LostLegs
 from hanse.contracts.errors import SiteError, TicketError
 from hanse.contracts.outer import OuterLaunch, OuterLeg, OuterTerms
 from hanse.contracts.rundir import RunDir
@@ -258,3 +259,17 @@ def test_terms_that_the_ticket_does_not_name_and_anothers_key_are_refused_before
     with pytest.raises(TicketError, match="not that of leg local"):
         legs.write(exchange(key=base64.b64encode(bytes([2]) * 32).decode()), named, run)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_jobs_of_a_machine_are_told_which_other_legs_were_given_up_and_when_one_is_back(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    told = legs.Absences(lambda _: run)
+    told.tell(())
+    assert not run.absent.exists()
+    told.tell((LostLegs(run_id="run-1", names=("other",)),))
+    assert json.loads(run.absent.read_text()) == ["other"]
+    run.absent.unlink()
+    told.tell((LostLegs(run_id="run-1", names=("other",)),))
+    assert not run.absent.exists(), "what was told is not written again"
+    told.tell(())
+    assert json.loads(run.absent.read_text()) == []

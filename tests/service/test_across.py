@@ -177,6 +177,10 @@ def test_one_lost_leg_is_gone_on_without_and_the_reason_stands(legs: Legs) -> No
     assert run.state == "running" and run.reason.startswith("Tried second: 3 attempts in a row failed")
     assert not Attempt.objects.filter(leg__slot="second").exclude(state__in=FINAL_ATTEMPT_STATES).exists()
     for name in ("local", "third"):
+        [told] = legs.agents[name].sync().lost
+        assert (told.run_id, told.names) == (run.public_id, ("second",)), "the others need not wait for it"
+    assert legs.agents["second"].sync().lost == ()
+    for name in ("local", "third"):
         legs.report(run, name, "finished", step=100, exit_code=0)
     assert run.state == "finished" and "second" in run.reason
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
+import logging
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from hanse.agent import place
-from hanse.contracts.agentapi import Exchange
+from hanse.contracts.agentapi import Exchange, LostLegs
 from hanse.contracts.errors import SiteError, TicketError
 from hanse.contracts.rundir import RunDir
 from hanse.contracts.ticket import Ticket
 from hanse.files.durable import write_atomically
 from hanse.schedulers.host import Host
 from hanse.tickets import keys
+
+logger = logging.getLogger("hanse.agent")
 
 _PRIVATELY = 'umask 077 && cat > "$1.new" && mv -fT -- "$1.new" "$1"'
 
@@ -61,3 +66,26 @@ def _write_there(path: Path, key: bytes, host: Host) -> None:
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise SiteError(f"the leg's key cannot be written: {said or done.returncode}", where=str(path))
+
+
+class Absences:
+    """Tells the jobs of this machine which other legs were given up; each change is written once."""
+
+    def __init__(self, run_dir_of: Callable[[str], RunDir], host: Host = place.HERE) -> None:
+        self._run_dir_of, self._host = run_dir_of, host
+        self._told: dict[str, tuple[str, ...]] = {}
+
+    def tell(self, lost: tuple[LostLegs, ...]) -> None:
+        """Raises HostUnreachable if there is no connection; a folder that cannot be written is tried again."""
+        named = {each.run_id: each.names for each in lost}
+        for run_id in {**self._told, **named}:
+            names = named.get(run_id, ())
+            if self._told.get(run_id) == names:
+                continue
+            try:
+                self._host.write_atomically(self._run_dir_of(run_id).absent, json.dumps(names).encode())
+            except OSError as error:
+                logger.warning("run %s is not told which legs were lost: %s", run_id, error.strerror)
+                continue
+            self._told[run_id] = names
+        self._told = {run_id: names for run_id, names in self._told.items() if names}

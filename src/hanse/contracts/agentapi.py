@@ -154,6 +154,13 @@ class Exchange(Contract):
     but in the run's folder."""
 
 
+class LostLegs(Contract):
+    """Legs of a run that the service gave up: those that train on need not wait for them."""
+
+    run_id: Identifier
+    names: tuple[Identifier, ...]
+
+
 class SyncResponse(Contract):
     protocol: int = PROTOCOL
     acknowledged: Count
@@ -171,3 +178,5 @@ class SyncResponse(Contract):
     send: tuple[ParcelOrder, ...] = ()
     bring: tuple[Parcel, ...] = ()
     """Parcels to this machine that no attempt waits for: outer-step files, to be put into the inboxes of legs."""
+    lost: tuple[LostLegs, ...] = ()
+    """Of every run that has a leg open on this machine and lost one elsewhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hanse.contracts.agentapi import LostLegs
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.contracts.telemetry import TrainResult
 from hanse.service.access.awards import Allocation
@@ -30,6 +31,19 @@ def speaker(run: Any) -> Leg:
     """The leg whose steps and losses stand for the run's: the first in order that was not lost."""
     found: Leg = min(run.legs.all(), key=lambda leg: (leg.left_because != "", leg.number))
     return found
+
+
+def lost_beside(machine: Any) -> tuple[LostLegs, ...]:
+    """Of each run that is open on a machine, the legs elsewhere that were given up."""
+    from hanse.service.runs.lifecycle import Run
+
+    open_here = machine.open_attempts().filter(leg__run__across__isnull=False).values("leg__run")
+    runs = Run.objects.filter(pk__in=open_here, legs__left_because__gt="").distinct()
+    found = (
+        LostLegs(run_id=run.public_id, names=tuple(leg.slot for leg in current(run) if leg.left_because))
+        for run in runs
+    )  # fmt: skip
+    return tuple(each for each in found if each.names)
 
 
 def follow(run: Any, attempt: Attempt, *, by: str) -> None:

@@ -55,7 +55,7 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
             protocol=request.protocol, acknowledged=machine.acknowledged, assignments=assignments,
             drain=machine.draining or (previous and machine.stopped), cursor=cursor, closed=closed,
             stop=machine.stopped, accounts=metering.accounts_of(machine), send=Parcel.orders_for(machine),
-            bring=exchanges.to_bring(machine),
+            bring=exchanges.to_bring(machine), lost=abreast.lost_beside(machine),
         )  # fmt: skip
 
 
