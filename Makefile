@@ -7,8 +7,8 @@ PYTEST := $(BIN)/python -m pytest
 TYPED := contracts files workloads machines programme rules client tickets planning schedulers reporting agent cli
 # Rooms whose tests start many processes, or share a cluster: one test at a time, the trainer's (which compute) beside
 # the others (which mostly wait). All other rooms run two files at once.
-TRAINER := training docs
-PROCESSES := cli client crash federation schedulers slurm stories
+TRAINER := training
+PROCESSES := cli client crash docs federation schedulers slurm stories
 ALONE := $(TRAINER) $(PROCESSES)
 # Rooms that are looked at on PostgreSQL, too.
 STORED := service client compliance notices monitoring
