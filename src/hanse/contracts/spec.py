@@ -157,6 +157,8 @@ class WhereSpec(Contract):
     account: str | None = None
     nodes: Positive | None = None
     """None: the planner chooses."""
+    min_nodes: Positive | None = None
+    """Where the partition has too few sound nodes left, an attempt may go on with so many at least; None: it waits."""
     wall_time_s: Positive = 3600
     """Of one attempt, that is of one job. A longer run goes on in the next from its checkpoint."""
     max_gpu_hours: float = Field(gt=0)
@@ -224,11 +226,24 @@ class TrainSpec(Contract):
     where: WhereSpec
 
     def canonical(self) -> bytes:
-        """Without `across` where there is none: specs from before it keep their hashes."""
-        if self.across is not None:
-            return super().canonical()
-        fields = self.model_dump(mode="json", exclude={"across"})
+        """Without `across` and `where.min_nodes` where there are none: specs from before them keep their hashes."""
+        fields = self.model_dump(mode="json")
+        if self.across is None:
+            del fields["across"]
+        if self.where.min_nodes is None:
+            del fields["where"]["min_nodes"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+    @model_validator(mode="after")
+    def _fewest(self) -> TrainSpec:
+        least, planned = self.where.min_nodes, self.where.nodes
+        if least is not None and self.command is not None:
+            raise ValueError("where.min_nodes is for trainings; a command gets the nodes it asks for")
+        if least is not None and self.layout is not None:
+            raise ValueError("where.min_nodes needs another layout on fewer nodes; drop layout")
+        if least is not None and planned is not None and least > planned:
+            raise ValueError(f"where.min_nodes is {least}, more than where.nodes, {planned}")
+        return self
 
     @model_validator(mode="after")
     def _several(self) -> TrainSpec:

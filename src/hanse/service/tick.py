@@ -23,7 +23,7 @@ from hanse.service.forms import chores as forms
 from hanse.service.monitoring import chores as monitoring
 from hanse.service.notices import chores as notices
 from hanse.service.review import chores as review
-from hanse.service.runs import arrivals, exchanges, forecast, metering, placing
+from hanse.service.runs import arrivals, exchanges, fewer, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Ticked:
     exchanges: int = 0
     recalled: int = 0
     unarrived: int = 0
+    fewer_nodes: int = 0
     purged: int = 0
     warnings: int = 0
     stops_asked: int = 0
@@ -83,6 +84,7 @@ def _own() -> dict[str, Callable[[datetime], int]]:
         "exchanges": exchanges.look_after,
         "recalled": placing.look_after,
         "unarrived": arrivals.look_after,
+        "fewer_nodes": fewer.look_after,
         "purged": _purge,
         "warnings": forecast.warn,
         "stops_asked": forecast.stop_in_time,

@@ -17,6 +17,9 @@ MARGIN: Final = 1.1
 """On the plan's own upper estimate: a chain that is one job too long costs nothing."""
 
 LOST_ITS_PLACE: Final = "the attempt it waited for ended before its turn"
+FEWER_NODES: Final = "too few sound nodes are left for it; the next attempt takes fewer"
+STAYS: Final = ("", LOST_ITS_PLACE, FEWER_NODES)
+"""What an attempt may be recalled for without its run leaving the machine."""
 
 
 def attempts_of(leg: Any) -> list[Attempt]:
@@ -77,7 +80,7 @@ def still_open(ahead: list[Attempt], why: str, *, by: str) -> list[Attempt]:
 
 def why_left(leg: Any) -> str:
     """Why its attempts were recalled so that the run goes on elsewhere; '' where only its chain was broken."""
-    recalled = leg.attempts.exclude(recalled__in=["", LOST_ITS_PLACE]).order_by("-number").first()
+    recalled = leg.attempts.exclude(recalled__in=STAYS).order_by("-number").first()
     return recalled.recalled if recalled else ""
 
 

@@ -299,10 +299,9 @@ class Run(models.Model):
             and all((a.last_step or 0) <= reached for a in latest)
         )
 
-    def shape(self, leg: Any) -> jobs.Shape:
-        return jobs.shape_of(
-            self.spec, leg.plan or self.plan, leg.machine.facts, granted_partition=leg.allocation.partition
-        )
+    def shape(self, leg: Any, own_plan: Any = None) -> jobs.Shape:
+        plan = own_plan or leg.plan or self.plan
+        return jobs.shape_of(self.spec, plan, leg.machine.facts, granted_partition=leg.allocation.partition)
 
     def spendable_accelerator_seconds(self, allocation: Any) -> int:
         """What is left under the run's own cap and free in its allocation (which carries its balance)."""
