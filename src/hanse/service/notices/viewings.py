@@ -110,7 +110,15 @@ def note(request: HttpRequest, response: HttpResponse) -> None:
         return
     person = getattr(request, "auth", None) or request.user
     if isinstance(person, Person):
-        keep(request, person, shown.what, _named(str(match.kwargs.get(shown.names, "")), match.view_name, person))
+        found = getattr(request, "shown", None)
+        if found is None:
+            found = _named(str(match.kwargs.get(shown.names, "")), match.view_name, person)
+        keep(request, person, shown.what, found)
+
+
+def showing(request: HttpRequest, thing: Any) -> None:
+    """A page has looked up what its address names: it need not be looked up again for `note`."""
+    request.shown = thing  # type: ignore[attr-defined]
 
 
 def keep(request: HttpRequest, person: Person, what: str, thing: Any = None) -> Viewing:

@@ -87,7 +87,7 @@ def tried(legs: list[Any], names: dict[str, str]) -> Html | None:
 def parcels(run: Any, names: dict[str, str]) -> Html | None:
     """What is carried between its machines, with how much of it has come."""
     rows: list[tuple[Child, ...]] = []
-    for one in run.parcels.select_related("from_machine", "to_machine"):
+    for one in run.parcels.all():
         source, target = one.from_machine.public_id, one.to_machine.public_id
         step = f", step {one.step:,}" if one.step is not None else ""
         rows.append((
