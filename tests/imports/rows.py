@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -36,8 +38,8 @@ def a_file(*rows: dict[str, str], separator: str = ",", columns: tuple[str, ...]
     """Lines as a spreadsheet writes them, with the needed cells filled."""
     header = columns or tuple(dict.fromkeys([*NEEDED, *(name for row in rows for name in row)]))
     assert set(header) <= set(COLUMNS)
-    lines = [separator.join(header)]
-    for row in rows:
-        cells = [(NEEDED | row).get(name, "") for name in header]
-        lines.append(separator.join(f'"{c}"' if set(c) & {separator, '"', "\n"} else c for c in cells))
-    return "\r\n".join(lines) + "\r\n"
+    written = io.StringIO()
+    writer = csv.DictWriter(written, header, delimiter=separator, restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(NEEDED | row for row in rows)
+    return written.getvalue()

@@ -170,7 +170,8 @@ class ImportBatch(Contract):
     sha256: Sha256
     whole: bool = False
     state: Literal["nothing-to-do", "waiting", "confirmed", "refused", "taken-back"]
-    report: ImportReport
+    report: ImportReport | None = None
+    """None in lists."""
     prepared_by: str = ""
     prepared_at: Timestamp | None = None
     decided_by: str = ""
