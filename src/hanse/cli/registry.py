@@ -21,6 +21,8 @@ class Verb(NamedTuple):
     hidden: bool = False
     passes_through: bool = False
     """All arguments, --help too where it stands behind others, go to another program."""
+    module: str = ""
+    """Where the verb's name is a word of Python; else the module is called as the verb."""
 
 
 START, TRAIN, COMPUTE, RUN_IT = "Start here", "Train", "Get compute", "Keep it running"
@@ -267,6 +269,21 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse site provision alc-7h3k9qm2xa --user ada --apply", "run those that are still lacking"),
             Example("hanse site provision alc-7h3k9qm2xa --end --apply", "close it; what was used stays on record"),
         ),
+    ),
+    Verb(
+        "import",
+        RUN_IT,
+        "For officers: awards decided elsewhere, from a file or a Waldur.",
+        (
+            Example("hanse import awards awards.csv --dry-run", "what every row would do; nothing is kept"),
+            Example("hanse import awards awards.csv", "prepare it; another officer confirms it"),
+            Example(
+                "hanse import waldur https://waldur.example.eu --token-file waldur.token --mode fast-lane",
+                "what is in use there",
+            ),
+            Example("hanse import confirm imp-7h3k9qm2xa", "as that other officer"),
+        ),
+        module="importing",
     ),
     Verb(
         "train",

@@ -20,6 +20,7 @@ from hanse.service.awarding import chores as awarding
 from hanse.service.compliance import chores as compliance
 from hanse.service.compliance.rescreen import rescreen
 from hanse.service.forms import chores as forms
+from hanse.service.imports import chores as imports
 from hanse.service.monitoring import chores as monitoring
 from hanse.service.notices import chores as notices
 from hanse.service.review import chores as review
@@ -28,8 +29,8 @@ from hanse.service.runs.models import Event, Machine, Parcel
 
 logger = logging.getLogger(__name__)
 APPS = {
-    "review": review, "awarding": awarding, "monitoring": monitoring, "forms": forms, "compliance": compliance,
-    "notices": notices,
+    "review": review, "awarding": awarding, "imports": imports, "monitoring": monitoring, "forms": forms,
+    "compliance": compliance, "notices": notices,
 }  # fmt: skip
 """Notices last: they tell what the others found."""
 KEEP_DEAD_TOKENS = timedelta(days=30)
@@ -53,7 +54,7 @@ class Ticked:
     stops_asked: int = 0
     rescreened: int = 0
     others: Mapping[str, int] = field(default_factory=dict)
-    """By app: review, awarding, monitoring, notices, forms, compliance."""
+    """By app: review, awarding, imports, monitoring, notices, forms, compliance."""
     failed: tuple[str, ...] = ()
     """A chore that fails stops no other; its reason stands in the log, and the next tick tries it again."""
 
