@@ -178,7 +178,8 @@ def test_behind_a_proxy_the_address_is_what_the_nearest_proxy_saw(rf: Any) -> No
 
 NAMES = {"application_id", "draft_id", "document_id", "object_id", "person_id"}
 SHOW_NOTHING = {
-    "portal:decision", "notices:roles", "compliance:new-permit", "review:out-of-order",  # a post that leads back
+    "portal:decision", "notices:roles", "compliance:new-permit",  # posts that lead back
+    *(f"review:{act}" for act in ("letter-draft", "out-of-order")),
     *(f"forms:{act}" for act in ("application-copy", "copy", "discard", "rebind", "restore", "send", "share")),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.functional import cached_property
 
 from hanse.contracts.errors import PolicyError
 from hanse.service import policy
@@ -33,7 +34,16 @@ class Person(AbstractUser):
 
     @property
     def is_officer(self) -> bool:
-        return self.is_active and (self.is_superuser or self.groups.filter(name=OFFICERS).exists())
+        return self.is_active and (self.is_superuser or self._in_the_group)
+
+    @cached_property
+    def _in_the_group(self) -> bool:
+        """Asked once: a page asks some ten times, and each request reads its person anew."""
+        return self.groups.filter(name=OFFICERS).exists()
+
+    def refresh_from_db(self, *args: Any, **options: Any) -> None:
+        super().refresh_from_db(*args, **options)
+        self.__dict__.pop("_in_the_group", None)
 
     def operates(self, organisation: Organisation) -> bool:
         return policy.may(self, "organisation:operate", organisation)
