@@ -1,4 +1,4 @@
-"""A report that nobody handed in, in a browser: reminded, overdue, in the way of the next application, and out of it."""
+"""A report nobody handed in, in a browser: reminded, overdue, in the way of the next application, out of it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def test_an_overdue_report_blocks_the_next_application_until_it_is_handed_in(
     shared_programme.award()
     report = Duty.objects.get(name="final-report")
     room.publish()
-    own = {"organisation": "Brick AI", "organisation_kind": "start-up", "country": "BE"}
-    draft = room.kept(world.founder, room.ready(**own))
+    draft = room.kept(world.founder, room.ready(organisation=world.organisation.name))
     with chromium() as browser:
         founder, officer = (signed_in(browser, url, one).new_page() for one in (world.founder, world.officer))
         the_day_is(report, today + timedelta(days=7))
@@ -54,7 +53,7 @@ def test_an_overdue_report_blocks_the_next_application_until_it_is_handed_in(
         founder.get_by_text("owes something of an earlier award: final-report").first.wait_for()
         assert Application.objects.filter(call__call_id="fast-lane").count() == 0
         draft.refresh_from_db()
-        assert draft.discarded_at is None, "what was written for it is kept"
+        assert draft.state == "open", "what was written for it is kept"
 
         founder.goto(f"{url}/notices/")
         founder.get_by_role("link", name="An obligation of Delivery notes is overdue").first.click()

@@ -110,7 +110,7 @@ FREE_TEXTS: Mapping[str, tuple[str, ...]] = {
     "review.Letter": ("text",), "review.Redress": ("grounds", "reason"), "review.PlaceFreed": ("reason",),
     "review.StandIn": ("reason",), "review.Step": ("reason",), "review.OutOfOrder": ("reason",),
     "review.ConflictAnswer": ("reason",),
-    "review.Assignment": ("reason",), "access.Review": ("reason",), "access.Application": ("reason",),
+    "review.Assignment": ("reason", "comments"), "access.Review": ("reason",), "access.Application": ("reason",),
     "awarding.Proposal": ("reason",), "runs.Event": ("reason",),
 }  # fmt: skip
 """Texts that people wrote and that may name a person: mail that says «… invites you», minutes, letters, reasons. They
@@ -282,8 +282,17 @@ def _letters(known: Mapping[str, str]) -> None:
         for word, pseudonym in known.items():
             whole_word = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
             for name in names:
-                for key, text in rows.filter(**{f"{name}__contains": word}).values_list("pk", name):
-                    rows.filter(pk=key).update(**{name: whole_word.sub(pseudonym, text)})
+                stands = models.Q(_text__contains=word) | models.Q(_text__contains=json.dumps(word)[1:-1])
+                named = rows.alias(_text=Cast(name, models.TextField())).filter(stands)
+                for key, text in list(named.values_list("pk", name)):
+                    rows.filter(pk=key).update(**{name: _renamed(text, whole_word, pseudonym)})
+
+
+def _renamed(value: Any, whole_word: re.Pattern[str], pseudonym: str) -> Any:
+    """A text, or the texts of a dictionary."""
+    if isinstance(value, dict):
+        return {key: _renamed(one, whole_word, pseudonym) for key, one in value.items()}
+    return whole_word.sub(pseudonym, value) if isinstance(value, str) else value
 
 
 def _json_columns() -> Iterator[tuple[Any, str]]:
