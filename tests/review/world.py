@@ -41,7 +41,7 @@ def entries(count: int, *, call: Call | None = None, cut_off: datetime | None = 
     made = []
     for number in range(count):
         one = seed.application(ida, title=f"Model {number}")
-        house = Organisation.objects.create(name=f"Firm {number}", kind="sme", country="DK")
+        house = Organisation.objects.get_or_create(name=f"Firm {number}", defaults={"kind": "sme", "country": "DK"})[0]
         sent = CUT_OFF - timedelta(hours=100 - number)
         Application.objects.filter(pk=one.pk).update(
             organisation=house, cut_off=cut_off, sent_at=sent, call=call or one.call, decide_by=None

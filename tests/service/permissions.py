@@ -213,6 +213,9 @@ def _of_award(world: World) -> dict[str, Any]:
     stepped = Call.objects.create(call_id="with-steps", version=1, terms=terms)
     Application.objects.filter(pk=reviewed.pk).update(cut_off=cut_off, call=stepped)
     held_round = Round.kept(stepped.call_id, cut_off)
+    done = Call.objects.create(call_id="ranked", version=1, terms=terms.model_copy(update={"id": "ranked"}))
+    Application.objects.filter(pk=granted.pk).update(cut_off=cut_off, call=done)
+    Round.objects.create(call_id="ranked", cut_off=cut_off, state="closed", places=1, closed_at=now(), closed_by=by)
     later = {
         "letters": Letter.objects.create(
             application=granted, decided_at=now(), decision="granted", language="en", text="Dear applicant"
@@ -246,7 +249,9 @@ def _of_award(world: World) -> dict[str, Any]:
             **{f"/api/v1/applications/{{id}}/{of}": granted.public_id for of in ("changes", "conditions", "permits")},
             "kind": "csv",
             "review_id": given.public_id,
+            "letter_id": later["letters"].public_id,
             "call": stepped.call_id,
+            "/review/rounds/{call}": done.call_id,
             "/review/steps/{application_id}": reviewed.public_id,
             "cut_off": stamp(cut_off),
             "step": "administrative",

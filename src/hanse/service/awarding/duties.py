@@ -216,7 +216,7 @@ def require_none_overdue(organisation: Organisation) -> None:
 def remind(at: datetime) -> int:
     """Note each stage once, with an event that a notice is made from."""
     made = 0
-    for duty in Duty.objects.filter(state__in=OWED, due__isnull=False):
+    for duty in Duty.objects.filter(state__in=OWED, due__isnull=False).select_related("award__project"):
         stage = obligations.stage(duty.due, at.date())
         if not stage:
             continue
@@ -226,6 +226,7 @@ def remind(at: datetime) -> int:
                 Event.record(
                     "service:duty:overdue" if stage == "overdue" else "service:duty:reminded", duty.public_id,
                     by="tick", award=duty.award.public_id, stage=stage, due=duty.due.isoformat(),
+                    title=duty.award.project.name,
                 )  # fmt: skip
                 made += 1
     return made

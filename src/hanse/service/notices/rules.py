@@ -58,6 +58,15 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "attempt:unknown": _tell("operators", "attempt-unknown", mail=False),
     "review:given": _tell("named", "review-assigned"),
     "review:declined": _tell("officers", "review-declined", mail=False),
+    "review:reminded": _tell("named", "review-reminder"),
+    "review:replaced": _tell("named", "review-replaced", mail=False),
+    "stand-in:proposed": _tell("officers", "stand-in-proposed", mail=False),
+    "reply:opened": _tell("person", "reply-opened"),
+    "letter:sent": _tell("person", "letter-sent"),
+    "redress:asked": _tell("officers", "redress-asked"),
+    "redress:upheld": _tell("person", "redress-answered"),
+    "redress:redone": _tell("person", "redress-answered"),
+    "reserve:next": _tell("officers", "reserve-next"),
     "step:passed": _tell("operators", "step-technical", next="technical"),
     "step:failed": _tell("officers", "step-failed", mail=False),
     "review:reminder": _tell("named", "review-reminder"),
@@ -138,14 +147,13 @@ SILENT: Mapping[str, str] = {
     "application:out-of-order": "kept beside the application",
     "application:refused": "who sent it read why at once",
     "screening:overruled": "kept with the decision, which is told",
-    "application:reopened": "the answer to the redress is read on its page",
-    "letter:": "the decision is told; the letter stands beside it",
+    "application:reopened": "that the redress was answered is told",
+    "letter:": "that it was sent is told; before that it is the officers' own",
     "step:reopened": "redress was upheld, which is read where it was asked for",
     "panel:": "officers convene and close it together",
     "place:": "officers see the reserve list of the round",
-    "redress:": "read where it was asked for",
-    "reply:": "read beside the application",
-    "reserve:": "officers see the reserve list of the round",
+    "redress:": "who withdraws it knows; the rest is told",
+    "reply:": "officers and reviewers read it beside the application",
     "stand-in:": "the new review is told to who gets it",
     "usage:": "the ledger; what it leads to is told",
     "capacity:": "an officer stated it",
@@ -207,7 +215,7 @@ def _people(who: Who, event: Event, thing: Any) -> Any:
     stands = Person.objects.filter(memberships__organisation=organisation)
     if who == "people":
         return stands
-    thing = (getattr(thing, "leg", None) and thing.leg.run) or thing
+    thing = (getattr(thing, "leg", None) and thing.leg.run) or getattr(thing, "application", thing)
     one = getattr(thing, "applicant_id", None) or getattr(thing, "created_by_id", None)
     return Person.objects.filter(pk=one) if one else stands.filter(memberships__role="owner")
 
@@ -248,7 +256,7 @@ _PAGES: Mapping[str, str] = {
     "application": "portal:application", "allocation": "portal:allocation", "run": "portal:run",
     "condition": "compliance:condition", "permit": "compliance:permit", "runchange": "compliance:change",
     "question": "compliance:answer", "assignment": "review:sheet", "duty": "awarding:duty",
-    "keptdraft": "forms:opened",
+    "keptdraft": "forms:opened", "letter": "review:letter",
 }  # fmt: skip
 """Where a thing of that model is looked at."""
 
@@ -263,6 +271,10 @@ def _path(thing: Any, event: Event) -> str:
         return reverse("awarding:requests", args=[thing.allocation.public_id])
     if page == "step" and event.data.get("next"):
         return reverse("review:step", args=[thing.application.public_id, event.data["next"]])
+    if page == "redress":
+        return reverse("review:redress", args=[thing.application.public_id])
+    if page == "standin":
+        return reverse("review:given", args=[thing.assignment.public_id])
     if page in ("award", "proposal", "step"):
         thing, page = thing.application, "application"
     return reverse(_PAGES[page], args=[thing.public_id]) if page in _PAGES else ""

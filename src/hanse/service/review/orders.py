@@ -98,13 +98,13 @@ def require(application: Any, decision: Decision) -> None:
     left = missing(application, decision)
     if not left:
         return
-    fix = "put down a reason first: POST applications/{id}/out-of-order" if all(one.excusable for one in left) else (
-        "do what is missing first"
-    )  # fmt: skip
+    fix = "do what is missing first"
+    if all(one.excusable for one in left):
+        fix += ", or put down why it is decided out of order"
+    what = left[0].text.rstrip(".")
     raise Conflict(
-        left[0].text, where=application.public_id, fix=fix.replace("{id}", application.public_id),
-        history=tuple(one.text for one in left),
-    )  # fmt: skip
+        what[:1].lower() + what[1:], where=application.public_id, fix=fix, history=tuple(one.text for one in left)
+    )
 
 
 def allow(application: Application, by: Person, *, reason: str) -> OutOfOrder:
