@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from hanse.service.access.models import Allocation
 from hanse.service.imports.batches import Batch
 from hanse.service.runs.models import Machine
 from tests.awarding.world import Programme
+from tests.docs.test_docs import DOCS, commands
 from tests.imports.rows import BOOSTER, a_file
 from tests.imports.test_pages import NOW
 from tests.imports.waldurs import SmallWaldur, a_waldur, resource
 
+PAGE = DOCS / "how-to" / "import-awards.md"
 OFFERED = ("--mode", "fast-lane", "--machine", "booster=other:boost")
 
 
@@ -110,6 +114,30 @@ def test_a_waldur_is_read_in_pages_and_the_same_again_changes_nothing(
         there.answers["/api/marketplace-resources/"] = [*many[:2], resource(3, limits={"gpu": 500})]
         changed = first.told("waldur", there.url, "--token-file", token_file, *OFFERED, "--dry-run")
         assert changed["report"]["counts"] == {"same": 2, "change": 1}
+
+
+def test_the_how_to_page_brings_awards_in_as_it_says(
+    officers: tuple[Officer, Officer], token_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = officers
+    booster = Machine.objects.get(public_id="other")
+    Machine.objects.create(public_id="booster", site=booster.site, facts=BOOSTER)
+    Path(token_file).rename(tmp_path / "waldur.token")
+    (table,) = re.findall(r'```csv title="awards.csv"\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    (tmp_path / "awards.csv").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    with a_waldur(resource(1)) as there:
+        for command in commands(PAGE):
+            words = shlex.split(command.replace("https://waldur.example.eu", there.url))[2:]
+            if words[0] == "confirm":
+                words[1] = Batch.objects.get(state="waiting").public_id
+            answer = (second if words[0] == "confirm" else first)(*words)
+            assert answer.exit_code == 0, f"{command}\n{answer.output}"
+    award, waits = Batch.objects.order_by("pk")
+    assert (award.state, waits.state, waits.kind) == ("confirmed", "waiting", "waldur")
+    rows = Allocation.objects.filter(imported_part__isnull=False).select_related("machine")
+    hours = {one.machine.public_id: one.granted_accelerator_seconds // 3600 for one in rows}
+    assert hours == {"booster": 5000, "local": 200}, "as the page reckons"
 
 
 def test_awards_that_a_waldur_no_longer_tells_of_are_named_and_left(
