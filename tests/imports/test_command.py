@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from hanse.client.waldur import Waldur
 from hanse.contracts.errors import HanseError, ServiceError, UsageError
 from hanse.service.access.models import Allocation
 from hanse.service.imports.batches import Batch
-from hanse.service.runs.models import Machine
+from hanse.service.runs.models import Machine, UsageEntry
 from tests.awarding.world import Programme
 from tests.docs.test_docs import DOCS, commands
 from tests.imports.rows import BOOSTER, a_file
@@ -228,3 +231,27 @@ def test_the_token_does_not_follow_a_link_to_another_host() -> None:
 def test_more_resources_than_an_import_takes_are_refused_by_their_count() -> None:
     with a_waldur(*[resource(1)] * 2001) as there:
         _fails(there, UsageError, "it holds 2,001 resources")
+
+
+def test_a_months_use_is_reported_by_the_reference_it_has_where_it_was_decided(
+    officers: tuple[Officer, Officer], tmp_path: Path, shared_programme: Programme
+) -> None:
+    first, second = officers
+    file = tmp_path / "awards.csv"
+    file.write_text(a_file(NOW | {"organisation": "=Norrlyd"}))
+    second.told("confirm", first.told("awards", str(file))["id"])
+    held = Allocation.objects.get(imported_part__isnull=False)
+    at = datetime(2026, 10, 14, 12, tzinfo=UTC)
+    UsageEntry.objects.create(allocation=held, kind="site", accelerator_seconds=5400, recorded_at=at)
+    told = CliRunner().invoke(app, ["usage", "--month", "2026-10", "--csv"], env=first.env)
+    (line,) = csv.DictReader(io.StringIO(told.stdout))
+    assert (line["reference"], line["mode"], line["gpu_hours"]) == ("EHPC-AIF-2026FL01-012", "fast-lane", "1.5")
+    assert line["organisation"] == "'=Norrlyd"
+    shown = CliRunner().invoke(app, ["usage", "--month", "2026-10"], env=first.env)
+    assert "EHPC-AIF-2026FL01-012" in shown.output
+    assert (
+        "Nothing was used in 2026-09" in CliRunner().invoke(app, ["usage", "--month", "2026-09"], env=first.env).output
+    )
+    member = first.env | {"HANSE_TOKEN": shared_programme.world.token(shared_programme.world.founder)}
+    assert CliRunner().invoke(app, ["usage", "--month", "2026-10"], env=member).exit_code == 1
+    assert CliRunner().invoke(app, ["usage", "--csv"], env=first.env).exit_code == 2
