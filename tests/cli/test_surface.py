@@ -55,7 +55,7 @@ PUBLIC = {
         "[MACHINE]", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--renew", "--partition",
         "--work", "--python", "--setup", "--gpu-hours", "--look-only", "--list", "--forget", "--json",
     },
-    "usage": {"[ALLOCATION]", "--entries", "--json"},
+    "usage": {"[ALLOCATION]", "--entries", "--month", "--csv", "--json"},
     "site provision": {
         "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",
     },

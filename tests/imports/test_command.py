@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +19,14 @@ from hanse.client.waldur import Waldur
 from hanse.contracts.errors import HanseError, ServiceError, UsageError
 from hanse.service.access.models import Allocation
 from hanse.service.imports.batches import Batch
-from hanse.service.runs.models import Machine
+from hanse.service.runs.models import Machine, UsageEntry
 from tests.awarding.world import Programme
+from tests.docs.test_docs import DOCS, commands
 from tests.imports.rows import BOOSTER, a_file
 from tests.imports.test_pages import NOW
 from tests.imports.waldurs import SmallWaldur, a_waldur, resource
 
+PAGE = DOCS / "how-to" / "import-awards.md"
 OFFERED = ("--mode", "fast-lane", "--machine", "booster=other:boost")
 
 
@@ -112,6 +119,30 @@ def test_a_waldur_is_read_in_pages_and_the_same_again_changes_nothing(
         assert changed["report"]["counts"] == {"same": 2, "change": 1}
 
 
+def test_the_how_to_page_brings_awards_in_as_it_says(
+    officers: tuple[Officer, Officer], token_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = officers
+    booster = Machine.objects.get(public_id="other")
+    Machine.objects.create(public_id="booster", site=booster.site, facts=BOOSTER)
+    Path(token_file).rename(tmp_path / "waldur.token")
+    (table,) = re.findall(r'```csv title="awards.csv"\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    (tmp_path / "awards.csv").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    with a_waldur(resource(1)) as there:
+        for command in commands(PAGE):
+            words = shlex.split(command.replace("https://waldur.example.eu", there.url))[2:]
+            if words[0] == "confirm":
+                words[1] = Batch.objects.get(state="waiting").public_id
+            answer = (second if words[0] == "confirm" else first)(*words)
+            assert answer.exit_code == 0, f"{command}\n{answer.output}"
+    award, waits = Batch.objects.order_by("pk")
+    assert (award.state, waits.state, waits.kind) == ("confirmed", "waiting", "waldur")
+    rows = Allocation.objects.filter(imported_part__isnull=False).select_related("machine")
+    hours = {one.machine.public_id: one.granted_accelerator_seconds // 3600 for one in rows}
+    assert hours == {"booster": 5000, "local": 200}, "as the page reckons"
+
+
 def test_awards_that_a_waldur_no_longer_tells_of_are_named_and_left(
     officers: tuple[Officer, Officer], token_file: str
 ) -> None:
@@ -200,3 +231,27 @@ def test_the_token_does_not_follow_a_link_to_another_host() -> None:
 def test_more_resources_than_an_import_takes_are_refused_by_their_count() -> None:
     with a_waldur(*[resource(1)] * 2001) as there:
         _fails(there, UsageError, "it holds 2,001 resources")
+
+
+def test_a_months_use_is_reported_by_the_reference_it_has_where_it_was_decided(
+    officers: tuple[Officer, Officer], tmp_path: Path, shared_programme: Programme
+) -> None:
+    first, second = officers
+    file = tmp_path / "awards.csv"
+    file.write_text(a_file(NOW | {"organisation": "=Norrlyd"}))
+    second.told("confirm", first.told("awards", str(file))["id"])
+    held = Allocation.objects.get(imported_part__isnull=False)
+    at = datetime(2026, 10, 14, 12, tzinfo=UTC)
+    UsageEntry.objects.create(allocation=held, kind="site", accelerator_seconds=5400, recorded_at=at)
+    told = CliRunner().invoke(app, ["usage", "--month", "2026-10", "--csv"], env=first.env)
+    (line,) = csv.DictReader(io.StringIO(told.stdout))
+    assert (line["reference"], line["mode"], line["gpu_hours"]) == ("EHPC-AIF-2026FL01-012", "fast-lane", "1.5")
+    assert line["organisation"] == "'=Norrlyd"
+    shown = CliRunner().invoke(app, ["usage", "--month", "2026-10"], env=first.env)
+    assert "EHPC-AIF-2026FL01-012" in shown.output
+    assert (
+        "Nothing was used in 2026-09" in CliRunner().invoke(app, ["usage", "--month", "2026-09"], env=first.env).output
+    )
+    member = first.env | {"HANSE_TOKEN": shared_programme.world.token(shared_programme.world.founder)}
+    assert CliRunner().invoke(app, ["usage", "--month", "2026-10"], env=member).exit_code == 1
+    assert CliRunner().invoke(app, ["usage", "--csv"], env=first.env).exit_code == 2

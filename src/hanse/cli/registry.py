@@ -237,6 +237,7 @@ VERBS: tuple[Verb, ...] = (
         (
             Example("hanse usage", "of your only allocation; a list if you have several"),
             Example("hanse usage alc-7h3k9qm2xa --json", "one of them, entry by entry"),
+            Example("hanse usage --month 2026-10 --csv", "of all allocations, for a programme's monthly report"),
         ),
     ),
     Verb(

@@ -151,7 +151,7 @@ def _made(row: AwardRow, gpu_hours: int, told: list[str], here: Here, fresh: Reg
         named = " or ".join(f"{one.name} ({one.why})" for one in near)
         return Done(row=row, effect=_effect(
             row, "waits", gpu_hours, told, candidates=near,
-            reason=f"Is {row.organisation} {named}? Say which it is, or that it is new.",
+            reason=f"Does «{row.organisation}» mean {named}? Say which it is, or that it is new.",
         ))  # fmt: skip
     if organisation is not None:
         _require_may(here, organisation.id)
