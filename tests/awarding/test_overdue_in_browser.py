@@ -56,7 +56,7 @@ def test_an_overdue_report_blocks_the_next_application_until_it_is_handed_in(
         assert draft.state == "open", "what was written for it is kept"
 
         founder.goto(f"{url}/notices/")
-        founder.get_by_role("link", name="An obligation of Delivery notes is overdue").first.click()
+        founder.get_by_role("button", name="Open it: An obligation of Delivery notes is overdue").click()
         founder.get_by_text("it is overdue").first.wait_for()
         assert faults(founder.context.new_page(), founder.url) == []
         founder.get_by_label("Summary").fill("The notes are read in eleven languages.")
@@ -74,6 +74,7 @@ def test_an_overdue_report_blocks_the_next_application_until_it_is_handed_in(
 
         officer.goto(f"{url}/awards/duties/{report.public_id}/")
         officer.get_by_text("93 of 100 lines are read right.").wait_for()
+        officer.get_by_label("Reason").fill("It says what was promised and what came of it.")
         officer.get_by_role("button", name="Accept it").click()
         officer.get_by_text("Your word on it is kept.").wait_for()
     report.refresh_from_db()

@@ -14,6 +14,7 @@ from django.db import models, transaction
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.review_steps import Obstacle, Obstacles
+from hanse.reporting.words import full_date
 from hanse.service.access.models import Application, Person
 from hanse.service.review import lanes, reserve, steps
 from hanse.service.review.panel import Panel, settled
@@ -66,7 +67,7 @@ def _of_round(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
         return (_obstacle("round-open", "Its round is not closed: there is no ranking yet."),) if ranked else ()
     found = []
     if held.reply_until is not None and held.reply_until > now():
-        found.append(_obstacle("reply-open", f"Applicants may answer until {held.reply_until:%-d %B %Y %H:%M} UTC."))
+        found.append(_obstacle("reply-open", f"Applicants may answer until {full_date(held.reply_until)}."))
     met = Panel.objects.filter(round=held).first()
     if met is not None and met.state == "open":
         found.append(_obstacle("panel-open", "The panel's meeting is not closed.", excusable=False))

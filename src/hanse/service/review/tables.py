@@ -158,15 +158,21 @@ def _values(one: RankedPlace, criterion: str) -> Child:
     return join(f"{one.means[criterion]:.1f}", h("small", f" {apart}") if apart else None)
 
 
+def _reserve(one: RankedPlace) -> str:
+    """Its place on the reserve list, as it was computed; where a panel changed the list, the list's own page has it."""
+    stays = one.panel_standing in (None, one.standing) and one.panel_place is None
+    return f" place {one.reserve}" if one.reserve and stays else ""
+
+
 def ranking(places: Sequence[RankedPlace], rules: ReviewRules) -> Child:
     rows = [
         (join(f"{one.panel_place or one.place}. ", link(one.application, one.title)),
          format_percent(one.total),
          *(_values(one, each.id) for each in rules.criteria),
-         join(badge(RECOMMENDED[one.standing]), f" place {one.reserve}" if one.reserve else ""),
+         join(recommended(one.panel_standing or one.standing), _reserve(one)),
          join(one.state.replace("-", " ").capitalize(), h("small", f" {one.against}") if one.against else None,
               h("small", f" The panel moved it: {one.panel_reason}") if one.panel_reason else None))
-        for one in places
+        for one in sorted(places, key=lambda one: one.panel_place or one.place)
     ]  # fmt: skip
     columns = ("Place", Column("Score", True), *(Column(each.title, True) for each in rules.criteria), "Ranking", "Now")
     return table(columns, rows) if rows else None
