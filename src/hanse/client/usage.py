@@ -122,7 +122,7 @@ def months(client: Connection, first: str, last: str) -> tuple[MonthOfUse, ...]:
     """Every allocation's use from one month to another ("2026-10"), as an officer."""
     found: list[MonthOfUse] = []
     while True:
-        params = {"first": first, "last": last, "limit": 100, "offset": len(found)}
+        params: dict[str, int | str] = {"first": first, "last": last, "limit": 100, "offset": len(found)}
         page = parsed(Page[MonthOfUse], client.exchange("GET", "/api/v1/usage/months", params=params))
         found += page.items
         if len(found) >= page.count or not page.items:
