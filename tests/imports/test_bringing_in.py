@@ -47,7 +47,7 @@ def brought(programme: Programme, *rows: AwardRow, **changes: Any) -> ImportBatc
         return prepared
     batch = Batch.objects.get(public_id=prepared.id)
     batch.confirm(programme.second, seen=batch.report(programme.second).seen)
-    return batch.contract()
+    return batch.contract(batch.report())
 
 
 def effects(batch: ImportBatch) -> list[str]:
@@ -185,14 +185,14 @@ def test_a_near_name_waits_until_who_prepared_it_says_which_it_is(programme: Pro
     world = programme.world
     prepared = Batch.prepare(world.officer, asked(row(organisation="Brick A.I. GmbH"), row(3, reference="b")))
     batch = Batch.objects.get(public_id=prepared.id)
-    assert effects(batch.contract()) == ["waits", "create"]
+    assert effects(batch.contract(batch.report())) == ["waits", "create"]
     with pytest.raises(PolicyError, match="who prepared it says"):
         batch.choose(programme.second, 2, world.organisation.public_id)
     with pytest.raises(UsageError, match="no row of line 9"):
         batch.choose(world.officer, 9, "new")
     batch.choose(world.officer, 2, world.organisation.public_id)
     batch.confirm(programme.second)
-    assert effects(batch.contract()) == ["create", "create"]
+    assert effects(batch.contract(batch.report())) == ["create", "create"]
     assert world.organisation.projects.filter(awards__imported__isnull=False).count() == 1
     invited = Invitation.objects.get(organisation=world.organisation)
     assert invited.role == "member", "it has an owner already"

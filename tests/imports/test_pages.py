@@ -44,6 +44,7 @@ def test_an_officer_uploads_a_file_sees_every_row_and_another_brings_it_in(progr
     assert "40.000 can be read as 40.000 or as 40000" in page
     assert "Bring it in" not in page, "who prepared it does not confirm it"
     there = f"/awards/imports/{batch.public_id}/"
+    assert there in second.get("/awards/").content.decode(), "it stands on the desk"
     seen = second.get(there)
     assert "Bring it in" in seen.content.decode()
     done = second.post(f"{there}decide/", {"confirm": "", "seen": seen.context["report"].seen}, follow=True)
@@ -54,6 +55,8 @@ def test_an_officer_uploads_a_file_sees_every_row_and_another_brings_it_in(progr
     assert Viewing.objects.filter(what="import of awards", subject_id=batch.public_id, viewer="second").exists()
     shown = signed_in(programme.second).get(f"/applications/{held.award.application.public_id}/").content.decode()
     assert "Decided elsewhere" in shown
+    assert "Comes later" not in shown, "no review of it is awaited"
+    assert "eurohpc-" not in second.get("/officer/calls/").content.decode(), "nobody amends a call of another programme"
     again = upload(first, a_file(NOW)).content.decode()
     assert "Nothing is to be brought in" in again
 
