@@ -23,6 +23,7 @@ from hanse.service.tick import tick
 from tests.awarding.world import Programme
 from tests.imports.rows import BOOSTER, a_row
 from tests.service.fixtures import a_plan, a_spec
+from tests.service.test_races import at_once
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600
@@ -291,3 +292,25 @@ def test_the_rows_of_an_erased_contact_name_them_no_more(programme: Programme) -
     own_data.erase(ida, by=ida, confirmed="ida")
     assert "ida@norr.eu" not in Batch.objects.get().asked.to_json()
     assert effects(brought(programme, row(), sha256="2" * 64)) == ["same"], "and they are not invited again"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_confirm_at_once_one_does_and_an_award_of_two_files_comes_once(
+    shared_programme: Programme,
+) -> None:
+    world, second = shared_programme.world, shared_programme.second
+    one, other = (
+        Batch.objects.get(public_id=Batch.prepare(world.officer, asked(*rows)).id)
+        for rows in ((row(),), (row(), row(3, reference="b")))
+    )
+    same = Batch.objects.get(pk=one.pk)
+
+    def confirm(batch: Batch) -> Any:
+        return lambda: batch.confirm(second)
+
+    answers = at_once([confirm(one), confirm(same), confirm(other)])
+    failed = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert failed, "the same import is confirmed once"
+    assert all(isinstance(one, Conflict | PolicyError) for one in failed), answers
+    assert sorted(ImportedAward.objects.values_list("reference", flat=True)) == ["EHPC-AIF-2026FL01-012", "b"]
+    assert Organisation.objects.filter(name="Norrlyd").count() == 1
