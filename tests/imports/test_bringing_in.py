@@ -23,6 +23,7 @@ from hanse.service.tick import tick
 from tests.awarding.world import Programme
 from tests.imports.rows import BOOSTER, a_row
 from tests.service.fixtures import a_plan, a_spec
+from tests.service.test_races import at_once
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600
@@ -47,7 +48,7 @@ def brought(programme: Programme, *rows: AwardRow, **changes: Any) -> ImportBatc
         return prepared
     batch = Batch.objects.get(public_id=prepared.id)
     batch.confirm(programme.second, seen=batch.report(programme.second).seen)
-    return batch.contract()
+    return batch.contract(batch.report())
 
 
 def effects(batch: ImportBatch) -> list[str]:
@@ -185,14 +186,14 @@ def test_a_near_name_waits_until_who_prepared_it_says_which_it_is(programme: Pro
     world = programme.world
     prepared = Batch.prepare(world.officer, asked(row(organisation="Brick A.I. GmbH"), row(3, reference="b")))
     batch = Batch.objects.get(public_id=prepared.id)
-    assert effects(batch.contract()) == ["waits", "create"]
+    assert effects(batch.contract(batch.report())) == ["waits", "create"]
     with pytest.raises(PolicyError, match="who prepared it says"):
         batch.choose(programme.second, 2, world.organisation.public_id)
     with pytest.raises(UsageError, match="no row of line 9"):
         batch.choose(world.officer, 9, "new")
     batch.choose(world.officer, 2, world.organisation.public_id)
     batch.confirm(programme.second)
-    assert effects(batch.contract()) == ["create", "create"]
+    assert effects(batch.contract(batch.report())) == ["create", "create"]
     assert world.organisation.projects.filter(awards__imported__isnull=False).count() == 1
     invited = Invitation.objects.get(organisation=world.organisation)
     assert invited.role == "member", "it has an owner already"
@@ -291,3 +292,25 @@ def test_the_rows_of_an_erased_contact_name_them_no_more(programme: Programme) -
     own_data.erase(ida, by=ida, confirmed="ida")
     assert "ida@norr.eu" not in Batch.objects.get().asked.to_json()
     assert effects(brought(programme, row(), sha256="2" * 64)) == ["same"], "and they are not invited again"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_confirm_at_once_one_does_and_an_award_of_two_files_comes_once(
+    shared_programme: Programme,
+) -> None:
+    world, second = shared_programme.world, shared_programme.second
+    one, other = (
+        Batch.objects.get(public_id=Batch.prepare(world.officer, asked(*rows)).id)
+        for rows in ((row(),), (row(), row(3, reference="b")))
+    )
+    same = Batch.objects.get(pk=one.pk)
+
+    def confirm(batch: Batch) -> Any:
+        return lambda: batch.confirm(second)
+
+    answers = at_once([confirm(one), confirm(same), confirm(other)])
+    failed = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert failed, "the same import is confirmed once"
+    assert all(isinstance(one, Conflict | PolicyError) for one in failed), answers
+    assert sorted(ImportedAward.objects.values_list("reference", flat=True)) == ["EHPC-AIF-2026FL01-012", "b"]
+    assert Organisation.objects.filter(name="Norrlyd").count() == 1

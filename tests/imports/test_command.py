@@ -229,8 +229,8 @@ def test_the_token_does_not_follow_a_link_to_another_host() -> None:
 
 
 def test_more_resources_than_an_import_takes_are_refused_by_their_count() -> None:
-    with a_waldur(*[resource(1)] * 2001) as there:
-        _fails(there, UsageError, "it holds 2,001 resources")
+    with a_waldur(*[resource(1)] * 1001) as there:
+        _fails(there, UsageError, "it holds 1,001 resources")
 
 
 def test_a_months_use_is_reported_by_the_reference_it_has_where_it_was_decided(

@@ -106,6 +106,19 @@ def test_an_officer_may_say_that_a_near_name_is_a_new_organisation() -> None:
     assert "called Brick AI already" in taken.effect.reason
 
 
+def test_a_further_machine_of_a_known_award_belongs_to_whom_the_award_belongs() -> None:
+    there = here(BRICK, awards={a_row().award: BRICK.id})
+    for more in ({}, {"organisation_id": "new"}):
+        done = one(a_row(machine="booster", organisation="Brick AI GmbH", **more), there)
+        assert (done.effect.effect, done.organisation) == ("create", BRICK)
+    other = Known(id="org-other", name="Other")
+    moved = one(
+        a_row(machine="booster", organisation_id="org-other"), here(BRICK, other, awards={a_row().award: BRICK.id})
+    )
+    assert moved.effect.effect == "refused"
+    assert "does not change hands" in moved.effect.reason
+
+
 def test_numbers_of_two_organisations_are_a_contradiction() -> None:
     other = Known(id="org-other", name="Other", vat_numbers=frozenset({"BE0403019261"}))
     row = a_row(pic="999999999", vat_number="BE 0403.019.261")
@@ -163,6 +176,11 @@ def test_more_hours_and_a_later_end_are_changes_by_what_is_stated_otherwise_than
     held_longer = known_part(a_row(), ends=date(2100, 12, 31))
     kept = one(row, held_longer)
     assert (kept.more_hours, kept.new_end) == (1000, None), "it was extended further here"
+    only_later = one(a_row(ends=date(2100, 3, 31)), held_longer)
+    assert (only_later.effect.effect, only_later.effect.says) == (
+        "same",
+        ("Here it ends on 31 December 2100 already.",),
+    )
 
 
 def test_fewer_hours_are_taken_off_what_is_free_and_never_off_what_was_used() -> None:

@@ -95,7 +95,7 @@ def test_every_fault_of_a_line_is_told_at_once() -> None:
         (b"source,reference\na,b\n", "columns are missing: mode", "Add them"),
         ((",".join(NEEDED) + "\n").encode(), "it has no rows", "one line for each"),
         (b"x" * (MOST_BYTES + 1), "more than", "several files"),
-        (a_file(*[{}] * (MOST_ROWS + 1)).encode(), "more than 2,000 rows", "several files"),
+        (a_file(*[{}] * (MOST_ROWS + 1)).encode(), "more than 1,000 rows", "several files"),
     ],
 )
 def test_what_is_no_such_file_is_refused_in_one_message(content: bytes, said: str, fix: str) -> None:

@@ -17,7 +17,7 @@ from hanse.service.imports.models import ImportedAward
 from hanse.service.notices.models import Viewing
 from tests.awarding.world import Programme
 from tests.imports.rows import a_file
-from tests.imports.test_bringing_in import LATER, TODAY, asked, row
+from tests.imports.test_bringing_in import LATER, TODAY, asked, brought, row
 from tests.service.test_api import Http
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +44,7 @@ def test_an_officer_uploads_a_file_sees_every_row_and_another_brings_it_in(progr
     assert "40.000 can be read as 40.000 or as 40000" in page
     assert "Bring it in" not in page, "who prepared it does not confirm it"
     there = f"/awards/imports/{batch.public_id}/"
+    assert there in second.get("/awards/").content.decode(), "it stands on the desk"
     seen = second.get(there)
     assert "Bring it in" in seen.content.decode()
     done = second.post(f"{there}decide/", {"confirm": "", "seen": seen.context["report"].seen}, follow=True)
@@ -54,6 +55,8 @@ def test_an_officer_uploads_a_file_sees_every_row_and_another_brings_it_in(progr
     assert Viewing.objects.filter(what="import of awards", subject_id=batch.public_id, viewer="second").exists()
     shown = signed_in(programme.second).get(f"/applications/{held.award.application.public_id}/").content.decode()
     assert "Decided elsewhere" in shown
+    assert "Comes later" not in shown, "no review of it is awaited"
+    assert "eurohpc-" not in second.get("/officer/calls/").content.decode(), "nobody amends a call of another programme"
     again = upload(first, a_file(NOW)).content.decode()
     assert "Nothing is to be brought in" in again
 
@@ -115,3 +118,23 @@ def test_the_api_previews_prepares_and_confirms(programme: Programme) -> None:
     assert [(one["id"], one["report"]) for one in listed["items"]] == [(prepared.id, None)]
     founder = Http(programme.world.token(programme.world.founder))
     assert founder.get(path).status_code == 403
+
+
+def test_who_holds_an_imported_award_reads_it_in_their_language(programme: Programme) -> None:
+    brought(programme, row(organisation="Brick AI"))
+    brought(programme, row(organisation="Brick AI", amount=6000))
+    application = ImportedAward.objects.get().award.application
+    client = signed_in(programme.world.founder)
+    for language, words in (
+        ("de", ("Anderswo entschieden, von eurohpc", "Entschieden von eurohpc, Kennzeichen EHPC-AIF-2026FL01-012",
+                "Die Zuteilung wurde hier übernommen", "Wie dort angegeben")),
+        ("fr", ("Décidé ailleurs, par eurohpc", "Décidé par eurohpc, référence EHPC-AIF-2026FL01-012",
+                "L’attribution a été reprise ici", "Comme indiqué là où")),
+    ):  # fmt: skip
+        page = client.get(f"/applications/{application.public_id}/", headers={"Accept-Language": language})
+        for said in words:
+            assert said in page.content.decode(), said
+        held = application.award.allocations.get()
+        asked_of = client.get(f"/allocations/{held.public_id}/requests/", headers={"Accept-Language": language})
+        more = {"de": "GPU-Stunden mehr", "fr": "heures GPU de plus"}[language]
+        assert f"000 {more}" in asked_of.content.decode().replace("\u00a0", " ")

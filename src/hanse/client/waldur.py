@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 PAGE: Final = 100
-MOST: Final = 2000
+MOST: Final = 1000
 """Resources: as many rows as one import takes."""
 _NEXT: Final = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 

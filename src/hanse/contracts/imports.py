@@ -16,7 +16,7 @@ from hanse.contracts.applying import OrganisationKind
 from hanse.contracts.awarding import Partition
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
 
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 """Of one import: as many as a person can look through, and as one request holds."""
 MOST_BYTES = 2 * 2**20
 """Of a file."""

@@ -10,8 +10,11 @@ import typer
 from hanse.cli.helptext import CONTEXT, VerbGroup
 
 if TYPE_CHECKING:
+    from hanse.client.imports import Imports
     from hanse.contracts.imports import ImportAsked, ImportBatch, ImportWord
 
+PATIENCE_S = 150.0
+"""A thousand awards are brought in in one transaction; services end a request after two minutes."""
 app = typer.Typer(
     cls=VerbGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
     context_settings=CONTEXT,
@@ -77,11 +80,10 @@ def waldur(
 
 @app.command("list", help="The imports, the latest first.")
 def list_imports(as_json: AsJson = False) -> None:
-    from hanse.cli import connect, import_views
+    from hanse.cli import import_views
     from hanse.cli.output import print_json, tell
-    from hanse.client.imports import Imports
 
-    found = Imports(connect.client()).latest()
+    found = _imports().latest()
     if as_json:
         print_json(found)
     elif found:
@@ -92,10 +94,7 @@ def list_imports(as_json: AsJson = False) -> None:
 
 @app.command(help="One import with every row, as things are now.")
 def show(id: Id, as_json: AsJson = False) -> None:
-    from hanse.cli import connect
-    from hanse.client.imports import Imports
-
-    _print(Imports(connect.client()).get(id), as_json)
+    _print(_imports().get(id), as_json)
 
 
 @app.command(help="Say which organisation the rows of a line's name are, as who prepared it.")
@@ -105,10 +104,7 @@ def choose(
     organisation: Annotated[str, typer.Argument(metavar="ORGANISATION", help="Its id here, or new.")],
     as_json: AsJson = False,
 ) -> None:
-    from hanse.cli import connect
-    from hanse.client.imports import Imports
-
-    _print(Imports(connect.client()).choose(id, line, organisation), as_json)
+    _print(_imports().choose(id, line, organisation), as_json)
 
 
 @app.command(help="Bring in what another officer prepared.")
@@ -134,19 +130,21 @@ def refuse(
     _decide(id, ImportWord(decision="take-back" if take_back else "refuse", reason=reason), as_json)
 
 
-def _decide(id: str, word: ImportWord, as_json: bool) -> None:
+def _imports() -> Imports:
     from hanse.cli import connect
     from hanse.client.imports import Imports
 
-    _print(Imports(connect.client()).decide(id, word), as_json)
+    return Imports(connect.client(timeout_s=PATIENCE_S))
+
+
+def _decide(id: str, word: ImportWord, as_json: bool) -> None:
+    _print(_imports().decide(id, word), as_json)
 
 
 def _bring(asked: ImportAsked, *, dry_run: bool, as_json: bool) -> None:
-    from hanse.cli import connect
     from hanse.cli.output import note
-    from hanse.client.imports import Imports
 
-    imports = Imports(connect.client())
+    imports = _imports()
     made = imports.preview(asked) if dry_run else imports.prepare(asked)
     _print(made, as_json)
     if dry_run:

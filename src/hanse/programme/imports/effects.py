@@ -190,6 +190,8 @@ def _numbers_of(row: AwardRow) -> dict[str, str]:
 
 def _organisation(row: AwardRow, here: Here) -> tuple[Known | None, tuple[Candidate, ...]]:
     known = here.organisations
+    if row.award in here.awards and row.organisation_id in (None, "new"):
+        return known.by_id.get(here.awards[row.award]), ()
     if row.organisation_id == "new":
         taken = known.by_name.get(" ".join(row.organisation.casefold().split()))
         if taken is not None:
@@ -199,8 +201,6 @@ def _organisation(row: AwardRow, here: Here) -> tuple[Known | None, tuple[Candid
         if row.organisation_id not in known.by_id:
             raise _Refused(f"there is no organisation {row.organisation_id} here.")
         return known.by_id[row.organisation_id], ()
-    if row.award in here.awards:
-        return known.by_id.get(here.awards[row.award]), ()
     found = known.match(row.organisation, **_numbers_of(row))
     if found.contradiction:
         raise _Refused(f"{found.contradiction}; correct them, or name it by organisation_id.")
@@ -215,7 +215,7 @@ def _changed(row: AwardRow, part: Part, gpu_hours: int, told: list[str], here: H
     if later is not None and later > part.stated_ends and later <= part.ends:
         told.append(f"Here it ends on {part.ends:%d %B %Y} already.")
     changes_end = later is not None and not (part.stated_ends < later <= part.ends)
-    if not more and later is None:
+    if not more and not changes_end:
         return Done(row=row, part=part, effect=_effect(row, "same", gpu_hours, told, allocation=part.allocation))
     if part.ended and not (later is not None and later >= here.today):
         raise _Refused(f"it ended here on {part.ends:%d %B %Y}; only a later end changes it.")

@@ -16,6 +16,8 @@ from typing import Final
 
 NEAR: Final = 0.86
 """Likeness (0 to 1) from which two names are shown to a person: one letter in seven may differ. Our own."""
+COMMON: Final = 300
+"""Organisations that share a word or a beginning: more than so many are not compared letter by letter."""
 FORMS: Final = frozenset({
     "ab", "ag", "aps", "as", "asbl", "bv", "bvba", "cv", "eg", "ehf", "eood", "gmbh", "ggmbh", "gbr", "hf", "inc",
     "kft", "kg", "llc", "ltd", "nv", "oo", "ood", "oy", "oyj", "plc", "sa", "sarl", "sas", "se", "sia", "sl", "slu",
@@ -49,8 +51,9 @@ class Register:
     def __init__(self, known: Iterable[Known]) -> None:
         self._by_pic: dict[str, list[Known]] = defaultdict(list)
         self._by_vat: dict[str, list[Known]] = defaultdict(list)
-        self._by_key: dict[str, dict[str, Known]] = defaultdict(dict)
-        """By the essence's first two letters and by each of its words: what is near shares one of them."""
+        self._by_essence: dict[str, list[Known]] = defaultdict(list)
+        self._by_key: dict[str, list[Known]] = defaultdict(list)
+        """By how the essence begins and ends, and by each of its words: what is near shares one of them."""
         self.by_id: dict[str, Known] = {}
         self.by_name: dict[str, Known] = {}
         for one in known:
@@ -63,8 +66,10 @@ class Register:
             self._by_pic[pic].append(one)
         for number in one.vat_numbers:
             self._by_vat[number].append(one)
-        for key in _keys(essence(one.name)):
-            self._by_key[key][one.id] = one
+        bare = essence(one.name)
+        self._by_essence[bare].append(one)
+        for key in _keys(bare):
+            self._by_key[key].append(one)
 
     def match(self, name: str, pic: str, vat_number: str) -> Match:
         """Numbers come before names; the same name with another number is for a person."""
@@ -78,14 +83,16 @@ class Register:
         if same is not None:
             other = (pic and same.pics) or (vat_number and same.vat_numbers)
             return Match(near=((same, "the same name with another number"),)) if other else Match(found=same)
-        bare, near = essence(name), list[tuple[Known, str]]()
-        held = {one.id: one for key in _keys(bare) for one in self._by_key.get(key, {}).values()}
-        for one in held.values():
-            if essence(one.name) == bare:
-                near.append((one, "the same name but for its legal form or spelling"))
-            elif _alike(essence(one.name), bare):
-                near.append((one, "a similar name"))
+        bare = essence(name)
+        near = [(one, "the same name but for its legal form or spelling") for one in self._by_essence.get(bare, ())]
+        near += [(one, "a similar name") for one in self._beside(bare) if _alike(essence(one.name), bare)]
         return Match(near=tuple(near[:10]))
+
+    def _beside(self, bare: str) -> list[Known]:
+        """Whose name may be similar. What very many names share says nothing, and is passed over."""
+        buckets = (self._by_key.get(key, []) for key in _keys(bare))
+        held = {one.id: one for bucket in buckets if len(bucket) <= COMMON for one in bucket}
+        return [one for one in held.values() if essence(one.name) != bare]
 
 
 def _folded(name: str) -> str:
@@ -93,7 +100,8 @@ def _folded(name: str) -> str:
 
 
 def _keys(bare: str) -> set[str]:
-    return {bare[:2], *(word for word in bare.split() if len(word) > 3)}
+    flat = bare.replace(" ", "")
+    return {f"{flat[:4]}…", f"…{flat[-4:]}", *(word for word in bare.split() if len(word) > 2)}
 
 
 @lru_cache(maxsize=50_000)
@@ -110,4 +118,4 @@ def _alike(one: str, other: str) -> bool:
     if not one or not other or abs(len(one) - len(other)) > max(len(one), len(other)) * (1 - NEAR) + 1:
         return False
     matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.quick_ratio() >= NEAR and matcher.ratio() >= NEAR
+    return matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR and matcher.ratio() >= NEAR

@@ -25,6 +25,7 @@ def call_of(row: AwardRow) -> CallTerms:
             "offered": False,
             "cut_offs": (),
             "cut_off_rule": None,
+            "review": (),
             "decided_elsewhere": Elsewhere(source=row.source, reference=row.call_reference, url=row.url),
         }
     )

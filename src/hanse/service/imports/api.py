@@ -26,7 +26,7 @@ def _one(request: HttpRequest, id: str) -> Any:
 def imports(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     request.auth.require_officer()
     part, count = part_of(listed(), paging)
-    return page_of((one.contract(whole=False) for one in part), count=count)
+    return page_of((one.contract() for one in part), count=count)
 
 
 @router.post(
@@ -49,7 +49,8 @@ def prepare(request: HttpRequest, body: contract.ImportAsked) -> HttpResponse:
 
 @router.get("imports/{id}", response={200: contract.ImportBatch, **PROBLEMS}, summary="One import with every row")
 def one_import(request: HttpRequest, id: str) -> HttpResponse:
-    return reply(_one(request, id).contract(by=request.auth))
+    found = _one(request, id)
+    return reply(found.contract(found.report(request.auth)))
 
 
 @router.post(
@@ -60,7 +61,7 @@ def one_import(request: HttpRequest, id: str) -> HttpResponse:
 def choose(request: HttpRequest, id: str, body: contract.OrganisationChosen) -> HttpResponse:
     found = _one(request, id)
     found.choose(request.auth, body.line, body.organisation)
-    return reply(found.contract(by=request.auth))
+    return reply(found.contract(found.report(request.auth)))
 
 
 @router.post(
@@ -76,4 +77,4 @@ def decide_import(request: HttpRequest, id: str, body: contract.ImportWord) -> H
         found.refuse(request.auth, reason=body.reason)
     else:
         found.take_back(request.auth, reason=body.reason)
-    return reply(found.contract(by=request.auth))
+    return reply(found.contract(found.report(request.auth)))

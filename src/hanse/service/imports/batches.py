@@ -91,7 +91,7 @@ class Batch(models.Model):
                     "officer:import:prepared", made.public_id, by=by.username, title=asked.name, rows=len(asked.rows),
                     path=f"/awards/imports/{made.public_id}/",
                 )  # fmt: skip
-        return made.contract(by=by)
+        return made.contract(report=seen if new else made.report(by))
 
     def officers(self, by: Person | None = None) -> tuple[Person, ...]:
         return (self.prepared_by, *([by] if by and by.pk != self.prepared_by.pk else []))
@@ -171,7 +171,7 @@ class Batch(models.Model):
 
     def _bring(self, done: tuple[Done, ...], by: Person) -> list[RowEffect]:
         """Award by award; one that cannot be is left out with its reason, unless all or none was asked."""
-        officers = bringing.Officers(self.prepared_by, by, self.public_id)
+        officers = bringing.Officers(prepared=self.prepared_by, confirmed=by, batch=self.public_id)
         by_award: dict[tuple[str, str], list[Done]] = {}
         for one in done:
             by_award.setdefault(one.row.award, []).append(one)
@@ -211,8 +211,8 @@ class Batch(models.Model):
             data={"title": self.name}, decided_by=by, decided_at=now(),
         )  # fmt: skip
 
-    def contract(self, *, by: Person | None = None, whole: bool = True) -> contract.ImportBatch:
-        """With its report, unless it is one line of a list."""
+    def contract(self, report: ImportReport | None = None) -> contract.ImportBatch:
+        """One line of a list has no report."""
         return contract.ImportBatch(
             id=self.public_id,
             kind=self.kind,
@@ -220,7 +220,7 @@ class Batch(models.Model):
             sha256=self.sha256,
             whole=self.all_or_none,
             state=self.state,
-            report=self.report(by) if whole else None,
+            report=report,
             prepared_by=self.prepared_by.username,
             prepared_at=self.prepared_at,
             decided_by=self.decided_by.username if self.decided_by else "",

@@ -6,6 +6,7 @@ Called inside the transaction of a confirmation, with the machines locked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -30,11 +31,13 @@ from hanse.service.notices.invitations import Invitation
 from hanse.service.runs.events import Event
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Officers:
-    """Who prepared it and who confirms it; one and the same where one officer is enough."""
+    """Who prepared it and who confirms it, in which import; one and the same where one officer is enough."""
 
-    def __init__(self, prepared: Person, confirmed: Person, batch: str) -> None:
-        self.prepared, self.confirmed, self.batch = prepared, confirmed, batch
+    prepared: Person
+    confirmed: Person
+    batch: str
 
 
 def bring(rows: Sequence[Done], by: Officers) -> list[RowEffect]:

@@ -14,7 +14,7 @@ from hanse.service.awarding.forms import Labelled
 
 class UploadForm(Labelled):
     file = forms.FileField(
-        label="File", help_text="CSV UTF-8, at most 2,000 rows.", widget=forms.FileInput(attrs={"accept": ".csv"})
+        label="File", help_text="CSV UTF-8, at most 1,000 rows.", widget=forms.FileInput(attrs={"accept": ".csv"})
     )
     source = forms.RegexField(
         r"^[a-z0-9][a-z0-9._-]{0,62}$", required=False, label="Who decided",

@@ -15,7 +15,7 @@ from hanse.service.api.replies import PROBLEMS, PagingQuery, page_of, reply
 from hanse.service.monitoring import usage
 
 router = Router(tags=["monitoring"])
-Month = Annotated[str, Query(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Query(pattern=r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$")]
 
 
 @router.get(
