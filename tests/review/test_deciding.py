@@ -16,7 +16,9 @@ from hanse.contracts.review_steps import StepWord
 from hanse.service.access.models import Allocation, Application, Award, Person
 from hanse.service.awarding.models import Proposal
 from hanse.service.compliance.models import Screening
+from hanse.service.notices.models import Viewing
 from hanse.service.review import steps
+from hanse.service.review.models import Letter
 from tests.review.test_pages import browse, text
 from tests.review.test_steps import an_operator
 from tests.review.world import a_call, an_officer, api, entries, post
@@ -93,6 +95,21 @@ def test_an_operator_sees_no_application_whose_call_has_no_technical_step(office
     assert steps.may(one, "technical", operator), "the machine is theirs"
     assert api(operator).get(f"/api/v1/applications/{one.public_id}/steps").status_code == 404
     assert api(officer).get(f"/api/v1/applications/{one.public_id}/steps").status_code == 200
+
+
+@pytest.mark.django_db
+def test_who_looks_at_steps_replies_and_letters_over_the_api_is_written_down(officer: Person) -> None:
+    one = applied()
+    letter = Letter.objects.create(
+        application=one, decided_at=now(), decision="declined", language="en", text="Dear applicant"
+    )
+    client = api(officer)
+    for path in (f"applications/{one.public_id}/steps", f"applications/{one.public_id}/reply",
+                 f"letters/{letter.public_id}", "steps"):  # fmt: skip
+        assert client.get(f"/api/v1/{path}").status_code == 200, path
+    looks = Viewing.objects.filter(viewer=officer.username, how="API").order_by("pk")
+    assert list(looks.values_list("subject_id", flat=True)) == [one.public_id, one.public_id, letter.public_id, ""]
+    assert {each.organisation for each in looks.exclude(subject_id="")} == {one.organisation}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ import pytest
 from hanse.contracts.base import now
 from hanse.contracts.programme import ReviewStep
 from hanse.programme.review import rules
-from hanse.service.access.models import Application, Person
+from hanse.service.access.models import Application, Membership, Person
 from hanse.service.notices import inbox
 from hanse.service.notices.models import Notice
 from hanse.service.review import replies, reserve, rounds
@@ -251,3 +251,30 @@ def test_no_page_of_review_asks_the_database_more_than_fifteen_times(
         client.get(path)  # what a first look loads once is not the page's own
         with django_assert_max_num_queries(15, info=path):
             assert client.get(path).status_code == 200, path
+
+
+def test_an_officer_of_the_applicants_house_sees_neither_reviewers_nor_drafts_nor_places(officer: Person) -> None:
+    first, second = closed_round(officer, [5, 2], places=1)
+    second.decline(officer, reason="Below.")
+    letter = Letter.draft(Application.objects.get(pk=second.pk), officer)
+    partial = an_officer("otto")
+    Membership.objects.create(person=partial, organisation=second.organisation, role="member")
+    page, sheet = browse(partial), Assignment.objects.filter(application=second)[0]
+    for path in (f"/review/given/{sheet.public_id}/", f"/review/letters/{letter.public_id}/",
+                 f"{of_round(first)}places/", f"{of_round(first)}panel/"):  # fmt: skip
+        assert page.get(path).status_code == 404, path
+        assert browse(officer).get(path).status_code == 200, path
+    assert "rev0" not in text(page.get(of_round(first)))
+    assert "Reviewer 1" not in text(page.get(f"/review/replies/{second.public_id}/"))
+    letter.send(officer)
+    assert page.get(f"/review/letters/{letter.public_id}/").status_code == 200
+
+
+def test_who_declined_a_review_reads_the_application_no_more(officer: Person) -> None:
+    (made,) = entries(1)
+    (who,) = reviewers(1, officer)
+    sheet = Assignment.give(made, who, due_on=DUE, by=officer)
+    page, path = browse(who.person), f"/review/sheets/{sheet.public_id}/"
+    assert made.form.purpose in text(page.get(path))
+    said(page, path, decline="1", reason="I know them.")
+    assert made.form.purpose not in text(page.get(path))

@@ -70,7 +70,13 @@ def scored_round(officer: Person, points: list[int], **more: Any) -> list[Applic
     Application.objects.filter(pk__in=[one.pk for one in made]).update(state="in-review")
     Assignment.objects.bulk_create(
         Assignment(
-            application=one, reviewer=who, due_on=DUE, state="sent", points=dict.fromkeys(NAMES, given), comments=GOOD
+            application=one,
+            reviewer=who,
+            due_on=DUE,
+            state="sent",
+            points=dict.fromkeys(NAMES, given),
+            comments=GOOD,
+            sent_at=CUT_OFF + timedelta(days=7),
         )
         for one, given in zip(made, points, strict=True)
         for who in people

@@ -17,6 +17,7 @@ from hanse.service.awarding.pages import officers_only
 from hanse.service.review import stand_ins, tables, typed
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.reviewers import Reviewer
+from hanse.service.review.round_pages import judges_only
 from hanse.service.review.stand_ins import StandIn
 
 
@@ -28,6 +29,7 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
         "application__call", "application__organisation", "application__applicant", "reviewer__person"
     )
     found = get_object_or_404(rows, public_id=review_id)
+    judges_only(officer, [found.application])
     refusal: dict[str, Any] = {}
     if request.method == "POST":
         try:

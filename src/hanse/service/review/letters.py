@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from django.conf import settings
 from django.db import models, transaction
 from django.template import Context, Engine
 
@@ -60,10 +61,13 @@ class Letter(models.Model):
 
     @classmethod
     def seen_by(cls, person: Person) -> Any:
-        """All for officers; for the organisation that applied those that were sent."""
+        """For officers all, but no draft to an organisation they stand in; for who applied those that were sent."""
         rows = cls.objects.select_related("application__organisation", "sent_by")
-        if person.is_officer:
+        if person.is_officer and settings.HANSE_EMBEDDED:
             return rows
+        if person.is_officer:
+            own = list(person.memberships.values_list("organisation_id", flat=True))
+            return rows.exclude(state="draft", application__organisation__in=own)
         return rows.filter(state="sent", application__organisation__memberships__person=person).distinct()
 
     @classmethod

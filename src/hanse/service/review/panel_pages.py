@@ -17,7 +17,7 @@ from hanse.service.access.models import Application, Person
 from hanse.service.review import panel, rounds, tables, typed
 from hanse.service.review.panel import Panel
 from hanse.service.review.ranked import Round
-from hanse.service.review.round_pages import found
+from hanse.service.review.round_pages import found, judges_only
 from hanse.service.review.standing_rules import terms_of
 
 MINUTES = 20_000
@@ -34,6 +34,8 @@ def page(request: HttpRequest, call: str, cut_off: str) -> HttpResponse:
     member = met is not None and met.members.filter(person=person).exists()  # type: ignore[attr-defined]
     if held is None or held.state != "closed" or not (person.is_officer or member):
         raise Http404
+    if not member:
+        judges_only(person, entered)
     refusal: dict[str, Any] = {}
     if request.method == "POST":
         if not person.is_officer:
@@ -80,12 +82,15 @@ def _day(text: str) -> date:
 
 
 def _places(held: Round, titles: dict[str, Application], *, links: bool) -> Child:
-    computed = dict(held.recommendations.values_list("application__public_id", "place"))  # type: ignore[attr-defined]
-    why = {one: reason for one, _, reason in panel.moves(held)}
+    computed = list(
+        held.recommendations.order_by("place").values_list("application__public_id", "place", "standing")  # type: ignore[attr-defined]
+    )
+    was, moves = {one: place for one, place, _ in computed}, panel.moves(held)
+    why = {one: reason for one, _, reason in moves}
     rows = []
-    for one in panel.settled(held):
+    for one in panel.settled(held, {one: standing for one, _, standing in computed}, moves):
         title = titles[one.id].form.title if one.id in titles else one.id
-        said = "" if computed[one.id] == one.place else f"It was in place {computed[one.id]}. {why.get(one.id, '')}"
+        said = "" if was[one.id] == one.place else f"It was in place {was[one.id]}. {why.get(one.id, '')}"
         name = tables.link(one.id, title) if links else title
         rows.append((name, f"{one.place}", tables.recommended(one.standing), said))
     return table(("Application", "Place", "Recommended", "What the panel changed"), rows)

@@ -18,7 +18,7 @@ from hanse.service.access.models import Application, Person
 from hanse.service.awarding.pages import officers_only
 from hanse.service.review import panel, reserve, tables, typed
 from hanse.service.review.ranked import Round
-from hanse.service.review.round_pages import found
+from hanse.service.review.round_pages import found, judges_only
 from hanse.service.review.standing_rules import terms_of
 
 
@@ -30,6 +30,7 @@ def page(request: HttpRequest, call: str, cut_off: str) -> HttpResponse:
     held = Round.at(call, moment)
     if held is None or held.state != "closed":
         raise Http404
+    judges_only(officer, entered)
     refusal: dict[str, Any] = {}
     if request.method == "POST":
         try:

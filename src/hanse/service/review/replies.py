@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models, transaction
 from django.urls import reverse
 
@@ -118,7 +119,8 @@ def shown(application: Any, person: Person, *, at: datetime | None = None) -> co
     held = Round.of(application)
     until = held.reply_until if held else None
     said = Reply.objects.filter(application=application).select_related("by").first()
-    whole = person.is_officer or (member and until is not None) or _in_panel(application, person)
+    judge = person.is_officer and (not member or settings.HANSE_EMBEDDED)
+    whole = judge or (member and until is not None) or _in_panel(application, person)
     open_now = until is not None and (at or now()) <= until and application.state in rounds.WAITING
     return contract.Reply(
         application=application.public_id, until=until, sheets=sheets(application) if whole else (),

@@ -14,12 +14,12 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from hanse.contracts.errors import HanseError
+from hanse.contracts.errors import HanseError, PolicyError
 from hanse.programme import clock
 from hanse.service.access.models import Application, Person
 from hanse.service.awarding.pages import officers_only
 from hanse.service.review import clearing, replies, round_shown, rounds, tables, typed
-from hanse.service.review.reviewers import Reviewer
+from hanse.service.review.reviewers import Reviewer, require_judge_of_all
 
 _IN_IT = ("sent", "in-review", "granted", "declined")
 
@@ -35,6 +35,14 @@ def found(call: str, cut_off: str) -> tuple[datetime, list[Application]]:
     if not entered:
         raise Http404
     return moment, entered
+
+
+def judges_only(officer: Person, applications: list[Application]) -> None:
+    """Raises Http404 for who stands in an organisation that applied: names and places are not for them."""
+    try:
+        require_judge_of_all(officer, applications)
+    except PolicyError:
+        raise Http404 from None
 
 
 @login_required

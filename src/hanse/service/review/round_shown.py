@@ -52,7 +52,7 @@ def of(officer: Person, call: str, moment: datetime, entered: list[Application])
         missing = f"{typed.told(refused)} ({refused.where})"
     return {
         "call": call, "terms": terms, "cut_off": moment, "closed": closed, "round": held, "stamp": tables.stamp(moment),
-        "rules": rules, "applications": _applications(entered, sheets),
+        "rules": rules, "applications": _applications(entered, sheets if judges else []),
         "ranking": tables.ranking(ranking.places, rules) if ranking else None, "missing": missing,
         "free": ranking.free if ranking else 0, "needs_places": nowhere,
         "reviews": sum(map(len, counting.values())),

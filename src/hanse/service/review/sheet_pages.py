@@ -15,6 +15,9 @@ from hanse.service.review.assignments import Assignment
 from hanse.service.review.reading import sections
 from hanse.service.review.standing_rules import rules_of
 
+READS = ("given", "sent")
+"""Who declined, or was replaced, does not read the application any more."""
+
 
 @login_required
 def page(request: HttpRequest, review_id: str) -> HttpResponse:
@@ -49,7 +52,8 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
         "points": sheet.points, "comments": sheet.comments
     }  # fmt: skip
     return render(request, "review/sheet.html", {
-        "sheet": sheet, "rules": rules, "sections": sections(sheet.application, rules),
+        "sheet": sheet, "rules": rules, "reads": sheet.state in READS,
+        "sections": sections(sheet.application, rules) if sheet.state in READS else [],
         "scale": range(rules.max_points + 1), "problems": problems, "reason": request.POST.get("reason", ""),
         "criteria": [
             (one, held["points"].get(one.id), held["comments"].get(one.id, ""), problems.get(one.id, ""))
