@@ -55,6 +55,7 @@ def test_a_file_of_a_german_spreadsheet_is_read_with_its_mark_semicolons_days_an
         ({"amount": "0"}, "amount", "0 cannot stand here"),
         ({"starts": "11/01/2026"}, "starts", "11/01/2026 is no day"),
         ({"starts": "31.02.2027"}, "starts", "there is no day 31.02.2027"),
+        ({"ends": "9999-12-31"}, "ends", "9999-12-31 is too far away"),
         ({"ends": "2026-10-01"}, "ends", "2026-10-01 is before it starts"),
         ({"mode": "fast-lan"}, "mode", "there is no mode fast-lan"),
         ({"organisation_kind": "firm"}, "organisation_kind", "firm cannot stand here"),
