@@ -80,6 +80,11 @@ def test_what_is_wrong_is_told_with_its_line_and_column_and_the_others_are_read(
     assert wrong.fix
 
 
+def test_nothing_of_a_file_moves_a_terminals_cursor() -> None:
+    (wrong, *_rest) = read(a_file({"amount": "\x1b[2Jmuch", "starts": "\x1b]0;x\x07"})).unread
+    assert wrong.what.isprintable()
+
+
 def test_every_fault_of_a_line_is_told_at_once() -> None:
     asked = read(a_file({"amount": "much", "starts": "soon", "title": ""}))
     assert {one.column for one in asked.unread} == {"amount", "starts", "title"}
