@@ -141,6 +141,7 @@ def test_two_rows_of_one_new_organisation_write_its_name_in_one_way() -> None:
         ({"machine": "booster", "partition": "big"}, "no partition big; it has boost"),
         ({"unit": "barrel"}, "does not count in barrel"),
         ({"amount": Decimal("0.5")}, "less than one GPU-hour"),
+        ({"amount": Decimal("999999999999")}, "more than 1,000,000,000 GPU-hours"),
         ({"starts": date(2026, 1, 1), "ends": date(2026, 11, 22)}, "it ended on 22 November 2026"),
         ({"mode": "nothing"}, "there is no mode nothing"),
         ({"organisation_id": "org-none"}, "there is no organisation org-none"),
@@ -159,6 +160,12 @@ def test_rows_of_one_award_agree_and_a_place_stands_once() -> None:
     assert "another row of this award (line 3) is refused" in told[0].reason.lower()
     assert "title is another than on line 2" in told[1].reason.lower()
     assert "line 2 is of the same award, machine and partition" in told[2].reason.lower()
+
+
+def test_a_known_award_gets_a_further_allocation_beside_a_row_that_is_refused() -> None:
+    there = here(BRICK, awards={a_row().award: BRICK.id})
+    told = [done.effect.effect for done in effects((a_row(2), a_row(3, machine="nowhere")), there)]
+    assert told == ["create", "refused"]
 
 
 def test_the_same_row_again_changes_nothing_whatever_befell_its_hours_here() -> None:

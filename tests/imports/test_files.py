@@ -55,6 +55,7 @@ def test_a_file_of_a_german_spreadsheet_is_read_with_its_mark_semicolons_days_an
         ({"amount": "0"}, "amount", "0 cannot stand here"),
         ({"starts": "11/01/2026"}, "starts", "11/01/2026 is no day"),
         ({"starts": "31.02.2027"}, "starts", "there is no day 31.02.2027"),
+        ({"ends": "9999-12-31"}, "ends", "9999-12-31 is too far away"),
         ({"ends": "2026-10-01"}, "ends", "2026-10-01 is before it starts"),
         ({"mode": "fast-lan"}, "mode", "there is no mode fast-lan"),
         ({"organisation_kind": "firm"}, "organisation_kind", "firm cannot stand here"),
@@ -77,6 +78,11 @@ def test_what_is_wrong_is_told_with_its_line_and_column_and_the_others_are_read(
     assert (wrong.line, wrong.column) == (3, column)
     assert said in wrong.what
     assert wrong.fix
+
+
+def test_nothing_of_a_file_moves_a_terminals_cursor() -> None:
+    (wrong, *_rest) = read(a_file({"amount": "\x1b[2Jmuch", "starts": "\x1b]0;x\x07"})).unread
+    assert wrong.what.isprintable()
 
 
 def test_every_fault_of_a_line_is_told_at_once() -> None:

@@ -20,6 +20,7 @@ MOST_ROWS = 1000
 """Of one import: as many as a person can look through, and as one request holds."""
 MOST_BYTES = 2 * 2**20
 """Of a file."""
+LAST_YEAR = 2199
 Line = Annotated[int, Field(ge=1, le=10**7)]
 Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Named = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
@@ -79,6 +80,8 @@ class AwardRow(Contract):
     def _in_order(self) -> AwardRow:
         if self.ends < self.starts:
             raise ValueError(f"ends: {self.ends} is before it starts, {self.starts}")
+        if self.ends.year > LAST_YEAR:
+            raise ValueError(f"ends: {self.ends} is too far away")
         return self
 
     @property

@@ -133,7 +133,7 @@ def _row(line: int, cells: Mapping[str, str], given: Mapping[str, str]) -> Award
             read[column.field] = column.read(cell)
         except ValueError as error:
             what, _, fix = str(error).partition(": ")
-            wrong.append(RowError(line=line, column=name, what=what, fix=_capital(fix) or column.about))
+            wrong.append(RowError(line=line, column=name, what=_plain(what), fix=_plain(_capital(fix) or column.about)))
     if wrong:
         return wrong
     try:

@@ -85,7 +85,7 @@ def effects(rows: Iterable[AwardRow], here: Here) -> tuple[Done, ...]:
         if done.effect.effect == "create" and done.organisation is None and row.award not in here.awards:
             fresh.add(Known(id=f"line {row.line}", name=row.organisation, **_numbers(row)))
         found.append(done)
-    bad = {one.row.award for one in found if one.effect.effect in ("waits", "refused")}
+    bad = {one.row.award for one in found if one.effect.effect in ("waits", "refused")} - set(here.awards)
     return tuple(_with_its_award(one, bad, found) for one in found)
 
 

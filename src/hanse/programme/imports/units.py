@@ -15,6 +15,8 @@ from fractions import Fraction
 from hanse.contracts.machine import Machine
 from hanse.contracts.units import hours_of
 
+MOST = 10**9
+"""GPU-hours of one allocation, as everywhere here."""
 OURS = frozenset({"gpu hour", "accelerator hour", "device hour"})
 
 
@@ -44,6 +46,8 @@ def to_gpu_hours(amount: Decimal, unit: str, machine: Machine) -> Converted:
     hours = int(exact)
     if hours < 1:
         raise ValueError(f"{plain(amount)} {hours_of(name)} are less than one GPU-hour")
+    if hours > MOST:
+        raise ValueError(f"{plain(amount)} {hours_of(name)} are more than {MOST:,} GPU-hours")
     said = "" if factor == 1 and exact == hours else f"{plain(amount)} {hours_of(name)} are {hours:,} GPU-hours"
     if exact != hours:
         said += f" ({_rounded(exact)} rounded down)"

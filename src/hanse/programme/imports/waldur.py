@@ -73,7 +73,7 @@ def rows(seen: Sequence[Seen], wanted: Wanted) -> tuple[tuple[AwardRow, ...], tu
             found.append(_row(line, one, wanted))
         except _Unread as unread:
             column, what, fix = unread.error
-            name = str(one.resource.get("name") or one.resource.get("uuid") or "a resource")[:80]
+            name = (_text(one.resource, "name") or _text(one.resource, "uuid") or "a resource")[:80]
             errors.append(RowError(line=line, column=column, what=f"{name}: {what}", fix=fix))
     return tuple(found), tuple(errors)
 
@@ -205,4 +205,5 @@ def _ends(resource: Mapping[str, Any], wanted: Wanted) -> str:
 
 def _text(told: Mapping[str, Any], name: str) -> str:
     value = told.get(name)
-    return "" if value is None else " ".join(str(value).split())
+    text = "" if value is None else " ".join(str(value).split())
+    return "".join(letter for letter in text if letter.isprintable())
