@@ -167,6 +167,12 @@ class Application(models.Model):
     class Meta:
         app_label = "access"
         ordering = ["-pk"]
+        # A form is long: what is counted over years is counted from these alone, without reading one.
+        indexes = [
+            models.Index(fields=["state", "decide_by"], name="application_due"),
+            models.Index(fields=["sent_at", "state", "cut_off", "call"], name="application_sent"),
+            models.Index(fields=["decided_at", "sent_at", "cut_off", "decide_by"], name="application_decided"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.public_id} {self.form.title}"

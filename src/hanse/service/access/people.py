@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.db import models
 from django.utils.functional import cached_property
 
@@ -34,16 +34,26 @@ class Person(AbstractUser):
 
     @property
     def is_officer(self) -> bool:
-        return self.is_active and (self.is_superuser or self._in_the_group)
+        return self.is_active and (self.is_superuser or self._stands[0])
+
+    @property
+    def is_reviewer(self) -> bool:
+        return self._stands[1]
 
     @cached_property
-    def _in_the_group(self) -> bool:
-        """Asked once: a page asks some ten times, and each request reads its person anew."""
-        return self.groups.filter(name=OFFICERS).exists()
+    def _stands(self) -> tuple[bool, bool]:
+        """Among the officers, among the reviewers: a page asks many times, so it is read once for this object."""
+        officers = Group.objects.filter(user=models.OuterRef("pk"), name=OFFICERS)
+        found = Person.objects.filter(pk=self.pk).values_list(models.Exists(officers), models.Q(reviewer__isnull=False))
+        return found.first() or (False, False)
 
     def refresh_from_db(self, *args: Any, **options: Any) -> None:
+        self.forget_standing()
         super().refresh_from_db(*args, **options)
-        self.__dict__.pop("_in_the_group", None)
+
+    def forget_standing(self) -> None:
+        """The person's groups have changed."""
+        self.__dict__.pop("_stands", None)
 
     def operates(self, organisation: Organisation) -> bool:
         return policy.may(self, "organisation:operate", organisation)

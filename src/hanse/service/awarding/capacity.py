@@ -65,12 +65,11 @@ def offer(given: CapacityOffer, *, by: Person) -> CapacityMonth:
     return next(one for one in table((machine,)) if (one.machine, one.partition, one.month) == (*place, given.month))
 
 
-def table(machines: Iterable[Any] | None = None) -> tuple[CapacityMonth, ...]:
-    """Every month offered, with what awards take of it."""
-    offered, taken = _offered(machines), None
-    found = []
+def table(machines: Iterable[Any] | None = None, *, since: str = "") -> tuple[CapacityMonth, ...]:
+    """Every month offered, with what awards take of it; `since` ("2026-11") leaves out the months before."""
+    offered, found = _offered(machines, since), list[CapacityMonth]()
+    taken = _taken(offered, machines) if offered else {}
     for place, months in offered.items():
-        taken = taken or _taken(offered, machines)
         found += [
             CapacityMonth(
                 machine=place[0], partition=place[1], month=month, offered_accelerator_seconds=amount,
@@ -140,8 +139,9 @@ def refuse(short: dict[Place, tuple[Shortfall, ...]]) -> None:
     )
 
 
-def _offered(machines: Iterable[Any] | None) -> dict[Place, dict[str, int]]:
-    rows = Capacity.objects.all() if machines is None else Capacity.objects.filter(machine__in=list(machines))
+def _offered(machines: Iterable[Any] | None, since: str = "") -> dict[Place, dict[str, int]]:
+    rows = Capacity.objects.filter(month__gte=since)
+    rows = rows if machines is None else rows.filter(machine__in=list(machines))
     found: dict[Place, dict[str, int]] = defaultdict(dict)
     for machine, partition, month, amount in rows.values_list(
         "machine__public_id", "partition", "month", "accelerator_seconds"
@@ -151,14 +151,20 @@ def _offered(machines: Iterable[Any] | None) -> dict[Place, dict[str, int]]:
 
 
 def _taken(offered: dict[Place, dict[str, int]], machines: Iterable[Any] | None) -> dict[Place, Counter[str]]:
-    """Of awards only: what was granted elsewhere is not this programme's."""
-    held = Allocation.objects.filter(award__isnull=False).select_related("machine", "award")
-    held = held if machines is None else held.filter(machine__in=list(machines))
+    """Of awards only: what was granted elsewhere is not this programme's. Awards over before the first month take
+    nothing of any, and are not looked at."""
     taken: dict[Place, Counter[str]] = defaultdict(Counter)
-    for one in held.defer("machine__facts", "machine__policy", "machine__state"):
-        place = _place(one.machine.public_id, one.partition, offered)
+    first = min((month for months in offered.values() for month in months), default="")
+    if not first:
+        return taken
+    held = Allocation.objects.filter(award__isnull=False, ends__gte=date.fromisoformat(f"{first}-01")).order_by()
+    held = held if machines is None else held.filter(machine__in=list(machines))
+    for machine, partition, amount, starts, ends, pattern in held.values_list(
+        "machine__public_id", "partition", "granted_accelerator_seconds", "starts", "ends", "award__pattern"
+    ):
+        place = _place(machine, partition, offered)
         if place is not None:
-            taken[place].update(spread(one.granted_accelerator_seconds, one.starts, one.ends, _pattern(one)))
+            taken[place].update(spread(amount, starts, ends, pattern))
     return taken
 
 

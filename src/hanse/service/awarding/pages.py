@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 from hanse.contracts.awarding import CapacityOffer, GivenBack
 from hanse.contracts.awarding import Price as PriceTerms
+from hanse.contracts.base import now
 from hanse.contracts.errors import HanseError
 from hanse.service.access.models import Allocation, Organisation
 from hanse.service.api.replies import reply
@@ -67,7 +68,9 @@ def capacity(request: HttpRequest) -> HttpResponse:
         given = CapacityOffer(**form.cleaned_data)
         if attempt(request, lambda: room.offer(given, by=request.user), f"{given.month} is stated."):
             return redirect("awarding:capacity")
-    return render(request, "awarding/capacity.html", {"table": tables.capacity(room.table()), "form": form})
+    since = "" if "all" in request.GET else f"{now():%Y-%m}"
+    shown = tables.capacity(room.table(since=since))
+    return render(request, "awarding/capacity.html", {"table": shown, "form": form, "since": since})
 
 
 @login_required

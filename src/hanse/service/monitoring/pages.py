@@ -40,11 +40,11 @@ def _wanted(request: HttpRequest) -> register.Wanted:
 @_A_WHILE
 def page(request: HttpRequest) -> HttpResponse:
     wanted = _wanted(request)
-    found = register.rows(wanted)
-    part = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
+    sums, pages = register.sums(wanted), Paginator(register.rows(wanted), A_PAGE)
+    pages.count = sums.awards
+    part = pages.get_page(request.GET.get("page"))
     kept = request.GET.copy()
     kept.pop("page", None)
-    sums = register.sums(found)
     return render(request, "monitoring/register.html", {
         "page": part, "table": _table(register.lines(part.object_list)) if part.object_list else None,
         "sums": sums, "hours": f"{sums.granted_hours:,.0f}", "largest": format_percent(sums.largest_share or 0),
@@ -96,10 +96,10 @@ def as_csv(request: HttpRequest) -> StreamingHttpResponse:
 @_A_WHILE
 def as_json(request: HttpRequest) -> HttpResponse:
     """A page of lines, the sums over all of them, and where the next page is."""
-    found = register.rows(_wanted(request))
-    part = Paginator(found, AT_ONCE).get_page(request.GET.get("page"))
+    wanted = _wanted(request)
+    part = Paginator(register.rows(wanted), AT_ONCE).get_page(request.GET.get("page"))
     return JsonResponse({
-        "as_of": now().isoformat(), "sums": asdict(register.sums(found)),
+        "as_of": now().isoformat(), "sums": asdict(register.sums(wanted)),
         "lines": [asdict(line) for line in register.lines(part.object_list)],
         "page": part.number, "pages": part.paginator.num_pages,
     })  # fmt: skip

@@ -6,17 +6,27 @@ elsewhere and only metered here are in the register of whoever granted them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import BooleanField, Case, CharField, QuerySet, Sum, Value, When
+from django.db.models import BooleanField, Case, CharField, Count, F, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from hanse.service.access.models import Allocation
+from hanse.service.awarding.models import Movement
 
 MOST_NAMED = 10
+KEPT = 256
+"""Sums that each process keeps, of what readers narrow down to."""
 _FORM, _CALL = "award__application__form", "award__application__call__terms"
+
+
+def _fact(name: str, document: str, key: str) -> Coalesce:
+    """As it was written down when the application was sent; read from its form only where it was not yet."""
+    return Coalesce(F(f"award__application__facts__{name}"), _text(key, document), output_field=CharField())
 
 
 def _text(key: str, document: str) -> Cast:
@@ -55,12 +65,12 @@ def rows(wanted: Wanted) -> QuerySet[Any]:
     agreed = {f"{_FORM}__whole__declarations__names_may_be_published": True}
     consent = Case(When(**agreed, then=Value(True)), default=Value(False), output_field=BooleanField())
     found = Allocation.objects.filter(award__isnull=False)
-    found = found.annotate(mode=_text("mode", _CALL), country=_text("country", _FORM))
+    found = found.annotate(mode=_fact("mode", _CALL, "mode"), country=_fact("country", _FORM, "country"))
     given = {"mode": wanted.mode, "country": wanted.country, "machine__public_id": wanted.machine,
              "starts__year": wanted.year}  # fmt: skip
     found = found.filter(**{name: value for name, value in given.items() if value})
     return found.annotate(
-        consent=consent, kind=_text("organisation_kind", _FORM), title=_text("title", _FORM),
+        consent=consent, kind=_fact("kind", _FORM, "organisation_kind"), title=_text("title", _FORM),
     ).order_by("-pk")  # fmt: skip
 
 
@@ -92,28 +102,48 @@ class Sums:
     largest_share: float | None
 
 
-def sums(found: QuerySet[Any]) -> Sums:
-    by_recipient = (
-        found.order_by()
-        .values("award__application__organisation")
-        .annotate(seconds=Sum("granted_accelerator_seconds"))
-        .values_list("seconds", flat=True)
-    )
-    amounts = sorted(by_recipient, reverse=True)
-    total = sum(amounts)
-    return Sums(
-        awards=found.count(), recipients=len(amounts), granted_hours=round(total / 3600, 1),
-        largest_share=sum(amounts[:MOST_NAMED]) / total if total else None,
-    )  # fmt: skip
+def sums(wanted: Wanted) -> Sums:
+    return _kept(_sums, wanted)
 
 
 def choices() -> dict[str, list[str]]:
     """What the lines can be narrowed down to."""
-    granted = Allocation.objects.filter(award__isnull=False).order_by()
-    terms = granted.annotate(mode=_text("mode", _CALL), country=_text("country", _FORM))
+    return _kept(_choices)
+
+
+def _sums(wanted: Wanted) -> Sums:
+    by_recipient = (
+        rows(wanted)
+        .order_by()
+        .values("award__application__organisation")
+        .annotate(seconds=Sum("granted_accelerator_seconds"), lines=Count("pk"))
+        .values_list("seconds", "lines")
+    )
+    found = list(by_recipient)
+    amounts = sorted((seconds for seconds, _ in found), reverse=True)
+    total = sum(amounts)
+    return Sums(
+        awards=sum(lines for _, lines in found), recipients=len(amounts), granted_hours=round(total / 3600, 1),
+        largest_share=sum(amounts[:MOST_NAMED]) / total if total else None,
+    )  # fmt: skip
+
+
+def _choices() -> dict[str, list[str]]:
+    every = rows(Wanted()).order_by()
+    alike = every.values_list("mode", "country", "machine__public_id").distinct()
+    modes, countries, machines = map(set, zip(*alike, strict=True)) if (alike := list(alike)) else ((), (), ())
     return {
-        "mode": sorted(set(terms.values_list("mode", flat=True).distinct())),
-        "country": sorted(set(terms.values_list("country", flat=True).distinct())),
-        "machine": sorted(set(granted.values_list("machine__public_id", flat=True).distinct())),
-        "year": [str(day.year) for day in granted.dates("starts", "year", order="DESC")],
-    }
+        "mode": sorted(modes), "country": sorted(countries), "machine": sorted(machines),
+        "year": [str(day.year) for day in every.dates("starts", "year", order="DESC")],
+    }  # fmt: skip
+
+
+@lru_cache(maxsize=KEPT)
+def _at(counted: Callable[..., Any], asked: tuple[Any, ...], newest: str) -> Any:  # noqa: ARG001
+    return counted(*asked)
+
+
+def _kept(counted: Callable[..., Any], *asked: Any) -> Any:
+    """Counted once until hours move: whatever an allocation holds changes only with a movement, whose id is its own."""
+    newest = Movement.objects.order_by("-pk").values_list("public_id", flat=True).first()
+    return _at(counted, asked, newest) if newest else counted(*asked)

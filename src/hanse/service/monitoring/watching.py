@@ -15,14 +15,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 
 from hanse.contracts.units import SECONDS_PER_HOUR
 from hanse.programme import awards
-from hanse.service.access.models import Allocation, Application, Call
+from hanse.service.access.models import Allocation, Application
 from hanse.service.monitoring.models import ApplicationFacts
 from hanse.service.runs import forecast
-from hanse.service.runs.models import UsageEntry
+from hanse.service.runs.models import Machine, UsageEntry
 
 SMALL: Final = frozenset({"sme", "start-up"})
 GROUPS: Final = ("mode", "country", "kind", "field", "machine")
@@ -343,11 +343,12 @@ def _outlook(wanted: Wanted, at: datetime) -> list[Outlook]:
 
 
 def _choices() -> dict[str, list[str]]:
-    facts = ApplicationFacts.objects.order_by()
+    facts = set(ApplicationFacts.objects.order_by().values_list("mode", "country").distinct())
+    held = Machine.objects.filter(Exists(Allocation.objects.filter(machine=OuterRef("pk"))))
     return {
-        "mode": sorted({call.terms.mode for call in Call.current()}),
-        "machine": sorted(set(Allocation.objects.order_by().values_list("machine__public_id", flat=True).distinct())),
-        "country": sorted(set(facts.values_list("country", flat=True).distinct())),
+        "mode": sorted({mode for mode, _ in facts}),
+        "machine": sorted(held.values_list("public_id", flat=True)),
+        "country": sorted({country for _, country in facts}),
     }
 
 

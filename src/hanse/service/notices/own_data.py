@@ -80,6 +80,8 @@ KEPT: Mapping[str, Kept] = {
     "forms.CallSketch.saved_by": _stays("calls you wrote"),
     "forms.KeptDraft.owner": _deleted("applications you are writing"),
     "forms.KeptDraft.saved_by": _stays("drafts of others you wrote in"),
+    "imports.Batch.prepared_by": _stays("imports of awards you prepared"),
+    "imports.Batch.decided_by": _stays("imports of awards you confirmed or refused"),
     "review.Reviewer.person": _stays("that you review, and your reviews"),
     "review.Round.closed_by": _stays("rounds you closed"),
     "review.Panel.opened_by": _stays("panels you convened"),
@@ -297,6 +299,7 @@ def _renamed(value: Any, whole_word: re.Pattern[str], pseudonym: str) -> Any:
 
 def _json_columns() -> Iterator[tuple[Any, str]]:
     for label, name in (
+        ("imports.Batch", "asked"), ("imports.Batch", "outcome"),
         ("runs.Event", "data"), ("compliance.Screening", "decision"), ("compliance.Rescreening", "decision"),
         ("runs.Run", "admission"), ("compliance.RunChange", "decision"), ("forms.KeptDraft", "touched"),
     ):  # fmt: skip

@@ -66,6 +66,9 @@ SHOWN: Mapping[str, Shown] = {
     "api:panels": Shown(what="list of applications"),
     "api:ranking": Shown(what="list of applications"),
     "review:round": Shown(what="list of applications"),
+    "imports:batch": Shown(what="import of awards", names="batch_id"),
+    "imports:csv": Shown(what="import of awards", names="batch_id"),
+    "api:one_import": Shown(what="import of awards", names="id"),
     "notices:people": Shown(what="people of an organisation", names="organisation_id"),
     "notices:my-data-file": Shown(what="all data of a person"),
     "api:my_data": Shown(what="all data of a person"),
@@ -126,7 +129,15 @@ def note(request: HttpRequest, response: HttpResponse) -> None:
         return
     person = getattr(request, "auth", None) or request.user
     if isinstance(person, Person):
-        keep(request, person, shown.what, _named(str(match.kwargs.get(shown.names, "")), match.view_name, person))
+        found = getattr(request, "shown", None)
+        if found is None:
+            found = _named(str(match.kwargs.get(shown.names, "")), match.view_name, person)
+        keep(request, person, shown.what, found)
+
+
+def showing(request: HttpRequest, thing: Any) -> None:
+    """A page has looked up what its address names: it need not be looked up again for `note`."""
+    request.shown = thing  # type: ignore[attr-defined]
 
 
 def keep(request: HttpRequest, person: Person, what: str, thing: Any = None) -> Viewing:

@@ -32,6 +32,8 @@ from hanse.reporting.words import (
 )
 from hanse.rules import gate
 from hanse.service.portal import standing
+from hanse.service.portal.briefly import Brief
+from hanse.service.runs.glance import Line
 
 _GONE_WRONG = {
     "failed": "tone-bad",
@@ -43,17 +45,16 @@ _GONE_WRONG = {
 _GONE_WELL = {"finished", "granted", "opened", "back"}
 
 
-def runs_table(runs: Iterable[Any]) -> Html:
-    """One line a run; `runs` come with `whole()`."""
+def runs_table(runs: Iterable[Line]) -> Html:
+    """One line a run."""
     rows: list[tuple[Child, ...]] = []
-    for stored in runs:
-        run = stored.contract()
-        link = h("a", run.name, href=reverse("portal:run", args=[run.id]))
+    for run in runs:
+        link = h("a", run.name, href=reverse("portal:run", args=[run.public_id]))
         rows.append((
-            join(link, h("small", run.spec.purpose or ("A program of the user's" if run.spec.command else ""))),
+            join(link, h("small", run.purpose or ("A program of the user's" if run.is_program else ""))),
             badge(RUN_LOOKS[run.state]),
             share(run),
-            ", ".join(_machine_name(leg.machine) for leg in stored.legs.all()),
+            ", ".join(run.places),
             hours(run.used_accelerator_seconds),
             when(run.ended_at) if run.ended_at else "",
         ))  # fmt: skip
@@ -61,12 +62,12 @@ def runs_table(runs: Iterable[Any]) -> Html:
     return table(columns, rows)
 
 
-def applications_table(applications: Iterable[Any]) -> Html:
+def applications_table(applications: Iterable[Brief]) -> Html:
     rows: list[tuple[Child, ...]] = []
     for application in applications:
         who, by = standing.application_next(application)
-        link = h("a", application.form.title, href=reverse("portal:application", args=[application.public_id]))
-        about = f"{application.call.terms.title}, {application.form.gpu_hours:,} GPU-hours"
+        link = h("a", application.title, href=reverse("portal:application", args=[application.public_id]))
+        about = f"{application.call}, {application.gpu_hours:,} GPU-hours"
         step = f"{who}, by {full_date(by)}" if by else who
         rows.append((join(link, h("small", about)), badge(APPLICATION_LOOKS[application.state]), sentence(step)))
     return table(("Application", "State", "What happens next"), rows)
@@ -89,8 +90,12 @@ def _asked(asked: Mapping[str, str], key: str) -> Html:
     return h("span", asked.get(key, key.replace("-", " ").capitalize()), lang="en")
 
 
-def usage_table(entries: Sequence[Any]) -> Html:
-    """Every debit and correction of an allocation; the last line is their sum."""
+def usage_table(entries: Any, *, used: int) -> Html:
+    """A page of an allocation's debits and corrections; the last line is the sum of all (`used`, in its seconds)."""
+    with_run = entries.select_related("attempt__leg__run").only(
+        *("recorded_at", "kind", "accelerator_seconds", "site_amount", "note"),
+        *("attempt__number", "attempt__leg__run__name", "attempt__leg__run__public_id"),
+    )
     rows: list[tuple[Child, ...]] = [
         (
             when(e.recorded_at),
@@ -100,11 +105,10 @@ def usage_table(entries: Sequence[Any]) -> Html:
             e.site_amount or "",
             sentence(e.note),
         )
-        for e in entries
+        for e in with_run
     ]
     columns = ("Recorded", "Run", "Kind", Column("GPU-hours", True), "The site's own record", "Note")
-    total = hours(sum(entry.accelerator_seconds for entry in entries))
-    return table(columns, rows, foot=("Sum", "", "", total, "", ""))
+    return table(columns, rows, foot=("Sum", "", "", hours(used), "", ""))
 
 
 def allocation_card(allocation: Any) -> tuple[Any, Html, Html]:
@@ -162,7 +166,7 @@ def progress_meter(run: Run) -> Html | None:
     )
 
 
-def share(run: Run) -> str:
+def share(run: Run | Line) -> str:
     """Progress as a percentage; empty for a program of the user's."""
     if run.state is RunState.FINISHED:
         return "100\N{NO-BREAK SPACE}%"
@@ -212,7 +216,7 @@ def allocation_badge(allocation: Any) -> Html:
         return badge(Look("is-draft", "Not begun"))
     if allocation.used >= allocation.granted_accelerator_seconds:
         return badge(Look("is-declined", "Used up"))
-    if machine.status().away:
+    if machine.away:
         return badge(Look("is-away", "Agent away"))
     return badge(Look("is-queued", "Draining")) if machine.draining else badge(Look("is-done", "Open"))
 
@@ -243,10 +247,6 @@ def _pace(used: float, gone: float) -> str:
         if gone > used + 0.25
         else f"On pace: {figures}"
     )
-
-
-def _machine_name(machine: Any) -> str:
-    return machine.facts.name if machine.facts else str(machine.public_id)
 
 
 def _run_of(entry: Any) -> Html | str:

@@ -19,7 +19,7 @@ from hanse.reporting.words import ATTEMPT_LOOKS, badge, plural
 from hanse.service.access.models import Allocation
 from hanse.service.portal import machines as looks
 from hanse.service.runs.models import Attempt, Machine, Run
-from hanse.service.runs.operators import may_operate
+from hanse.service.runs.operators import operated
 
 
 @login_required
@@ -57,17 +57,19 @@ def _body(request: HttpRequest) -> str:
         )
     held: dict[int, list[Any]] = {}
     open_ones = Allocation.objects.seen_by(person).with_balance().filter(ends__gte=now().date())
-    for allocation in open_ones:
+    for allocation in open_ones.select_related("project", "machine", "award"):
         left = hours(max(0, allocation.contract().free_accelerator_seconds))
         held.setdefault(allocation.machine_id, []).append((allocation, left))
+    known = list(Machine.objects.select_related("site__organisation"))
+    waited, operates = looks.waited(now()), operated(person, known)
     cards = [
-        looks.shown(machine)
+        looks.shown(machine, waited[machine.pk])
         | {
             "mine": mine.get(machine.pk, []),
             "allocations": held.get(machine.pk, []),
-            "operates": may_operate(person, machine),
+            "operates": machine.public_id in operates,
         }
-        for machine in Machine.objects.select_related("site__organisation")
+        for machine in known
     ]
     cards.sort(key=lambda card: (not card["mine"], not card["allocations"], card["name"]))
     return render_to_string("portal/federation_body.html", {"cards": cards}, request=request)
@@ -75,7 +77,7 @@ def _body(request: HttpRequest) -> str:
 
 def _summary() -> str:
     known = list(Machine.objects.select_related("site"))
-    away = sum(machine.status().away for machine in known)
+    away = sum(machine.away for machine in known)
     idle = sum(p.nodes_idle for m in known if m.state for p in m.state.partitions)
     if not known:
         return "No machine has joined yet."

@@ -7,6 +7,10 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
+from django.db.models import IntegerField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
 from hanse.contracts.base import now
 from hanse.contracts.site import MachineState
 from hanse.contracts.units import format_seconds
@@ -18,7 +22,7 @@ from hanse.service.runs.models import Attempt, Machine
 BRICKS = 40
 """Drawn at most in a course; a larger machine has several nodes a brick."""
 HISTORY = timedelta(days=30)
-HISTORY_ATTEMPTS = 200
+HISTORY_ATTEMPTS = 2_000
 STALE_AFTER = timedelta(minutes=10)
 
 
@@ -31,7 +35,7 @@ def look_of(machine: Machine, at: datetime) -> Html:
         return badge(Look("is-draft", "Not connected"))
     if machine.stopped:
         return badge(Look("is-cancelled", "Stopped by its operator"))
-    if machine.status().away:
+    if machine.away:
         return badge(Look("is-away", "Agent away"))
     if machine.draining:
         return badge(Look("is-queued", "Draining"))
@@ -50,7 +54,7 @@ def standing(machine: Machine, at: datetime) -> str:
     heard = f"Last heard {short_time(machine.last_heard_at)}."
     if machine.stopped:
         return f"{heard} Its operator stopped all of Hanse there; running jobs save a checkpoint and end."
-    if machine.status().away:
+    if machine.away:
         return f"{heard} That is normal: queued work keeps its place, running jobs run on."
     if machine.draining:
         return f"{heard} What runs may end; nothing new is submitted."
@@ -107,11 +111,11 @@ def queues(state: MachineState | None) -> Html | None:
     return table(columns, rows)
 
 
-def waits(machine: Machine, at: datetime) -> Html | None:
-    """What the scheduler estimates by size, beside what runs of Hanse waited there within the last month."""
+def waits(machine: Machine, waited: dict[int, list[float]]) -> Html | None:
+    """What the scheduler estimates by size, beside what runs of Hanse waited there (`waited`)."""
     told = machine.state.waits if machine.state else ()
     estimated = sorted((one.nodes, one.wall_time_s, one.partition or "", one.wait_s) for one in told)
-    waited = _waited(machine, at)
+    waited = dict(waited)
     sized: list[tuple[int, tuple[Child, ...]]] = [
         (
             nodes,
@@ -152,12 +156,14 @@ def _maintained(state: MachineState, at: datetime) -> bool:
     return any(m.starts <= at < m.ends and m.nodes is None for m in state.maintenance)
 
 
-def _waited(machine: Machine, at: datetime) -> dict[int, list[float]]:
-    """Seconds from planning to start, by nodes."""
-    started = Attempt.objects.filter(leg__machine=machine, started_at__gt=at - HISTORY, job_id__isnull=False)
-    found: dict[int, list[float]] = defaultdict(list)
-    for one in started.order_by("-started_at").only("job", "planned_at", "started_at")[:HISTORY_ATTEMPTS]:
-        found[one.job.nodes].append(max(0.0, (one.started_at - one.planned_at).total_seconds()))
+def waited(at: datetime) -> dict[int, dict[int, list[float]]]:
+    """By machine (its key) and nodes: how many seconds the latest of ours waited from planning to start, this month."""
+    nodes = Cast(KeyTextTransform("nodes", "job"), IntegerField())
+    latest = Attempt.objects.filter(pk__in=Attempt.objects.order_by("-pk").values("pk")[:HISTORY_ATTEMPTS])
+    started = latest.filter(started_at__gt=at - HISTORY, job_id__isnull=False).order_by("-pk")
+    found: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for machine, size, planned_at, started_at in started.values_list("machine", nodes, "planned_at", "started_at"):
+        found[machine][size].append(max(0.0, (started_at - planned_at).total_seconds()))
     return found
 
 
@@ -165,8 +171,8 @@ def _middle(seen: list[float]) -> str:
     return f"{format_seconds(median(seen))}, middle of {len(seen)}" if seen else ""
 
 
-def shown(machine: Machine) -> dict[str, Any]:
-    """What a machine's card on the federation page holds."""
+def shown(machine: Machine, waited: dict[int, list[float]]) -> dict[str, Any]:
+    """What a machine's card on the federation page holds; `waited` is its part of what `waited()` found."""
     at = now()
     return {
         "machine": machine,
@@ -175,6 +181,6 @@ def shown(machine: Machine) -> dict[str, Any]:
         "standing": standing(machine, at),
         "bricks": bricks(machine.state),
         "queues": queues(machine.state),
-        "waits": waits(machine, at),
+        "waits": waits(machine, waited),
         "maintenance": maintenance(machine.state, at),
     }

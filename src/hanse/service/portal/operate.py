@@ -146,7 +146,7 @@ def _jobs(going: list[Attempt]) -> Html:
 
 def _today(machine: Machine) -> str:
     midnight = timezone.localtime(now()).replace(hour=0, minute=0, second=0, microsecond=0)
-    entries = UsageEntry.objects.filter(attempt__leg__machine=machine, recorded_at__gte=midnight)
+    entries = UsageEntry.objects.filter(attempt__machine=machine, recorded_at__gte=midnight)
     charged = entries.aggregate(sum=Sum("accelerator_seconds"))["sum"] or 0
     return f"{hours(charged)} GPU-hours were charged today."
 

@@ -17,8 +17,10 @@ from hanse.contracts.errors import HanseError
 from hanse.reporting import run_report
 from hanse.reporting.markup import speaking
 from hanse.service.portal import blocks, watch
-from hanse.service.runs.models import Run
+from hanse.service.runs import glance
 from hanse.service.runs.record import record_of
+
+A_PAGE = 25
 
 
 class StopForm(forms.Form):
@@ -31,13 +33,14 @@ class StopForm(forms.Form):
 
 
 def _run(request: HttpRequest, run_id: str) -> Any:
-    return get_object_or_404(Run.objects.seen_by(request.user).whole(), public_id=run_id)
+    return get_object_or_404(glance.closely(glance.seen_by(request.user)), public_id=run_id)
 
 
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    page = Paginator(Run.objects.seen_by(request.user).whole(), 25).get_page(request.GET.get("page"))
-    return render(request, "portal/runs.html", {"page": page, "table": blocks.runs_table(page)})
+    page = Paginator(glance.seen_by(request.user), A_PAGE).get_page(request.GET.get("page"))
+    table = blocks.runs_table(glance.lines(page.object_list))
+    return render(request, "portal/runs.html", {"page": page, "table": table})
 
 
 @login_required

@@ -106,7 +106,7 @@ def _waiting(attempt: AttemptContract, machine: Any) -> Note | None:
 
 
 def _away(machine: Any, attempts: Sequence[AttemptContract]) -> Note | None:
-    if machine is None or not attempts or not machine.status().away:
+    if machine is None or not attempts or not machine.away:
         return None
     heard = (
         f"Last heard from {short_time(machine.last_heard_at)}." if machine.last_heard_at else "It has never spoken yet."
@@ -123,8 +123,8 @@ def home_next(person: Any, *, runs: Sequence[Any], allocations: Sequence[Any], a
     if to_decide and person.is_officer:
         first = to_decide[-1]
         by = f" An answer is due by {full_date(first.decide_by)}." if first.decide_by else ""
-        text = f"{first.organisation} asks for {first.form.gpu_hours:,} GPU-hours on {first.form.machine}.{by}"
-        return Next(f"Decide on {first.form.title}", text, "Read the application", _page("application", first))
+        text = f"{first.organisation} asks for {first.gpu_hours:,} GPU-hours on {first.machine}.{by}"
+        return Next(f"Decide on {first.title}", text, "Read the application", _page("application", first))
     if runs and runs[0].state == RunState.FAILED:
         text = f"{sentence(runs[0].reason)} The log and the attempts tell more."
         return Next(f"See why {runs[0].name} failed", text, "Open the run", _page("run", runs[0]))
@@ -143,7 +143,7 @@ def home_next(person: Any, *, runs: Sequence[Any], allocations: Sequence[Any], a
     if to_decide:
         by = f"The officer on duty answers by {full_date(to_decide[0].decide_by)}." if to_decide[0].decide_by else ""
         return Next(
-            f"{to_decide[0].form.title} is being read",
+            f"{to_decide[0].title} is being read",
             f"{by} You need do nothing.",
             "See the application",
             _page("application", to_decide[0]),

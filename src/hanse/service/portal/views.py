@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
@@ -10,20 +11,24 @@ from hanse.contracts.base import now
 from hanse.reporting.sections import decision_block
 from hanse.reporting.words import sentence
 from hanse.service.access.models import Allocation, Application, Project
-from hanse.service.portal import blocks, decide, standing
+from hanse.service.notices import viewings
+from hanse.service.portal import blocks, briefly, decide, standing
+from hanse.service.runs import glance
 from hanse.service.runs.models import Event, Run, UsageEntry
+
+A_PAGE = 50
 
 
 def home(request: HttpRequest) -> HttpResponse:
     """What needs the person; who is not signed in is welcomed first."""
     if not request.user.is_authenticated:
         return redirect("forms:welcome")
-    runs = list(Run.objects.seen_by(request.user).whole()[:6])
+    runs = glance.lines(glance.seen_by(request.user)[:6])
     held = Allocation.objects.seen_by(request.user).with_balance().select_related("project", "machine__site", "award")
-    applications = list(Application.objects.seen_by(request.user).select_related("call", "organisation")[:6])
+    applications = briefly.briefly(briefly.seen_by(request.user)[:6])
     allocations = list(held.filter(ends__gte=now().date())[:6])
     return render(request, "portal/home.html", {
-        "projects": Project.objects.seen_by(request.user).select_related("organisation"),
+        "projects": list(Project.objects.seen_by(request.user)[:2]),  # one by its name, or several
         "next": standing.home_next(request.user, runs=runs, allocations=allocations, applications=applications),
         "summary": standing.summary(runs, applications, allocations),
         "allocations": [blocks.allocation_card(a) for a in allocations],
@@ -35,10 +40,15 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def allocation(request: HttpRequest, allocation_id: str) -> HttpResponse:
-    held = Allocation.objects.seen_by(request.user).with_balance().select_related("project", "machine__site", "award")
+    held = (
+        Allocation.objects.seen_by(request.user)
+        .with_balance()
+        .select_related("project__organisation", "machine__site", "award__application")
+    )
     found = get_object_or_404(held, public_id=allocation_id)
-    entries = list(UsageEntry.objects.filter(allocation=found).select_related("attempt__leg__run"))
-    runs = list(Run.objects.filter(legs__allocation=found).distinct().whole()[:25])
+    debits = UsageEntry.objects.filter(allocation=found).order_by("-recorded_at", "-pk")
+    page = Paginator(debits, A_PAGE).get_page(request.GET.get("page"))
+    runs = glance.lines(Run.objects.filter(pk__in=found.legs.values("run"))[:25])
     return render(request, "portal/allocation.html", {
         "allocation": found,
         "open": found.open_on(now().date()),
@@ -46,22 +56,27 @@ def allocation(request: HttpRequest, allocation_id: str) -> HttpResponse:
         "agent": blocks.allocation_badge(found),
         "heard": blocks.heard(found.machine),
         "lasts": blocks.lasting(found.starts, found.ends),
-        "usage": blocks.usage_table(entries) if entries else None,
+        "usage": blocks.usage_table(page.object_list, used=found.used) if page.paginator.count else None,
+        "page": page,
         "runs": blocks.runs_table(runs) if runs else None,
     })  # fmt: skip
 
 
 @login_required
 def applications(request: HttpRequest) -> HttpResponse:
-    found = list(Application.objects.seen_by(request.user).select_related("call", "organisation")[:100])
+    page = Paginator(briefly.seen_by(request.user), A_PAGE).get_page(request.GET.get("page"))
+    found = briefly.briefly(page.object_list)
     table = blocks.applications_table(found) if found else None
-    return render(request, "portal/applications.html", {"table": table, "count": len(found)})
+    return render(request, "portal/applications.html", {"table": table, "count": page.paginator.count, "page": page})
 
 
 @login_required
 def application(request: HttpRequest, application_id: str) -> HttpResponse:
-    seen = Application.objects.seen_by(request.user).select_related("call", "organisation", "applicant", "screening")
+    seen = Application.objects.seen_by(request.user).select_related(
+        "call", "organisation", "applicant", "screening", "award"
+    )
     found = get_object_or_404(seen, public_id=application_id)
+    viewings.showing(request, found)
     who, by = standing.application_next(found)
     happened = [event.contract() for event in Event.objects.filter(subject_id=found.public_id)]
     return render(request, "portal/application.html", {
@@ -72,6 +87,7 @@ def application(request: HttpRequest, application_id: str) -> HttpResponse:
         "decide": decide.form_for(found) if decide.may_decide(request.user, found) else None,
         "who": who,
         "by": by,
-        "allocation": Allocation.objects.filter(award__application=found).order_by("pk").first(),
+        "allocation": Allocation.objects.filter(award__application=found).order_by("pk").first()
+        if found.state == "granted" else None,
         "events": blocks.events(happened, expected=(by, sentence(who))),
     })  # fmt: skip

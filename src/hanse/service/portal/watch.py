@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import F, Max
+from django.db.models import F, Subquery
 
 from hanse.contracts.base import now
-from hanse.contracts.run import FINAL_RUN_STATES
+from hanse.contracts.run import FINAL_RUN_STATES, Run
+from hanse.contracts.telemetry import StepSummary
 from hanse.reporting import run_report
 from hanse.reporting.run_charts import attempts_figure, loss_figure, throughput_figure
 from hanse.reporting.sections import attempts_table
@@ -19,14 +21,21 @@ from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow
 from hanse.service.runs.record import events_of, record_of
 
 CHART_ROWS = 400
-TAIL_CHARACTERS, TAIL_LINES = 16_000, 12
+TAIL_CHARACTERS, TAIL_LINES, TAIL_CHUNKS = 16_000, 12, 64
 PAGE_CHARACTERS = 200_000
 _REDRAW_S = 15
 
 
 def head(run: Any) -> dict[str, Any]:
     """What every page of the run has on top."""
-    return {"run": run, "final": run.state in FINAL_RUN_STATES, "state": run.state, **_standing(run, ())}
+    return _head(run, run.contract(), ())
+
+
+def _head(run: Any, contract: Run, rows: Sequence[StepSummary]) -> dict[str, Any]:
+    return {
+        "run": run, "final": run.state in FINAL_RUN_STATES, "state": run.state,
+        "lede": standing.progress(contract, rows), "meter": blocks.progress_meter(contract),
+    }  # fmt: skip
 
 
 def overview(run: Any) -> dict[str, Any]:
@@ -35,7 +44,8 @@ def overview(run: Any) -> dict[str, Any]:
     legs = list(run.legs.all())
     names = _names(run, legs)
     final = run.state in FINAL_RUN_STATES
-    failed = _in_order(run).exclude(error="").last()
+    attempts = [attempt for leg in legs for attempt in leg.attempts.all()]
+    failed = next((attempt for attempt in reversed(attempts) if attempt.error), None)
     machine = legs[-1].machine if legs else None
     places = {attempt.id: names.get(leg.machine, leg.machine) for leg in contract.legs for attempt in leg.attempts}
     numbers = {attempt.id: attempt.number for leg in contract.legs for attempt in leg.attempts}
@@ -43,8 +53,7 @@ def overview(run: Any) -> dict[str, Any]:
     ends = standing.expected_end(contract, rows)
     unigram = run.result.unigram_entropy if run.result else None
     return {
-        **head(run),
-        **_standing(run, rows),
+        **_head(run, contract, rows),
         "poll_headers": json.dumps({"If-None-Match": entity_tag(run)}),
         "note": standing.callout(contract, error=failed.error if failed else "", machine=machine),
         "loss": loss_figure(rows, plan=run.plan, unigram=unigram, running=not final),
@@ -76,15 +85,24 @@ def _names(run: Any, legs: list[Any]) -> dict[str, str]:
 
 def entity_tag(run: Any) -> str:
     """Changes whenever the live fragment would; a running attempt's length is redrawn every quarter of a minute."""
-    attempts = Attempt.objects.filter(leg__run=run)
-    seen = list(attempts.values_list("pk", "state", "epoch", "sequence", "last_step").order_by("pk"))
-    log_end = LogChunk.objects.filter(attempt__in=attempts).aggregate(end=Max("pk"))["end"]
-    row_end = StepRow.objects.filter(attempt__in=attempts).aggregate(end=Max("pk"))["end"]
-    away = [machine.status().away for machine in Machine.objects.filter(legs__run=run).distinct()]
+    legs = list(run.legs.all())
+    attempts = sorted((each for leg in legs for each in leg.attempts.all()), key=lambda each: each.pk)
+    seen = [(each.pk, each.state, each.epoch, each.sequence, each.last_step) for each in attempts]
+    away = sorted((leg.machine_id, leg.machine.away) for leg in legs)
     clock = 0 if run.state in FINAL_RUN_STATES else int(now().timestamp()) // _REDRAW_S
-    carried = list(run.parcels.values_list("pk", "state", "sent_bytes", "fetched_bytes"))
-    told = repr((run.state, run.reason, seen, log_end, row_end, away, carried, clock))
+    carried = [(each.pk, each.state, each.sent_bytes, each.fetched_bytes) for each in run.parcels.all()]
+    told = repr((run.state, run.reason, seen, away, _newest(run, attempts), carried, clock))
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:24]}"'
+
+
+def _newest(run: Any, attempts: Sequence[Attempt]) -> tuple[int | None, int | None]:
+    """The newest piece of log and the newest row, in one query."""
+    pks = [each.pk for each in attempts]
+    ends = (
+        Subquery(kind.objects.filter(attempt__in=pks).order_by("-pk").values("pk")[:1]) for kind in (LogChunk, StepRow)
+    )
+    found: tuple[int | None, int | None] = type(run).objects.filter(pk=run.pk).values_list(*ends).get()
+    return found
 
 
 def report(run: Any) -> dict[str, Any]:
@@ -117,14 +135,17 @@ def _in_order(run: Any) -> Any:
     return Attempt.objects.filter(leg__run=run).select_related("machine").order_by("leg__number", "number")
 
 
-def _standing(run: Any, rows: Any) -> dict[str, Any]:
-    contract = run.contract()
-    return {"lede": standing.progress(contract, rows), "meter": blocks.progress_meter(contract)}
-
-
 def _tail(run: Any) -> str:
-    last = _in_order(run).filter(log__isnull=False).last()
-    return "\n".join(_end_of_log(last, TAIL_CHARACTERS).splitlines()[-TAIL_LINES:]) if last else ""
+    """The last lines of the last attempt that wrote some."""
+    of_run = LogChunk.objects.filter(attempt__leg__run=run)
+    chunks = of_run.order_by("-attempt__leg__number", "-attempt__number", "-offset").values_list("attempt", "text")
+    last, parts = None, list[str]()
+    for attempt, text in chunks[:TAIL_CHUNKS]:
+        if last not in (None, attempt) or sum(map(len, parts)) >= TAIL_CHARACTERS:
+            break
+        last = attempt
+        parts.append(text)
+    return "\n".join("".join(reversed(parts)).splitlines()[-TAIL_LINES:])
 
 
 def _end_of_log(attempt: Any, characters: int) -> str:

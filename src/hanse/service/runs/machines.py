@@ -170,6 +170,10 @@ class Machine(models.Model):
                     noted += 1
         return noted
 
+    @property
+    def away(self) -> bool:
+        return self.last_heard_at is None or now() - self.last_heard_at > AWAY_AFTER
+
     def status(self) -> AgentStatus:
         return AgentStatus(
             machine=self.public_id,
@@ -177,7 +181,7 @@ class Machine(models.Model):
             epoch=self.agent_epoch,
             software=self.software,
             last_heard_at=self.last_heard_at,
-            away=self.last_heard_at is None or now() - self.last_heard_at > AWAY_AFTER,
+            away=self.away,
             draining=self.draining,
             open_attempts=self.open_attempts().count(),
         )
@@ -185,4 +189,5 @@ class Machine(models.Model):
     def open_attempts(self) -> Any:
         from hanse.service.runs.attempts import Attempt
 
-        return Attempt.objects.filter(leg__machine=self).exclude(state__in=FINAL_ATTEMPT_STATES)
+        # By the machine's own column and in the index's order: only so is the index of open attempts used.
+        return Attempt.objects.filter(machine=self).exclude(state__in=sorted(FINAL_ATTEMPT_STATES))

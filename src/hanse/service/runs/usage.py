@@ -46,6 +46,11 @@ class UsageEntry(AppendOnly):
         app_label = "runs"
         ordering = ["pk"]
         verbose_name_plural = "usage entries"
+        # Sums over an allocation and over months are read from these alone.
+        indexes = [
+            models.Index(fields=["allocation", "recorded_at", "accelerator_seconds"], name="usage_of_allocation"),
+            models.Index(fields=["recorded_at", "allocation", "accelerator_seconds"], name="usage_by_month"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["attempt", "kind"], condition=models.Q(kind="measured"), name="measured_once_an_attempt"

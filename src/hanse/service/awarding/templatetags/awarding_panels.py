@@ -15,6 +15,7 @@ from hanse.service.awarding.duties import OWED, Duty
 from hanse.service.awarding.movements import balance
 from hanse.service.awarding.proposals import OPEN_STATES as UNDECIDED
 from hanse.service.awarding.proposals import Proposal
+from hanse.service.runs.models import Machine
 
 register = template.Library()
 
@@ -25,11 +26,13 @@ def application_award(context: Any, application: Any) -> str:
     person = context["request"].user
     if application.state in UNDECIDED and person.is_officer:
         waiting, at = Proposal.waiting_for(application), now()
-        rooms = [one for one in capacity_table() if one.month >= f"{at:%Y-%m}"]
+        parts = application.parts_of(waiting.terms) if waiting and waiting.decision == "grant" else ()
+        machines = Machine.objects.filter(public_id__in={application.form.machine, *(one.machine for one in parts)})
+        rooms = capacity_table(machines, since=f"{at:%Y-%m}")
         return _panel(context, "application_award", {
             "application": application,
             "proposal": waiting,
-            "parts": application.parts_of(waiting.terms) if waiting and waiting.decision == "grant" else (),
+            "parts": parts,
             "mine": waiting is not None and waiting.proposed_by.pk == person.pk,
             "rooms": tables.capacity(rooms[:60]),
             "reason": forms.ReasonForm(auto_id="proposal-%s"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.db.models import OuterRef, Subquery, Sum
 from django.template.loader import render_to_string
 
 from hanse.service.compliance import releases, tables, watching
@@ -57,16 +58,17 @@ def allocation_conditions(context: Any, allocation: Any) -> str:
 @register.simple_tag(takes_context=True)
 def run_conditions(context: Any, run: Any) -> str:
     """Its computation beside the thresholds, its evaluations and what was published of it."""
-    seen = RunCompute.objects.filter(run=run).select_related("award__application__screening").first()
+    of_award = RunCompute.objects.filter(award=OuterRef("award")).order_by().values("award")
+    whole = Subquery(of_award.annotate(sum=Sum("flops")).values("sum"))
+    rows = RunCompute.objects.filter(run=run).select_related("award__application__screening")
+    seen = rows.annotate(of_award=whole).first()
     evaluated = releases.evaluations_of(run)
-    released = releases.evidence(run)
+    released = releases.evidence(run) if run.state == "finished" else None  # no other can be published
     if seen is None and not evaluated and released is None:
         return ""
     figure = None
     if seen is not None:
-        figure = tables.compute(
-            seen.seen, watching.award_flops(seen.award), watching.thresholds_of(seen.award, (run.spec,))
-        )
+        figure = tables.compute(seen.seen, seen.of_award or 0.0, watching.thresholds_of(seen.award, (run.spec,)))
     return render_to_string(
         "compliance/run_panel.html",
         {"compute": figure, "evaluations": evaluated, "release": released},
