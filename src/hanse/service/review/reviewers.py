@@ -119,7 +119,7 @@ def require_judge_of_all(person: Person, applications: Iterable[Application]) ->
 
 def opened(pk: Any) -> Application:
     """The application, locked; raises Conflict where it is no longer open for review."""
-    held: Application = Application.objects.select_for_update(of=("self",)).get(pk=pk)
+    held: Application = Application.objects.select_for_update(of=("self",)).select_related("call").get(pk=pk)
     if held.state not in ("sent", "in-review"):
         raise Conflict(f"the application is {held.state}", where=held.public_id, fix="look at it again")
     return held
