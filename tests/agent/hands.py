@@ -11,7 +11,7 @@ from typing import Any
 from hanse.agent.cycle import Agent
 from hanse.agent.setting import Setting
 from hanse.agent.store import Store
-from hanse.contracts.agentapi import Assignment, Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Assignment, Exchange, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown, ServiceError, SiteError
 from hanse.contracts.job import JobReport, JobSpec
@@ -76,6 +76,9 @@ class Service:
             assignments=tuple(wish for wish in news.values() if wish),
             closed=tuple(id for id, wish in news.items() if wish is None and request.cursor),
         )  # fmt: skip
+
+    def exchange_of(self, attempt_id: str) -> Exchange:
+        raise ServiceError(f"{attempt_id} is of one machine")
 
     def code(self, sha256: str) -> bytes:
         self._require_presence()

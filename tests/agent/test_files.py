@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
+import json
 import random
+import stat
 import tarfile
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.agent import place, tails
+from hanse.agent import legs, place, tails
 from hanse.agent.store import Record, Store
-from hanse.contracts.agentapi import Assignment
+from hanse.contracts.agentapi import Assignment, Exchange, LostLegs
 from hanse.contracts.errors import SiteError, TicketError
+from hanse.contracts.outer import OuterLaunch, OuterLeg, OuterTerms
 from hanse.contracts.rundir import RunDir
 from hanse.tickets.keys import new_private_key, public_key_b64
 from hanse.tickets.signing import sign
@@ -213,3 +217,59 @@ def test_what_was_written_down_is_there_after_a_restart(tmp_path: Path) -> None:
     again.take(())
     assert again.open() == ()
     again.close()
+
+
+def exchange(**changes: object) -> Exchange:
+    """Of the leg that signs with 32 ones."""
+    legs = tuple(
+        OuterLeg(name=name, public_key=public_key_b64(bytes([number]) * 32))
+        for number, name in enumerate(("local", "other"), start=1)
+    )  # fmt: skip
+    terms = OuterTerms(run_id=TICKET.run_id, legs=legs, inner_steps=5)
+    given_ = {"launch": OuterLaunch(leg="local", terms=terms), "key": base64.b64encode(bytes([1]) * 32).decode()}
+    return Exchange.model_validate(given_ | changes)
+
+
+def test_the_key_of_a_leg_is_for_its_owner_alone_and_the_boxes_are_there(tmp_path: Path) -> None:
+    run, told = RunDir(tmp_path), exchange()
+    ticket = TICKET.model_copy(update={"outer_sha256": told.launch.terms.digest()})
+    for _ in range(2):
+        legs.write(told, ticket, run)
+    assert stat.S_IMODE(run.exchange_key.stat().st_mode) == 0o600
+    assert run.exchange_key.read_bytes() == bytes([1]) * 32
+    assert OuterLaunch.from_json(run.outer.read_bytes()) == told.launch
+    assert run.inbox.is_dir() and run.outbox.is_dir()
+
+
+def test_in_a_folder_shared_with_the_jobs_user_their_group_may_read_the_key(tmp_path: Path) -> None:
+    run, told = RunDir(tmp_path / "run"), exchange()
+    run.root.mkdir()
+    run.root.chmod(0o2770)
+    legs.write(told, TICKET.model_copy(update={"outer_sha256": told.launch.terms.digest()}), run)
+    assert stat.S_IMODE(run.exchange_key.stat().st_mode) == 0o640
+
+
+def test_terms_that_the_ticket_does_not_name_and_anothers_key_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    run, told = RunDir(tmp_path), exchange()
+    named = TICKET.model_copy(update={"outer_sha256": told.launch.terms.digest()})
+    with pytest.raises(TicketError, match="not those that the ticket names"):
+        legs.write(told, TICKET.model_copy(update={"outer_sha256": "0" * 64}), run)
+    with pytest.raises(TicketError, match="not that of leg local"):
+        legs.write(exchange(key=base64.b64encode(bytes([2]) * 32).decode()), named, run)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_jobs_of_a_machine_are_told_which_other_legs_were_given_up_and_when_one_is_back(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    told = legs.Absences(lambda _: run)
+    told.tell(())
+    assert not run.absent.exists()
+    told.tell((LostLegs(run_id="run-1", names=("other",)),))
+    assert json.loads(run.absent.read_text()) == ["other"]
+    run.absent.unlink()
+    told.tell((LostLegs(run_id="run-1", names=("other",)),))
+    assert not run.absent.exists(), "what was told is not written again"
+    told.tell(())
+    assert json.loads(run.absent.read_text()) == []

@@ -55,7 +55,7 @@ PUBLIC = {
         "[MACHINE]", "--account", "--host", "--port", "--key", "--jump", "--known-hosts", "--renew", "--partition",
         "--work", "--python", "--setup", "--gpu-hours", "--look-only", "--list", "--forget", "--json",
     },
-    "usage": {"[ALLOCATION]", "--entries", "--json"},
+    "usage": {"[ALLOCATION]", "--entries", "--month", "--csv", "--json"},
     "site provision": {
         "ALLOCATION", "--user", "--qos", "--tres", "--folder", "--folder-hook", "--end", "--apply", "--json",
     },
@@ -64,6 +64,16 @@ PUBLIC = {
         "--machine", "--url", "--token", "--enrol", "--once", "--observe", "--policy", "--check-policy", "--sudoers",
         "--stop", "--because", "--resume", "--firecrest", "--insecure",
     },
+    "import awards": {"FILE.CSV", "--source", "--mode", "--whole", "--dry-run", "--json"},
+    "import waldur": {
+        "URL", "--token-file", "--mode", "--kind", "--country", "--machine", "--offering", "--component", "--unit",
+        "--until", "--source", "--whole", "--dry-run", "--json",
+    },
+    "import list": {"--json"},
+    "import show": {"IMPORT", "--json"},
+    "import choose": {"IMPORT", "LINE", "ORGANISATION", "--json"},
+    "import confirm": {"IMPORT", "--seen", "--json"},
+    "import refuse": {"IMPORT", "--reason", "--take-back", "--json"},
     "train": set(),
     "manage": set(),
 }  # fmt: skip

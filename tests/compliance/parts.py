@@ -11,6 +11,7 @@ from hanse.service import bootstrap
 from hanse.service.access.apply import submit
 from hanse.service.access.models import Allocation, Application, Award
 from hanse.service.compliance import conditions
+from tests.reviewed import reviewed
 from tests.service.fixtures import World
 from tests.service.test_programme import a_form
 
@@ -41,7 +42,7 @@ def granted(world: World) -> Granted:
 
 def grant(world: World) -> Granted:
     bootstrap.publish_calls(by="test")
-    application = submit(world.founder, a_form())
+    application = reviewed(submit(world.founder, a_form()), world.officer)
     allocation = application.grant(world.officer, reason="fits", conditions=("Publish the tokenizer.",))
     world.allocation = allocation
     conditions.open_for(allocation.award)

@@ -19,6 +19,7 @@ from tests.compliance.parts import grant
 from tests.compliance.test_watch import admitted, reach, under_way
 from tests.reporting import records
 from tests.reporting.browser import chromium, faults
+from tests.reviewed import reviewed
 from tests.service.fixtures import a_spec, make_world
 from tests.service.test_programme import a_form, against
 from tests.service.test_rescreen import with_rule
@@ -44,7 +45,7 @@ def test_a_start_up_meets_the_gate_an_officer_answers_and_documents_say_what_is_
     live_server: Any, tmp_path: Path
 ) -> None:
     world = grant(make_world()).world
-    sent = submit(world.founder, against(a_form(), personal_data=True))
+    sent = reviewed(submit(world.founder, against(a_form(), personal_data=True)), world.officer)
     page_of = f"{live_server.url}/applications/{sent.public_id}/"
     documents.write(records.finished(), {}, tmp_path)
     with chromium() as browser:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
-from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, TelemetryBatch, Welcome
+from hanse.contracts.agentapi import (
+    Assignment,
+    Exchange,
+    Hello,
+    Observation,
+    SyncRequest,
+    SyncResponse,
+    TelemetryBatch,
+    Welcome,
+)
 from hanse.contracts.application import (
     Compute,
     Declarations,
@@ -23,6 +33,7 @@ from hanse.contracts.document import Basis, Document, DocumentField, DocumentSec
 from hanse.contracts.enterprise import Accounts, Enterprise, Group
 from hanse.contracts.event import Event
 from hanse.contracts.forms import KeptDraft
+from hanse.contracts.imports import AwardRow, ImportAsked, RowError
 from hanse.contracts.job import JobReport, JobSpec, Step
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Accelerator, Billing, Link, Machine, Partition, SchedulerFacts, Source
@@ -410,6 +421,12 @@ PARCEL = Parcel(
     files=(ParcelFile(path="checkpoints/step-00000040/COMPLETE", size_bytes=0, sha256=HASH),), packed_at=LATER,
 )  # fmt: skip
 
+AWARD_ROW = AwardRow(
+    line=2, source="eurohpc", reference="EHPC-AIF-2026FL01-012", mode="fast-lane", title="Delivery notes",
+    organisation="Norrlyd", pic="999999999", organisation_kind="start-up", country="SE",
+    contact_email="ida@example.eu", machine="leonardo-booster", partition="boost_usr_prod", amount=Decimal("40000.5"),
+    unit="core-hour", starts=date(2026, 12, 1), ends=date(2027, 2, 28),
+)  # fmt: skip
 EXAMPLES: dict[str, Contract] = {
     "train-spec": SPEC,
     "workload": WORKLOAD,
@@ -489,6 +506,11 @@ EXAMPLES: dict[str, Contract] = {
         sources={"max_gpu_hours": READ_AT}, sections=("project", "compute"),
         obligations=(CallObligation(id="final-report", text="A final report.", months_after_end=3),),
     ),
+    "award-row": AWARD_ROW,
+    "import-asked": ImportAsked(
+        kind="csv", name="awards.csv", sha256=HASH, rows=(AWARD_ROW,),
+        unread=(RowError(line=3, column="amount", what="40.000 can be read as 40.000 or as 40000", fix="Write it."),),
+    ),
     "kept-draft": KeptDraft(
         id="drf-2a3b4c5d6e", state="open", revision=4, draft=Draft(call="playground", call_version=1), saved_at=AT,
         saved_by="ida", shared_with="Norrlyd",
@@ -535,6 +557,7 @@ EXAMPLES: dict[str, Contract] = {
     ),
     "outer-terms": OUTER,
     "outer-launch": OuterLaunch(leg="lumi", terms=OUTER),
+    "exchange": Exchange(launch=OuterLaunch(leg="lumi", terms=OUTER), key="A" * 43 + "="),
     "outer-file": OuterFile(signature="c2lnbmF0dXJl", body=OuterCommit(
         run_id="run-7f3a", terms_sha256=HASH, leg="lumi", outer_step=3, fragment=1, previous_sha256=HASH,
         parts=SHARES, base_sha256=HASH, result_sha256=HASH, waited_s=41.5, at=AT,

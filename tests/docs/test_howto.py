@@ -10,7 +10,7 @@ import pytest
 
 from hanse.workloads.load import load_spec
 from hanse.workloads.shapes import workload_of
-from tests.docs.test_docs import DOCS, ROOT, run
+from tests.docs.test_docs import DOCS, ROOT, files, run
 
 SPEC = """\
 name: own
@@ -43,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages speak of: a train.yaml, a published configuration, a traced workload."""
     here = tmp_path_factory.mktemp("howto")
     (here / "train.yaml").write_text(SPEC)
+    for name, text in files(DOCS / "how-to" / "train-across-machines.md").items():
+        (here / name).write_text(text)
     (here / "Qwen3-8B").mkdir()
     (here / "Qwen3-8B" / "config.json").write_text(json.dumps(QWEN))
     (here / "workload.json").write_text(workload_of(load_spec(here / "train.yaml")).to_json())

@@ -103,6 +103,8 @@ def test_a_team_serves_itself_joins_a_slurm_machine_and_runs_on_it(host: Any, sl
         "hanse apply --call playground --organisation Norrlyd --kind start-up --country SE --title Lights --purpose "
         f"'A small test.' --machine hansa --gpu-hours 10 --months 1 --email ida@example.eu {answers} --json"
     ))  # fmt: skip
+    admin.check(sent["id"], "administrative")
+    Portal(url, "olga").check(sent["id"], "technical")
     told = admin.post(f"/applications/{sent['id']}/decision/", grant="", gpu_hours="10", reason="A fine small test.")
     assert "is granted" in told
     user.run("hanse launch mine/train.yaml --watch")

@@ -21,6 +21,7 @@ from hanse.service.access.people import OFFICERS
 from hanse.service.notices import inbox, own_data, viewings
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Viewing
+from hanse.service.review.models import Assignment, Letter, Redress, Reply, Reviewer
 from hanse.service.runs.models import Event, UsageEntry
 from tests.portal import seed
 from tests.portal.test_pages import read
@@ -50,6 +51,13 @@ def quirina() -> Person:
     sent = seed.application(made, whole=whole, contact_email=EMAIL)
     run = seed.run(records.finished(), made)
     Event.record("service:run:finished", run.public_id, by=NAME, to=f"kai, {NAME}", told=EMAIL)
+    named = f"Quirina Oehlenschlæger ({NAME}, {EMAIL}) said so."
+    Event.record("officer:place:freed", sent.public_id, by="kai", reason=named)
+    Reply.objects.create(application=sent, text=named, by=made)
+    Letter.objects.create(application=sent, decided_at=now(), decision="declined", language="en", text=named)
+    Redress.objects.create(application=sent, decided_at=now(), grounds=named, reason=named, asked_by=made)
+    reviewer = Reviewer.objects.create(person=seed.person("rev"), organisation="Elsewhere")
+    Assignment.objects.create(application=sent, reviewer=reviewer, due_on=now().date(), comments={"impact": named})
     ApiToken.issue("laptop", by=NAME, person=made)
     with override_settings(MAIL_ON=True, PUBLIC_URL="https://hanse.example"):
         inbox.tell()
@@ -107,6 +115,7 @@ def test_erasure_leaves_a_pseudonym_everywhere_and_loses_no_decision_and_no_hour
     assert "You are erased" in page.post("/my-data/erase/", {"confirm": NAME}).content.decode()
     assert page.get("/").status_code == 302, "and signed out"
 
+    assert Letter.objects.get().text.endswith("said so."), "only the name goes"
     left = {where for where, row in everything().items() if NAME in row or "Oehlenschlæger" in row or "+45 1" in row}
     left -= {where for where in left if where.startswith("access.Organisation")}
     assert left == set()
@@ -178,7 +187,8 @@ def test_behind_a_proxy_the_address_is_what_the_nearest_proxy_saw(rf: Any) -> No
 
 NAMES = {"application_id", "draft_id", "document_id", "object_id", "person_id"}
 SHOW_NOTHING = {
-    "portal:decision", "notices:roles", "compliance:new-permit", "review:out-of-order",  # a post that leads back
+    "portal:decision", "notices:roles", "compliance:new-permit",  # posts that lead back
+    *(f"review:{act}" for act in ("letter-draft", "out-of-order")),
     *(f"forms:{act}" for act in ("application-copy", "copy", "discard", "rebind", "restore", "send", "share")),
 }  # fmt: skip
 

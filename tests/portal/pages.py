@@ -13,6 +13,7 @@ from django.test import Client
 from hanse.contracts.awarding import ChangeAsked
 from hanse.contracts.awarding import Price as PriceTerms
 from hanse.contracts.base import now
+from hanse.programme.review import rules
 from hanse.service.access.models import Allocation, ApiToken, Membership, Person
 from hanse.service.awarding.changes import ChangeRequest
 from hanse.service.awarding.models import Duty, Price, Statement
@@ -20,6 +21,7 @@ from hanse.service.compliance import conditions
 from hanse.service.compliance.models import Condition, Question
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
+from hanse.service.review.models import Assignment, Letter, Redress, Reviewer, Round
 from hanse.service.runs.models import Run, UsageEntry
 from tests.awarding.world import Programme, make_programme
 from tests.portal import seed
@@ -40,6 +42,7 @@ class World:
         self.runs = [self._run(name) for name in RUNS]
         self.sent = seed.application(self.ida, decision=records.finished().gate)
         self._asked()
+        self._judged()
         self._billed()
         self._told()
 
@@ -52,6 +55,29 @@ class World:
         asked = ChangeAsked(kind="extension", months=1, reason="We wait.")
         self.request = ChangeRequest.ask(self.held, self.founder, asked)
         Duty.objects.filter(name="acknowledge").update(due=date(2026, 1, 5))
+
+    def _judged(self) -> None:
+        """One that waits with its reviews to answer, one that was declined, one of which redress was asked."""
+        cut_off, judge = datetime(2026, 11, 2, 9, tzinfo=UTC), self.programme.world.officer
+        self.replied, self.declined, self.contested = (
+            seed.application(self.ida, state=state) for state in ("in-review", "declined", "declined")
+        )
+        type(self.replied).objects.filter(pk=self.replied.pk).update(cut_off=cut_off)
+        Round.objects.create(call_id="playground", cut_off=cut_off, reply_until=now() + timedelta(days=9))
+        reviewer = Reviewer.objects.create(person=seed.person("rev"), organisation="Elsewhere")
+        names = [one.id for one in rules.default().criteria]
+        Assignment.objects.create(
+            application=self.replied, reviewer=reviewer, due_on=date(2026, 11, 9), state="sent",
+            points=dict.fromkeys(names, 4), comments=dict.fromkeys(names, "Well argued."),
+        )  # fmt: skip
+        for one in (self.declined, self.contested):
+            type(one).objects.filter(pk=one.pk).update(decided_at=now(), reason="No room.")
+        self.letter = Letter.objects.create(
+            application=self.declined, decided_at=now(), decision="declined", language="de", text="Guten Tag",
+            state="sent", sent_by=judge, sent_at=now(),
+        )  # fmt: skip
+        again = type(self.contested).objects.get(pk=self.contested.pk)
+        Redress.ask(again, self.ida, grounds="It was misread.")
 
     def _billed(self) -> None:
         terms = PriceTerms(machine="local", from_day=date(2026, 1, 1), cents_per_gpu_hour=150)
@@ -105,7 +131,11 @@ class World:
                      "/views/", "/account/password/", "/account/factor/", "/account/provider/",
                      f"/organisations/{firm}/people/", f"/allocations/{held.public_id}/",
                      f"/allocations/{held.public_id}/requests/",
-                     f"/applications/{self.sent.public_id}/"):  # fmt: skip
+                     f"/applications/{self.sent.public_id}/", f"/applications/{self.replied.public_id}/",
+                     f"/applications/{self.declined.public_id}/", f"/review/replies/{self.replied.public_id}/",
+                     f"/review/replies/{self.sent.public_id}/", f"/review/letters/{self.letter.public_id}/",
+                     *(f"/review/redress/{one.public_id}/"
+                       for one in (self.sent, self.declined, self.contested))):  # fmt: skip
             yield self.ida, path, 200
         for run in self.runs:
             for tab in ("", "log/", "report/", "stop/") if run == self.runs[0] else ("", "report/"):
@@ -123,7 +153,8 @@ class World:
         return {
             "This machine", "Complete Python source for students", "A small code model", "A report on the middle.",
             "The model is released.", "The programme is named.", "Tell us monthly.", "Reading.", "A sound plan.",
-            "We wait.", "Delivery notes", "Out of memory at step 1", "Two attempts in a row ended without a step.",
+            "We wait.", "Delivery notes", "Well argued.", "No room.", "It was misread.", "Guten Tag",
+            "Out of memory at step 1", "Two attempts in a row ended without a step.",
             "Node lrdn0387 was lost", "Time limit, checkpoint saved",
             "BE", "hanse 0.1.0, python 3.12.3, torch 2.13.0", "Ja, meist.", "Eins", "Zwei", "Brick AI",
             "Gilt das auch für kleine Modelle?", "Und für offene Modelle auch?",

@@ -13,7 +13,7 @@ from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.review import Ranking
 from hanse.programme.review import rules
 from hanse.service.access.models import Application, Organisation, Person
-from hanse.service.review import clearing, rounds
+from hanse.service.review import clearing, orders, rounds
 from hanse.service.review.models import Assignment, Recommendation, Reviewer, Round
 from hanse.service.runs.models import Event
 from tests.portal import seed
@@ -71,6 +71,9 @@ def test_decisions_of_a_closed_round_are_shown_against_what_was_recommended(offi
     made = closed_round(officer, [5, 4, 1], places=1)
     first, _, third = made
     Application.objects.filter(pk=third.pk).update(state="granted")
+    with pytest.raises(Conflict, match="the ranking recommends it"):
+        first.decline(officer, reason="It asks for a machine that is full.")
+    orders.allow(first, officer, reason="Its machine is full.")
     first.decline(officer, reason="It asks for a machine that is full.")
     shown = rounds.ranking("playground", CUT_OFF, by=officer)
     assert [one.against for one in shown.places] == [

@@ -69,7 +69,7 @@ def test_a_possible_conflict_is_answered_on_the_rounds_page_with_its_reason(offi
     (made,) = entries(1)
     Reviewer.enlist(seed.person("rev0"), organisation="Firm 0 AB", keywords=(), by=officer)
     page = browse(officer)
-    assert "Possible conflicts of interest" in text(page.get(of(made)))
+    assert "Conflicts of interest" in text(page.get(of(made)))
     assert "lack reviewers" in said(page, of(made), assign="1", due_on="2099-01-02")
     asked = {"application": made.public_id, "reviewer": "rev0", "conflict": "clear"}
     assert "needs its reason" in said(page, of(made), **asked, reason="")
@@ -152,10 +152,10 @@ def test_what_stands_before_a_decision_is_said_and_set_aside_with_a_reason(offic
     _earlier, second = entries(2, call=call, cut_off=None)
     page = browse(officer)
     shown = text(page.get(f"/applications/{second.public_id}/"))
-    assert "came earlier" in shown and "Not done or not in order yet" in shown
+    assert "came earlier" in shown and "Before it can be granted" in shown
     assert "needs its reason" in said(page, f"/review/orders/{second.public_id}/", reason="")
     assert "Your reason is kept" in said(page, f"/review/orders/{second.public_id}/", reason="The first waits for us.")
-    assert "Not done or not in order yet" not in text(page.get(f"/applications/{second.public_id}/"))
+    assert "Before it can be granted" not in text(page.get(f"/applications/{second.public_id}/"))
     assert "1. Model 0" in text(page.get("/review/"))
 
 

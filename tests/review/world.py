@@ -41,7 +41,7 @@ def entries(count: int, *, call: Call | None = None, cut_off: datetime | None = 
     made = []
     for number in range(count):
         one = seed.application(ida, title=f"Model {number}")
-        house = Organisation.objects.create(name=f"Firm {number}", kind="sme", country="DK")
+        house = Organisation.objects.get_or_create(name=f"Firm {number}", defaults={"kind": "sme", "country": "DK"})[0]
         sent = CUT_OFF - timedelta(hours=100 - number)
         Application.objects.filter(pk=one.pk).update(
             organisation=house, cut_off=cut_off, sent_at=sent, call=call or one.call, decide_by=None
@@ -70,7 +70,13 @@ def scored_round(officer: Person, points: list[int], **more: Any) -> list[Applic
     Application.objects.filter(pk__in=[one.pk for one in made]).update(state="in-review")
     Assignment.objects.bulk_create(
         Assignment(
-            application=one, reviewer=who, due_on=DUE, state="sent", points=dict.fromkeys(NAMES, given), comments=GOOD
+            application=one,
+            reviewer=who,
+            due_on=DUE,
+            state="sent",
+            points=dict.fromkeys(NAMES, given),
+            comments=GOOD,
+            sent_at=CUT_OFF + timedelta(days=7),
         )
         for one, given in zip(made, points, strict=True)
         for who in people

@@ -10,7 +10,8 @@ from typing import Any
 
 GIVEN = {
     "machine": "local", "site": "here", "call": "with-steps", "person": "stranger", "reviewer": "stranger",
-    "country": "BE", "month": "2026-10", "role": "member", "email": "new@example.eu",
+    "country": "BE", "month": "2026-10", "first": "2026-10", "last": "2026-10", "role": "member",
+    "email": "new@example.eu",
 }  # fmt: skip
 """What a name stands for in the small world of the matrix."""
 WORDS = {

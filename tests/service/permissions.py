@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from hanse.contracts.application import Draft
 from hanse.contracts.awarding import AwardTerms, ChangeAsked
 from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
+from hanse.contracts.imports import AwardRow, ImportAsked
 from hanse.contracts.programme import ReviewStep
 from hanse.contracts.watch import PermitForm
 from hanse.programme import calls
@@ -44,9 +46,11 @@ from hanse.service.compliance.models import Rescreening, Screening
 from hanse.service.compliance.permits import Permit
 from hanse.service.compliance.questions import Question
 from hanse.service.forms.models import CallSketch, KeptDraft
+from hanse.service.imports.batches import Batch
 from hanse.service.notices import inbox
 from hanse.service.notices.invitations import Invitation
 from hanse.service.notices.models import Notice
+from hanse.service.records import new_id
 from hanse.service.review.models import Assignment, Letter, Panel, Redress, Reviewer, Round, StandIn
 from hanse.service.review.tables import stamp
 from hanse.service.runs.models import Parcel
@@ -134,12 +138,28 @@ def stage() -> Stage:
         "/api/v1/applications/{id}": sent.public_id, "/api/v1/allocations/{id}": world.allocation.public_id,
         "/api/v1/runs/{id}": run.public_id, "/api/v1/attempts/{id}": attempt.public_id,
         "/api/v1/notices/{id}": notice.pk if notice else 0, "/api/agent/v1/parcels/{id}": parcel.public_id,
+        "/api/agent/v1/attempts/{id}": attempt.public_id,
+        "batch_id": _an_import(world), "/api/v1/imports/{id}": _an_import(world),
     }  # fmt: skip
     values |= _of_award(world) | _of_writing(world)
     health.ticked(now())
     return Stage(
         world=world, clients=clients, tokens=tokens, values=values, bodies=_least() | BODIES | _bodies(world, sent)
     )
+
+
+def _rows() -> ImportAsked:
+    row = AwardRow(
+        line=2, source="elsewhere", reference=new_id("ref"), mode="fast-lane", title="A title", organisation="New one",
+        organisation_kind="sme", country="BE", contact_email="new@example.eu", machine="local", amount=Decimal(10),
+        starts=now().date(), ends=now().date(),
+    )  # fmt: skip
+    return ImportAsked(kind="csv", name="awards.csv", sha256=row.digest(), rows=(row,))
+
+
+def _an_import(world: World) -> str:
+    """One that waits, which an officer prepared: an administrator may confirm it, and not who prepared it."""
+    return str(Batch.prepare(world.officer, _rows()).id)
 
 
 def _of_award(world: World) -> dict[str, Any]:
@@ -193,6 +213,9 @@ def _of_award(world: World) -> dict[str, Any]:
     stepped = Call.objects.create(call_id="with-steps", version=1, terms=terms)
     Application.objects.filter(pk=reviewed.pk).update(cut_off=cut_off, call=stepped)
     held_round = Round.kept(stepped.call_id, cut_off)
+    done = Call.objects.create(call_id="ranked", version=1, terms=terms.model_copy(update={"id": "ranked"}))
+    Application.objects.filter(pk=granted.pk).update(cut_off=cut_off, call=done)
+    Round.objects.create(call_id="ranked", cut_off=cut_off, state="closed", places=1, closed_at=now(), closed_by=by)
     later = {
         "letters": Letter.objects.create(
             application=granted, decided_at=now(), decision="granted", language="en", text="Dear applicant"
@@ -226,7 +249,9 @@ def _of_award(world: World) -> dict[str, Any]:
             **{f"/api/v1/applications/{{id}}/{of}": granted.public_id for of in ("changes", "conditions", "permits")},
             "kind": "csv",
             "review_id": given.public_id,
+            "letter_id": later["letters"].public_id,
             "call": stepped.call_id,
+            "/review/rounds/{call}": done.call_id,
             "/review/steps/{application_id}": reviewed.public_id,
             "cut_off": stamp(cut_off),
             "step": "administrative",
@@ -265,6 +290,9 @@ def _bodies(world: World, sent: Any) -> dict[str, Any]:
     return {
         "POST /api/v1/calls": terms.model_dump(mode="json"), "POST /api/v1/runs": asked.model_dump(mode="json"),
         "POST /api/v1/applications": form.model_dump(mode="json"),
+        "POST /api/v1/imports": _rows().model_dump(mode="json"),
+        "POST /api/v1/imports/preview": _rows().model_dump(mode="json"),
+        "POST /api/v1/imports/{id}/choose": {"line": 2, "organisation": "new"},
         "POST /api/agent/v1/hello": greeting.model_dump(mode="json"),
         "POST /api/agent/v1/enrol": {"machine": "local"},
     }  # fmt: skip

@@ -19,6 +19,7 @@ from hanse.service.access.models import Allocation, Application, Award, Call, Me
 from hanse.service.compliance.models import Screening
 from hanse.service.runs.models import Run
 from hanse.service.runs.record import record_of
+from tests.reviewed import reviewed
 from tests.service.fixtures import HOUR, World
 from tests.service.test_api import Http, asked
 
@@ -60,7 +61,7 @@ def test_an_application_is_screened_sent_granted_and_its_hours_run(published: Wo
     sent = submit(world.founder, a_form())
     assert sent.state == "sent" and sent.decide_by > sent.sent_at
     assert sent.gate and sent.gate.verdict in {"allow", "condition"}, [f.reason for f in sent.gate.findings]
-    allocation = sent.grant(
+    allocation = reviewed(sent, world.officer).grant(
         world.officer, reason="Eligible and sound.", account="p200", conditions=("Report in a month.",)
     )
     granted = sent.contract()
@@ -94,6 +95,7 @@ def test_an_answer_to_no_question_is_named_and_leaves_nothing_behind(published: 
 
 def test_a_gate_that_denies_is_overruled_only_with_an_officers_own_reason_and_both_are_kept(published: World) -> None:
     sent = submit(published.founder, against(a_form(), civilian_purpose=False))
+    reviewed(sent, published.officer)
     said = sent.gate.verdict
     assert said in {"review", "deny"}
     with pytest.raises(PolicyError, match=f"gate says {said}"):
@@ -125,7 +127,7 @@ def test_on_an_embedded_service_the_one_user_decides_for_themselves(published: W
 
 
 def test_of_two_officers_who_decide_from_the_same_page_the_second_learns_of_the_first(published: World) -> None:
-    sent = submit(published.founder, a_form())
+    sent = reviewed(submit(published.founder, a_form()), published.officer)
     first, second = (Application.objects.get(pk=sent.pk) for _ in range(2))
     first.decline(published.officer, reason="No capacity.")
     with pytest.raises(Conflict):
@@ -180,6 +182,9 @@ def test_the_whole_way_over_http(published: World) -> None:
     path = f"/api/v1/applications/{sent.json()['id']}"
     assert Http(world.token(world.stranger)).get(path).status_code == 404
     assert founder.post(f"{path}/decide", {"decision": "grant", "reason": "me"}).status_code == 403
+    early = officer.post(f"{path}/decide", {"decision": "grant", "reason": "fine"})
+    assert early.status_code == 409 and "administrative step is not done" in early.json()["what"]
+    reviewed(Application.objects.get(), world.officer)
     granted = officer.post(f"{path}/decide", {"decision": "grant", "reason": "fine", "gpu_hours": 50})
     assert granted.json()["state"] == "granted"
     assert officer.post(f"{path}/decide", {"decision": "decline", "reason": "no"}).status_code == 409
@@ -188,7 +193,7 @@ def test_the_whole_way_over_http(published: World) -> None:
 
 
 def test_an_allocation_whose_screening_turned_takes_no_new_run(published: World) -> None:
-    sent = submit(published.founder, a_form())
+    sent = reviewed(submit(published.founder, a_form()), published.officer)
     published.allocation = sent.grant(published.officer, reason="fine")
     screening = Screening.objects.get()
     Screening.objects.update(decision=screening.decision.model_copy(update={"verdict": "deny"}))

@@ -178,6 +178,15 @@ def applied(page: Page, url: str, plan: Path) -> str:
     return page.url
 
 
+def checked(page: Page, url: str) -> None:
+    """The check that waits for this person is looked at and passed."""
+    page.goto(f"{url}/review/")
+    page.get_by_role("link", name="Nordic 30B", exact=True).click()
+    page.get_by_label("Reason").fill("Looked at with the applicant.")
+    page.get_by_role("button", name="It passes").click()
+    page.get_by_text("Nordic 30B: passed").wait_for()
+
+
 def test_a_start_up_walks_from_the_landing_page_to_a_job_that_runs(host: Any, tmp_path: Path) -> None:
     url = served(host)
     with_agent(host, url)
@@ -185,11 +194,14 @@ def test_a_start_up_walks_from_the_landing_page_to_a_job_that_runs(host: Any, tm
     told = {"plan": json.loads(EXAMPLES["plan"].to_json()), "scaling": json.loads(EXAMPLES["scaling-table"].to_json())}
     plan.write_text(json.dumps(told))
     with chromium() as browser:
-        start_up, otto, vera = (browser.new_context().new_page() for _ in range(3))
+        start_up, otto, vera, olga = (browser.new_context().new_page() for _ in range(4))
         application = applied(start_up, url, plan)
-        for page, name in ((otto, "otto"), (vera, "vera")):
+        for page, name in ((otto, "otto"), (vera, "vera"), (olga, "olga")):
             page.goto(f"{url}/login/")
             enter(page, name)
+        for page in (otto, olga):
+            checked(page, url)
+        for page in (otto, vera):
             page.goto(application)
         otto.get_by_label("Reason", exact=True).fill("A start-up with a sound plan; the site has room.")
         if otto.get_by_label("Why the gate's findings do not stand").count():

@@ -65,6 +65,17 @@ def test_a_leg_that_comes_late_takes_the_newest_state_and_takes_part_from_then_o
     assert len(second.losses) <= 10, "what it missed it does not train"
 
 
+def test_nobody_waits_for_a_leg_that_was_given_up(tmp_path: Path) -> None:
+    terms = agree(3, inner_steps=3, wait_s=600, silent_s=6000)
+    first, second = (Member(tmp_path, terms, each.name, rounds=3) for each in terms.legs[:2])
+    for each in (first, second):
+        each.run.absent.write_text('["mn5"]')
+    with courier(tmp_path):
+        finish(start(first, second), first, second)
+    same_everywhere([first, second])
+    assert [len(row.parts) for row in first.rows("committed")] == [2, 2, 2]
+
+
 def test_with_fewer_legs_than_the_terms_ask_for_nothing_is_committed(tmp_path: Path) -> None:
     terms = agree(3, inner_steps=3, wait_s=0.0, min_legs=2, silent_s=600)
     members = [Member(tmp_path, terms, each.name, rounds=4) for each in terms.legs]

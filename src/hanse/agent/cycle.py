@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from hanse import __version__
-from hanse.agent import nodes, place, policy, tails
+from hanse.agent import legs, nodes, place, policy, tails
 from hanse.agent.budget import Budget
 from hanse.agent.courier_thread import CourierThread
 from hanse.agent.decide import Finished, Follow, Lost, Submit, Traces, Wait, Withdraw, decide, quiet
@@ -27,12 +27,12 @@ from hanse.agent.setting import Service, Setting
 from hanse.agent.store import Record, Store
 from hanse.agent.submission import Delay, Outcome, Refusal, Submission, Submitted
 from hanse.agent.telling import Telling, essence, is_final
-from hanse.contracts.agentapi import Hello, Observation, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Hello, LostLegs, Observation, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.base import now
 from hanse.contracts.errors import SchedulerUnknown
 from hanse.contracts.job import FINAL_JOB_STATES, JobReport
 from hanse.contracts.machine import Machine
-from hanse.contracts.parcel import ParcelOrder
+from hanse.contracts.parcel import Parcel, ParcelOrder
 from hanse.contracts.run import FINAL_ATTEMPT_STATES, AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.schedulers.base import Scheduler
@@ -75,6 +75,8 @@ class Agent:
         self._news = False
         """This look has shown something worth telling."""
         self._orders: tuple[ParcelOrder, ...] = ()
+        self._brought: tuple[Parcel, ...] = ()
+        self._lost: tuple[LostLegs, ...] = ()
         self._said: dict[str, str] = {}
         self._halted: dict[str, str] = {}
         """Attempts whose jobs the kill switch ended, and why; it may be lifted before their end is seen."""
@@ -82,9 +84,11 @@ class Agent:
         self.welcome = self._greet()
         self._telling = Telling(store, self.run_dir, self.welcome.epoch, self._host)
         self._ending = Ending(schedulers=self._schedulers, budget=self._budget, store=store, say=self._say)
+        self._absences = legs.Absences(lambda run_id: RunDir(work / "runs" / run_id), self._host)
         self._submission = Submission(
             machine=machine.id, ticket_key=self.welcome.ticket_key, schedulers=self._schedulers, store=store, work=work,
-            fetch_code=lru_cache(maxsize=CODE_KEPT)(service.code), budget=self._budget,
+            fetch_code=lru_cache(maxsize=CODE_KEPT)(service.code), fetch_exchange=service.exchange_of,
+            budget=self._budget,
             arrivals=self._setting.courier, sure=self._sure, host=self._host,
         )  # fmt: skip
 
@@ -141,7 +145,7 @@ class Agent:
         self._telling.forget(answer.closed)
         self._cursor = answer.cursor
         self._drain, self._halt.by_service = answer.drain, answer.stop
-        self._orders = answer.send
+        self._orders, self._brought, self._lost = answer.send, answer.bring, answer.lost
 
     def pursue(self) -> bool:
         """Look at the scheduler once for all open attempts, and make each one's next move."""
@@ -150,14 +154,14 @@ class Agent:
         self._prune()
         records = [record for record in self._store.open() if not is_final(record.seen)]
         if self._carrying:
-            self._carrying.pursue(
-                self._orders, tuple(p for r in records if r.job_id is None for p in r.assignment.fetch)
-            )
+            waited_for = tuple(p for r in records if r.job_id is None for p in r.assignment.fetch)
+            self._carrying.pursue(self._orders, (*waited_for, *self._brought))
         watched = self._store.watched()
         reports = self._observe({**dict.fromkeys(watched), **{r.assignment.job.name: r.job_id for r in records}})
         self._news = False
         if reports is not None:
             try:
+                self._absences.tell(self._lost)
                 self._act(records, reports)
             except HostUnreachable as error:  # what was not reached stays as it was
                 self._cut_off(error)

@@ -61,13 +61,18 @@ class Schedulers:
         return self._made[user]
 
 
-def lay_folder(attempt: Path, run: Path, user: str | None, identity: IdentityMap) -> None:
-    """Make a run's folders so that the job's user and the agent can both work there. Nothing to do for one's own."""
+def lay_folder(
+    attempt: Path, run: Path, user: str | None, identity: IdentityMap, beside: Sequence[Path] = ()
+) -> None:  # fmt: skip
+    """Make a run's folders, with those `beside`, so that the job's user and the agent can both work there.
+
+    Nothing to do for one's own.
+    """
     if user is None or identity.group is None:
         return
     try:
         group = grp.getgrnam(identity.group).gr_gid
-        for folder in (run.parent, run, attempt.parent, attempt):
+        for folder in (run.parent, run, attempt.parent, attempt, *beside):
             if folder.exists():
                 continue
             if folder != run.parent:

@@ -84,7 +84,7 @@ def prepare(
         host.write_atomically(attempt.job, assignment.job.to_json().encode())
         host.write_atomically(attempt.ticket, assignment.ticket.to_json().encode())
     except OSError as error:
-        raise _kind_of(error, remote=host.remote)(
+        raise kind_of(error, remote=host.remote)(
             f"the run's folder cannot be written: {error.strerror}", where=str(run_dir.root), fix="Make room there."
         ) from error
     if assignment.code_sha256 is not None and not host.exists(run_dir.code):
@@ -123,7 +123,7 @@ def unpack(archive: bytes, target: Path) -> None:
         _share(aside, target.parent)
         aside.rename(target)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise _kind_of(error)(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
+        raise kind_of(error)(f"the code bundle cannot be unpacked: {error}", where=str(target)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -149,7 +149,7 @@ def ask_to_stop(attempt: AttemptDir, host: Host = HERE) -> bool:
     return True
 
 
-def _kind_of(error: Exception, *, remote: bool = False) -> type[SiteError]:
+def kind_of(error: Exception, *, remote: bool = False) -> type[SiteError]:
     """A full disk passes, also one that SFTP tells in words or not at all; what the disk else refuses stays refused."""
     full = isinstance(error, OSError) and (is_full(error) or (remote and error.errno == errno.EIO))
     return NoRoom if full else SiteError

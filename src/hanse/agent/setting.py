@@ -13,7 +13,7 @@ from hanse.agent.halt import Halt
 from hanse.agent.identity import Schedulers
 from hanse.agent.looks import Meter
 from hanse.agent.policy_file import PolicyFile
-from hanse.contracts.agentapi import Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Exchange, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.schedulers.host import Host
 
 
@@ -23,6 +23,8 @@ class Service(Protocol):
     def sync(self, request: SyncRequest) -> SyncResponse: ...
 
     def code(self, sha256: str) -> bytes: ...
+
+    def exchange_of(self, attempt_id: str) -> Exchange: ...
 
 
 @dataclass(slots=True, kw_only=True)

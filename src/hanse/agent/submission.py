@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hanse.agent import place, policy
+from hanse.agent import legs, place, policy
 from hanse.agent.budget import Budget
 from hanse.agent.chain import NotYet, in_turn, waits_for
 from hanse.agent.identity import Schedulers, lay_folder
 from hanse.agent.store import Record, Store
-from hanse.contracts.agentapi import Assignment
+from hanse.contracts.agentapi import Assignment, Exchange
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, NoRoom, SchedulerUnknown, ServiceError, SiteError, TicketError, UsageError
 from hanse.contracts.parcel import Parcel
@@ -162,6 +162,7 @@ class Submission:
     store: Store
     work: Path
     fetch_code: Callable[[str], bytes]
+    fetch_exchange: Callable[[str], Exchange]
     budget: Budget
     sure: Callable[[Record], bool]
     """A last look at what an earlier submission would have left behind; what it finds it tells itself."""
@@ -219,12 +220,16 @@ class Submission:
         """Check the ticket, write the folder; the answer is what to submit. Runs in a thread: it leaves the store."""
         assignment = record.assignment
         assignment = assignment.model_copy(update={"job": policy.with_excluded(rules, assignment.job)})
-        place.check(assignment, machine=self.machine, ticket_key=self.ticket_key, at=now())
+        ticket = place.check(assignment, machine=self.machine, ticket_key=self.ticket_key, at=now())
+        exchange = self.fetch_exchange(record.attempt_id) if ticket.outer_sha256 is not None else None
         run_dir = self._run_dir(assignment)
         if not self.host.remote:
             user = policy.unix_user(rules, assignment)
-            lay_folder(run_dir.attempt(assignment.number).root, run_dir.root, user, rules.identity)
+            boxes = (run_dir.outbox, run_dir.inbox) if exchange else ()
+            lay_folder(run_dir.attempt(assignment.number).root, run_dir.root, user, rules.identity, boxes)
         place.prepare(assignment, run_dir, self.fetch_code, self.host)
+        if exchange is not None:
+            legs.write(exchange, ticket, run_dir, self.host)
         return assignment
 
     def _ready(self, record: Record, rules: SitePolicy, prepared: Future[Assignment]) -> Going | Outcome | None:

@@ -89,9 +89,9 @@ def connection() -> Connection:
     return Connection(chosen.url, chosen.token)
 
 
-def client() -> Client:
+def client(*, timeout_s: float = 30.0) -> Client:
     """A client of the service to use. Calling it again looks after the embedded service, if that is the one."""
     from hanse.client.api import Client
 
     chosen = endpoint()
-    return Client(chosen.url, chosen.token)
+    return Client(chosen.url, chosen.token, timeout_s=timeout_s)

@@ -54,6 +54,9 @@ def script_lines(job: JobSpec, machine: Machine) -> tuple[tuple[str, str], ...]:
 
 def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
     """Print it all; nothing is sent anywhere."""
+    if spec.across is not None:
+        _show_legs(spec, spec_path, machine_name, as_json=as_json)
+        return
     placement, taken, note = _weighed(spec, spec_path) if machine_name is None else (None, None, "")
     if taken is not None:
         machine, plan = taken.machine, taken.plan
@@ -64,25 +67,65 @@ def show(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json:
     lines = script_lines(job, machine)
     if as_json:
         from hanse.cli.output import print_json
-        from hanse.machines.launch_facts import guesses
 
-        print_json(
-            {
-                "spec": spec.model_dump(mode="json"),
-                "plan": plan.model_dump(mode="json") if plan else None,
-                "job": job.model_dump(mode="json"),
-                "script": [{"line": line, "reason": reason} for line, reason in lines],
-                "cannot": [one.model_dump(mode="json") for one in machine.scheduler.cannot],
-                "guessed": [one.key for one in guesses(machine)],
-                "unknown": list(machine.unknown),
-                "cost": list(costing.without_service(plan, machine)),
-                "placement": placement.model_dump(mode="json") if placement else None,
-            }
-        )
+        shown = placement.model_dump(mode="json") if placement else None
+        print_json({"spec": spec.model_dump(mode="json"), **_facts(job, plan, machine, lines), "placement": shown})
         return
     if placement is not None:
         _print_placement(placement, note)
-    _print(spec, spec_path, plan, machine, lines)
+    _print_spec(spec, spec_path)
+    _print(plan, machine, lines)
+    _print_end()
+
+
+def _facts(job: JobSpec, plan: Plan | None, machine: Machine, lines: tuple[tuple[str, str], ...]) -> dict[str, object]:
+    from hanse.machines.launch_facts import guesses
+
+    return {
+        "plan": plan.model_dump(mode="json") if plan else None,
+        "job": job.model_dump(mode="json"),
+        "script": [{"line": line, "reason": reason} for line, reason in lines],
+        "cannot": [one.model_dump(mode="json") for one in machine.scheduler.cannot],
+        "guessed": [one.key for one in guesses(machine)],
+        "unknown": list(machine.unknown),
+        "cost": list(costing.without_service(plan, machine)),
+    }
+
+
+def _show_legs(spec: TrainSpec, spec_path: Path, machine_name: str | None, *, as_json: bool) -> None:
+    """Of a run across machines: what its legs agree on, and the job of each, or of the one that was named."""
+    from hanse.cli import launching_across
+    from hanse.cli.machine import resolve
+    from hanse.contracts.errors import UsageError
+
+    found = launching_across.weigh(spec, spec_path, [resolve(name) for name in spec.where.machines])
+    wanted = [each for each in found.plans if machine_name in (None, each[0].id)]
+    if not wanted:
+        raise UsageError(
+            f"This training has no leg on {machine_name}.", where=f"{spec_path}, key where.machines",
+            fix=f"Name one of {', '.join(spec.where.machines)}, or none for all.",
+        )  # fmt: skip
+    jobs = [(machine, plan, steps, job_for(found.spec, plan, machine)) for machine, plan, steps in wanted]
+    if as_json:
+        from hanse.cli.output import print_json
+
+        legs = [
+            {"machine": machine.id, "inner_steps": steps, **_facts(job, plan, machine, script_lines(job, machine))}
+            for machine, plan, steps, job in jobs
+        ]
+        print_json({"spec": found.spec.model_dump(mode="json"), "legs": legs})
+        return
+    from rich.text import Text
+
+    from hanse.cli.output import tell
+    from hanse.cli.views import sentences
+
+    _print_spec(found.spec, spec_path)
+    tell(Text("# Its legs", style="bold"), sentences(launching_across.told(found)), "")
+    for machine, plan, _, job in jobs:
+        _print(plan, machine, script_lines(job, machine))
+        tell("")
+    _print_end()
 
 
 def _weighed(spec: TrainSpec, spec_path: Path) -> tuple[Placement | None, Offer | None, str]:
@@ -128,21 +171,26 @@ def _print_placement(placement: Placement, note: str) -> None:
     tell(note, "") if note else tell("")
 
 
-def _print(
-    spec: TrainSpec, spec_path: Path, plan: Plan | None, machine: Machine, lines: tuple[tuple[str, str], ...]
-) -> None:
+def _print_spec(spec: TrainSpec, spec_path: Path) -> None:
     import yaml
     from rich.text import Text
 
-    from hanse.cli import plan_views, script_views
-    from hanse.cli.output import note, tell
+    from hanse.cli.output import tell
 
     left_out = TRAINING_KEYS if spec.command is not None else set()
     facts = spec.model_dump(mode="json", exclude_none=True, exclude=left_out)
     resolved = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
     tell(Text(f"# {spec_path} with its defaults", style="bold"), resolved)
+
+
+def _print(plan: Plan | None, machine: Machine, lines: tuple[tuple[str, str], ...]) -> None:
+    from rich.text import Text
+
+    from hanse.cli import plan_views, script_views
+    from hanse.cli.output import tell
+
     if plan is not None:
-        tell(Text("# The plan", style="bold"), plan_views.overview(plan, machine), "")
+        tell(Text(f"# The plan for {machine.name}", style="bold"), plan_views.overview(plan, machine), "")
     tell(Text(f"# The job for {machine.name} ({machine.scheduler.kind})", style="bold"))
     script_views.show(lines)
     script_views.told(machine)
@@ -150,4 +198,9 @@ def _print(
         from hanse.cli.views import sentences
 
         tell("", Text("# What it will cost", style="bold"), sentences(said))
+
+
+def _print_end() -> None:
+    from hanse.cli.output import note
+
     note("Nothing was run. Without --dry-run this is launched.")

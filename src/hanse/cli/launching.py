@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.cli import bundle, costing, pick, planning, weighing
+from hanse.cli import bundle, costing, launching_across, pick, planning, weighing
 from hanse.cli.machine import resolve, unknown
 from hanse.cli.output import ProgramError
 from hanse.contracts.errors import UsageError
@@ -42,7 +42,8 @@ def ten_steps(spec: TrainSpec) -> TrainSpec:
     context = shape.context if shape is not None else (spec.model.context or 1)
     tokens = min(spec.tokens, SMOKE_STEPS * spec.batch * context)
     where = spec.where.model_copy(update={"wall_time_s": min(spec.where.wall_time_s, SMOKE_WALL_TIME_S)})
-    return spec.model_copy(update={"name": f"{spec.name[:56]}-smoke", "tokens": tokens, "where": where})
+    short = spec.model_copy(update={"name": f"{spec.name[:56]}-smoke", "tokens": tokens, "where": where})
+    return short if spec.across is None else launching_across.in_smoke(short, SMOKE_STEPS)
 
 
 def require_supported(spec: TrainSpec, spec_path: Path) -> None:
@@ -75,7 +76,7 @@ def _allowed(spec: TrainSpec, machine: str | None, spec_path: Path) -> Sequence[
     return (machine,)
 
 
-def _reserved(spec: TrainSpec) -> int:
+def reserved(spec: TrainSpec) -> int:
     return round(spec.where.max_gpu_hours * SECONDS_PER_HOUR)
 
 
@@ -89,10 +90,13 @@ def launch(
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Choose what to charge, plan, pack and start. Whatever the service refuses is raised with its findings."""
+    if spec.across is not None:
+        launching_across.refuse_beside(machine, allocation)
+        return launching_across.launch(client, spec, spec_path, say=say)
     machines = _allowed(spec, machine, spec_path)
     if len(machines) > 1 and allocation is None:
         return _launch_where_best(client, spec, spec_path, machines, say)
-    charged = pick.allocation(client.allocations(), machines, _reserved(spec), allocation)
+    charged = pick.allocation(client.allocations(), machines, reserved(spec), allocation)
     known = {one.id: one for one in client.machines()}
     if charged.machine not in known:
         raise unknown(charged.machine, tuple(known))
@@ -115,7 +119,7 @@ def _launch_where_best(
     placed = found.placed(spec)
     if placed is None:
         # With nothing to choose from, the refusal of the first allowed one says most.
-        charged = pick.allocation(client.allocations(), machines, _reserved(spec), None)
+        charged = pick.allocation(client.allocations(), machines, reserved(spec), None)
         raise UsageError(
             "None of the machines of where.machines can take this run now.", where=f"{spec_path}, key where.machines",
             fix=f"-m {charged.machine} asks for that one all the same.",
@@ -141,6 +145,14 @@ def start(
     """Say what it will cost, send the code, if there is some, and start the run."""
     for sentence in costing.before_launch(client, plan, charged):
         say(sentence)
+    return client.launch(
+        spec, plan, allocation=charged.id, machine=charged.machine, placement=placement,
+        code_sha256=send_code(client, spec, spec_path, charged.machine, say),
+    )  # fmt: skip
+
+
+def send_code(client: Client, spec: TrainSpec, spec_path: Path, machine: str, say: Callable[[str], None]) -> str | None:
+    """Pack and send the folder of train.yaml, where the run needs it; its SHA-256."""
     sha256 = None
     if bundle.needs_bundle(spec):
         packed = bundle.make(spec, spec_path)
@@ -149,14 +161,12 @@ def start(
         for name, size in packed.data_left:
             say(
                 f"The data of {name} ({format_bytes(size)}) is not sent; the machine must have it at the same path: "
-                f"hanse stage {spec_path.name} {charged.machine}: brings it there."
+                f"hanse stage {spec_path.name} {machine}: brings it there."
             )
         sha256 = client.upload_code(packed.data).sha256
         count = len(packed.files)
         say(f"Sent {count} {'file' if count == 1 else 'files'} of code, {format_bytes(len(packed.data))} packed.")
-    return client.launch(
-        spec, plan, allocation=charged.id, machine=charged.machine, code_sha256=sha256, placement=placement
-    )
+    return sha256
 
 
 def require_finished(client: Client, run: Run) -> None:

@@ -20,7 +20,7 @@ from hanse.cli.registry import BY_NAME, GROUPS, VERBS, Example, Verb
 
 def load(verb: Verb) -> click.Command:
     """Import the verb's module and make its command."""
-    module = importlib.import_module(f"hanse.cli.verbs.{verb.name}")
+    module = importlib.import_module(f"hanse.cli.verbs.{verb.module or verb.name}")
     command: click.Command
     if hasattr(module, "app"):
         command = typer.main.get_command(module.app)

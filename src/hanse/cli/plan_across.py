@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanse.cli import plan_answers, planning
+from hanse.cli import launching_across, plan_answers
 from hanse.cli.output import note
-from hanse.contracts.errors import PlanError, UsageError
+from hanse.contracts.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hanse.cli.plan_answers import Bounds
     from hanse.cli.plan_source import Described
-    from hanse.cli.planning import Question
-    from hanse.contracts.machine import Machine
-    from hanse.contracts.plan import Plan
     from hanse.planning.ways import Between, Way
 
 
@@ -35,6 +32,35 @@ def refuse_beside(others: list[str]) -> None:
     """Raises UsageError for what answers another question."""
     if others:
         raise UsageError(f"--across answers another question than {others[0]}.", fix="Give one of them.")
+
+
+def named_by(spec_path: Path | None) -> Across | None:
+    """What a train.yaml with `across:` asks; None of any other, also of one that cannot be read."""
+    path = spec_path or Path("train.yaml")
+    try:
+        if "across" not in path.read_text(encoding="utf-8"):  # most have no such key, and are read once only
+            return None
+    except (OSError, ValueError):
+        return None
+    from hanse.workloads.load import load_spec
+
+    spec = load_spec(path)
+    if spec.across is None:
+        return None
+    return Across(machines=",".join(spec.where.machines), inner_steps=spec.across.inner_steps, codec=spec.across.codec)
+
+
+def asked(
+    written: Across | None, machines: str | None, link_gbit_s: float | None, inner_steps: int | None, codec: str | None
+) -> Across | None:
+    """What is typed before what is written; None where neither asks for several machines."""
+    if machines is None and written is None:
+        return None
+    known = written or Across(machines="")
+    return Across(
+        machines=machines or known.machines, link_gbit_s=link_gbit_s, inner_steps=inner_steps or known.inner_steps,
+        codec=codec or known.codec,
+    )  # fmt: skip
 
 
 def compare(spec_path: Path | None, described: Described, bounds: Bounds, across: Across) -> Between:
@@ -60,21 +86,12 @@ def compare(spec_path: Path | None, described: Described, bounds: Bounds, across
         link = between.given(across.link_gbit_s * 1e9 / 8)
     asked = plan_answers.asked(spec_path, described, bounds)
     machines = [resolve(name) for name in names]
-    alone = [_alone(asked, machine) for machine in machines]
+    alone = [launching_across.alone(asked, machine) for machine in machines]
     codec = next((each for each in between.BYTES_PER_VALUE if each == across.codec), None)
     return between.compare(
         alone, machines, link=link, inner_steps=across.inner_steps, codec=codec, limits=asked.limits(),
         objective=asked.objective, executable_only=asked.executable_only,
     )  # fmt: skip
-
-
-def _alone(asked: Question, machine: Machine) -> Plan:
-    """Within the limits; where one machine cannot keep to them, what it does soonest."""
-    try:
-        return planning.answer(asked, machine)
-    except PlanError:
-        unbound = replace(asked, wall_time_s=None, gpu_hours=None, finish_by_s=None, objective="time")
-        return planning.answer(unbound, machine)
 
 
 def tell(made: Between, *, as_json: bool) -> None:

@@ -21,6 +21,8 @@ class Verb(NamedTuple):
     hidden: bool = False
     passes_through: bool = False
     """All arguments, --help too where it stands behind others, go to another program."""
+    module: str = ""
+    """Where the verb's name is a word of Python; else the module is called as the verb."""
 
 
 START, TRAIN, COMPUTE, RUN_IT = "Start here", "Train", "Get compute", "Keep it running"
@@ -235,6 +237,7 @@ VERBS: tuple[Verb, ...] = (
         (
             Example("hanse usage", "of your only allocation; a list if you have several"),
             Example("hanse usage alc-7h3k9qm2xa --json", "one of them, entry by entry"),
+            Example("hanse usage --month 2026-10 --csv", "of all allocations, for a programme's monthly report"),
         ),
     ),
     Verb(
@@ -267,6 +270,21 @@ VERBS: tuple[Verb, ...] = (
             Example("hanse site provision alc-7h3k9qm2xa --user ada --apply", "run those that are still lacking"),
             Example("hanse site provision alc-7h3k9qm2xa --end --apply", "close it; what was used stays on record"),
         ),
+    ),
+    Verb(
+        "import",
+        RUN_IT,
+        "For officers: awards decided elsewhere, from a file or a Waldur.",
+        (
+            Example("hanse import awards awards.csv --dry-run", "what every row would do; nothing is kept"),
+            Example("hanse import awards awards.csv", "prepare it; another officer confirms it"),
+            Example(
+                "hanse import waldur https://waldur.example.eu --token-file waldur.token --mode fast-lane",
+                "what is in use there",
+            ),
+            Example("hanse import confirm imp-7h3k9qm2xa", "as that other officer"),
+        ),
+        module="importing",
     ),
     Verb(
         "train",

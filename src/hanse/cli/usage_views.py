@@ -11,7 +11,9 @@ from hanse.cli.views import pairs, sentences, table, when
 from hanse.contracts.units import NBSP, SECONDS_PER_HOUR, format_gpu_hours, format_percent, significant
 
 if TYPE_CHECKING:
-    from hanse.client.usage import Drift, UsageReport
+    from collections.abc import Sequence
+
+    from hanse.client.usage import Drift, MonthOfUse, UsageReport
 
 _DAYS: Final = 7
 _JOULES_PER_KWH: Final = 3.6e6
@@ -108,3 +110,31 @@ def _unit(shown: UsageReport, accelerator_seconds: int) -> list[str]:
     if per_hour == 1 and shown.billing.unit == "GPU-hour":
         return []
     return [significant(accelerator_seconds / SECONDS_PER_HOUR * per_hour)]
+
+
+def months(rows: Sequence[MonthOfUse]) -> RenderableType:
+    """A month's use of all allocations, the machine's own unit beside."""
+    shown = table("Project", "Reference", "Organisation", "Mode", "Machine", "GPU-hours", "Jobs",
+                  right=("GPU-hours", "Jobs"))  # fmt: skip
+    for one in rows:
+        where = " ".join((one.machine, one.partition)).strip()
+        shown.add_row(
+            one.project, one.reference, one.organisation, one.mode, where, f"{one.gpu_hours:,.1f}", f"{one.jobs:,}"
+        )
+    return shown
+
+
+def months_csv(rows: Sequence[MonthOfUse]) -> str:
+    """The same lines as the service's usage.csv; no cell is a formula."""
+    import csv
+    import io
+
+    from hanse.client.usage import MonthOfUse
+    from hanse.reporting.sheet import cell
+
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(MonthOfUse.model_fields)
+    for one in rows:
+        writer.writerow([cell(getattr(one, name)) for name in MonthOfUse.model_fields])
+    return written.getvalue()

@@ -17,6 +17,7 @@ from hanse.machines import pending, waiting
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hanse.contracts.outer import OuterTerms
     from hanse.contracts.run import Attempt, Run
 
 NODES_SHOWN = 3
@@ -31,7 +32,9 @@ def run(shown: Run, at: datetime | None = None) -> RenderableType:
     rows += _why_it_waits(shown, at)
     if shown.steps:
         rows.append(("Steps", f"{shown.step:,} of {shown.steps:,}"))
-    if shown.plan:
+    if shown.across:
+        rows.append(("Across", _across(shown.across)))
+    elif shown.plan:
         rows.append(("Layout", shown.plan.layout.describe()))
     limit = f"{significant(shown.spec.where.max_gpu_hours)}{NBSP}GPU-hours at most"
     rows.append(("Used", f"{format_gpu_hours(shown.used_accelerator_seconds)}, {limit}"))
@@ -42,11 +45,18 @@ def run(shown: Run, at: datetime | None = None) -> RenderableType:
     for number, leg in enumerate(shown.legs, start=1):
         several = f"Leg {number}: " if len(shown.legs) > 1 else ""
         parts += ["", Text(f"{several}{leg.machine}, charged to {leg.allocation_id}", style="bold")]
+        if leg.left_because:
+            parts.append(Text(f"  {'Lost' if shown.across else 'Left'}: {leg.left_because}"))
         if leg.attempts:
             parts.append(_attempts(leg.attempts))
     if shown.placement is not None:
         parts += ["", Text("Why this machine", style="bold"), Padding(placed.view(shown.placement), (0, 0, 0, 2))]
     return Group(*parts)
+
+
+def _across(terms: OuterTerms) -> str:
+    steps = " / ".join(str(terms.inner_steps_of(leg.name)) for leg in terms.legs)
+    return f"{len(terms.legs)} legs at once, which exchange as {terms.codec} after {steps} steps of their own"
 
 
 def _why_it_waits(shown: Run, at: datetime) -> list[tuple[str, RenderableType]]:

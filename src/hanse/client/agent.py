@@ -6,7 +6,7 @@ import hashlib
 
 from hanse.client.answers import NewToken, RedeemRequest
 from hanse.client.http import Connection, parsed
-from hanse.contracts.agentapi import Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Exchange, Hello, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.errors import ServiceError
 
 
@@ -29,6 +29,10 @@ class AgentClient(Connection):
         changed = self._headers["Authorization"] != bearer
         self._headers["Authorization"] = bearer
         return changed
+
+    def exchange_of(self, attempt_id: str) -> Exchange:
+        """Of an attempt of one leg among several: what its job signs with, and the terms."""
+        return parsed(Exchange, self.exchange("GET", f"/api/agent/v1/attempts/{attempt_id}/exchange"))
 
     def code(self, sha256: str) -> bytes:
         """A code bundle, checked against its name."""

@@ -66,6 +66,15 @@ class AgentStatus(Contract):
     open_attempts: Count
 
 
+class LaunchLeg(Contract):
+    """One machine's part of a run across machines. `plan` is for its share of the batch and of the tokens."""
+
+    machine: Identifier
+    allocation: Identifier
+    plan: Plan
+    inner_steps: Positive
+
+
 class LaunchRequest(Contract):
     spec: TrainSpec
     plan: Plan | None = None
@@ -74,6 +83,8 @@ class LaunchRequest(Contract):
     code_sha256: Sha256 | None = None
     placement: Placement | None = None
     """What the machine was chosen from, to be kept with the run."""
+    legs: tuple[LaunchLeg, ...] = ()
+    """Of a run across machines (`spec.across`), one for each; `machine`, `allocation` and `plan` are the first's."""
 
 
 class CancelRequest(Contract):

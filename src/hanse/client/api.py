@@ -18,6 +18,7 @@ from hanse.client.answers import (
     Drained,
     DrainRequest,
     EnrolRequest,
+    LaunchLeg,
     LaunchRequest,
     LogText,
     MachineOffer,
@@ -119,6 +120,7 @@ class Client(Connection):
         machine: str,
         code_sha256: str | None = None,
         placement: Placement | None = None,
+        legs: tuple[LaunchLeg, ...] = (),
     ) -> Run:
         """Start a run. A retry of this call after a lost answer does not start a second one.
 
@@ -126,8 +128,9 @@ class Client(Connection):
             PolicyError: admission said no; `findings` has every check's answer.
         """
         request = LaunchRequest(
-            spec=spec, plan=plan, allocation=allocation, machine=machine, code_sha256=code_sha256, placement=placement
-        )
+            spec=spec, plan=plan, allocation=allocation, machine=machine, code_sha256=code_sha256, placement=placement,
+            legs=legs,
+        )  # fmt: skip
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return parsed(Run, self._twice("POST", "/api/v1/runs", body=request, headers=key))
 

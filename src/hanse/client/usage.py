@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from hanse.client.answers import Page
 from hanse.client.http import parsed
-from hanse.contracts.base import Contract, Count, Positive, Timestamp
+from hanse.contracts.base import Contract, Count, Identifier, Positive, Timestamp
 from hanse.contracts.machine import Billing
 from hanse.contracts.programme import Allocation
 from hanse.contracts.usage import UsageEntry
@@ -77,6 +78,28 @@ class UsageReport(Contract):
     forecast: Forecast | None = None
 
 
+class MonthOfUse(Contract):
+    """One month of one allocation, as a programme is told of it. `amount` is in the machine's own `unit`."""
+
+    month: str
+    project: Identifier
+    reference: str = ""
+    """Of the award where it was decided, if that was elsewhere."""
+    organisation: str
+    country: str
+    mode: str
+    machine: Identifier
+    partition: str = ""
+    account: str = ""
+    accelerator_seconds: int
+    gpu_hours: float
+    amount: float | None = None
+    unit: str = ""
+    jobs: Count
+    energy_kwh: float | None = None
+    energy_estimated: bool = False
+
+
 class CorrectionRequest(Contract):
     """Accelerator-seconds to debit (positive) or to give back (negative)."""
 
@@ -93,6 +116,17 @@ class AccountRequest(Contract):
 def usage(client: Connection, allocation: str, *, limit: int = 50, offset: int = 0) -> UsageReport:
     path = f"/api/v1/allocations/{allocation}/usage"
     return parsed(UsageReport, client.exchange("GET", path, params={"limit": limit, "offset": offset}))
+
+
+def months(client: Connection, first: str, last: str) -> tuple[MonthOfUse, ...]:
+    """Every allocation's use from one month to another ("2026-10"), as an officer."""
+    found: list[MonthOfUse] = []
+    while True:
+        params: dict[str, int | str] = {"first": first, "last": last, "limit": 100, "offset": len(found)}
+        page = parsed(Page[MonthOfUse], client.exchange("GET", "/api/v1/usage/months", params=params))
+        found += page.items
+        if len(found) >= page.count or not page.items:
+            return tuple(found)
 
 
 def correct(client: Connection, allocation: str, correction: CorrectionRequest, *, key: str) -> UsageEntry:

@@ -18,6 +18,7 @@ from pydantic import Field
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
 from hanse.contracts.job import JobSpec
 from hanse.contracts.machine import Machine
+from hanse.contracts.outer import OuterLaunch
 from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
 from hanse.contracts.run import AttemptState
@@ -144,6 +145,22 @@ class Assignment(Contract):
     """Why it is to write a checkpoint and end; empty lets it run. The agent makes the attempt's stop file, no kill."""
 
 
+class Exchange(Contract):
+    """Of an attempt of one leg among several: what its machine's agent writes for the job beside the assignment."""
+
+    launch: OuterLaunch
+    key: str = Field(pattern=r"^[A-Za-z0-9+/]{43}=$")
+    """32 bytes in base64 that the leg signs its files with. They go to this agent alone, which stores them nowhere
+    but in the run's folder."""
+
+
+class LostLegs(Contract):
+    """Legs of a run that the service gave up: those that train on need not wait for them."""
+
+    run_id: Identifier
+    names: tuple[Identifier, ...]
+
+
 class SyncResponse(Contract):
     protocol: int = PROTOCOL
     acknowledged: Count
@@ -159,3 +176,7 @@ class SyncResponse(Contract):
     accounts: tuple[str, ...] = ()
     """Scheduler accounts whose jobs, all of them, the service wants to hear of."""
     send: tuple[ParcelOrder, ...] = ()
+    bring: tuple[Parcel, ...] = ()
+    """Parcels to this machine that no attempt waits for: outer-step files, to be put into the inboxes of legs."""
+    lost: tuple[LostLegs, ...] = ()
+    """Of every run that has a leg open on this machine and lost one elsewhere."""

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from hanse.contracts.agentapi import Assignment, Hello, Observation, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import Assignment, Exchange, Hello, Observation, SyncRequest, SyncResponse, Welcome
 from hanse.contracts.application import Draft
 from hanse.contracts.base import Contract
 from hanse.contracts.compliance import Check
@@ -18,6 +18,7 @@ from hanse.contracts.decision import Decision
 from hanse.contracts.document import Document
 from hanse.contracts.event import Event
 from hanse.contracts.forms import KeptDraft
+from hanse.contracts.imports import AwardRow, ImportAsked
 from hanse.contracts.job import JobReport, JobSpec
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Machine
@@ -50,12 +51,13 @@ PUBLIC: dict[str, type[Contract]] = {
     "rank-row": RankRow, "step-summary": StepSummary, "ledger-entry": LedgerEntry, "train-result": TrainResult,
     "run-record": RunRecord, "usage-entry": UsageEntry, "decision": Decision, "compliance-check": Check,
     "document": Document, "event": Event, "call-terms": CallTerms, "draft": Draft, "kept-draft": KeptDraft,
-    "application": Application,
+    "application": Application, "award-row": AwardRow, "import-asked": ImportAsked,
     "allocation": Allocation,
     "site-policy": SitePolicy,
     "watched-condition": WatchedCondition, "permit": Permit, "run-change": RunChange, "compute-seen": ComputeSeen,
     "evaluation": Evaluation, "release": Release,
     "outer-terms": OuterTerms, "outer-launch": OuterLaunch, "outer-file": OuterFile, "outer-row": OuterRow,
+    "exchange": Exchange,
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class OuterLeg(Contract):
 
     name: Identifier
     public_key: PublicKey
-    """Of what the leg signs its files with; the private half never leaves its machine."""
+    """Of what the leg signs its files with; the private half goes to its machine's agent alone."""
     inner_steps: Positive | None = None
     """Steps of its own between two outer steps, fewer for a slower machine; None: those of the terms."""
     batch: Positive | None = None

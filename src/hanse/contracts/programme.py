@@ -77,6 +77,14 @@ class Extension(Contract):
     """Of the hours granted."""
 
 
+class Elsewhere(Contract):
+    """Who decided under a call that is not run here, and what it is called there."""
+
+    source: Identifier
+    reference: str = ""
+    url: str = ""
+
+
 class CallTerms(Contract):
     """One published version of a call. Frozen: an amendment is a new version.
 
@@ -140,6 +148,8 @@ class CallTerms(Contract):
     obligations: tuple[CallObligation, ...] = ()
     conditions: tuple[str, ...] = ()
     not_found: tuple[str, ...] = ()
+    decided_elsewhere: Elsewhere | None = None
+    """Nobody applies to it here: its awards were brought in; None: it is run here."""
 
 
 class ApplicationForm(Contract):

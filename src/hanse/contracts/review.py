@@ -31,6 +31,8 @@ class ReviewRules(Contract):
     """Share of the highest weighted total that an application has to reach."""
     threshold_points: Count = 0
     """Weighted points, summed over the criteria, that the mean of the reviewers has to reach."""
+    blind: bool = False
+    """Reviewers do not read who applied: neither the organisation nor its people. Texts are not searched."""
     places: Positive | None = None
     """How many of a round are recommended; None: as many as the call has winners, else it is said on closing."""
     reserve: Count | None = None
@@ -102,6 +104,8 @@ class RankedPlace(Contract):
     title: str = ""
     means: dict[str, float] = Field(default_factory=dict)
     """Mean points by criterion."""
+    spread: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """Lowest and highest points by criterion."""
     panel_place: Count | None = None
     """Where the panel put it; None: where it was."""
     panel_standing: Literal["grant", "reserve", "below"] | None = None

@@ -170,6 +170,15 @@ class StandIn(Contract):
     state: Literal["proposed", "confirmed", "dismissed"]
 
 
+class ReplaceForm(Contract):
+    """Another reviewer in the place of one who was asked."""
+
+    reviewer: str
+    """User name."""
+    due_on: date
+    reason: str
+
+
 class StandInWord(Contract):
     confirm: bool
     reason: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Literal
 
 from pydantic import Field
@@ -19,6 +18,8 @@ class PossibleConflict(Contract):
     """The user name."""
     name: str
     found: tuple[str, ...]
+    certain: bool = False
+    """What records show for sure: nobody needs to say anything of it."""
     verdict: Literal["confirmed", "cleared"] | None = None
     reason: str = ""
     by: str = ""
@@ -203,7 +204,3 @@ class Obstacles(Contract):
     decline: tuple[Obstacle, ...] = ()
     excused: str = ""
     """The reason that was put down; empty: none."""
-
-
-class DueMoved(Contract):
-    due_on: date

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
+from hanse.contracts.outer import OuterTerms
 from hanse.contracts.placement import Placement
 from hanse.contracts.plan import Plan
 from hanse.contracts.spec import TrainSpec
@@ -90,13 +91,18 @@ class Attempt(Contract):
 
 
 class Leg(Contract):
-    """A run's part on one machine, charged to one allocation. An ordinary run has one."""
+    """A run's part on one machine, charged to one allocation.
+
+    An ordinary run has one at a time; one across machines has one on each of them at once.
+    """
 
     id: Identifier
     run_id: Identifier
     machine: Identifier
     allocation_id: Identifier
     attempts: tuple[Attempt, ...] = ()
+    left_because: str = ""
+    """Why the run went on elsewhere, or without it; '' where it did not."""
 
 
 class Run(Contract):
@@ -118,6 +124,8 @@ class Run(Contract):
     used_accelerator_seconds: Count = 0
     placement: Placement | None = None
     """Where it could have gone when it was launched, or last moved, and why it went where it did."""
+    across: OuterTerms | None = None
+    """What its legs agree on, where it has one on each of several machines at once."""
 
 
 class CodeBundle(Contract):

@@ -14,6 +14,7 @@
   outer.json                   OuterLaunch: of a run with legs on several machines, which of them this is
   exchange.key                 32 bytes that the leg signs its files with, for their owner alone
   outbox/  inbox/              what the leg sends, and what the courier brought it (`contracts.outer`)
+  absent.json                  names of legs that were given up: the leg that commits does not wait for them
   outer.jsonl                  OuterRow rows: who took part in each outer step, and what was refused
   attempts/0001/
     job.json  ticket.json      what was asked, and what allows it
@@ -128,6 +129,10 @@ class RunDir(NamedTuple):
     @property
     def inbox(self) -> Path:
         return self.root / "inbox"
+
+    @property
+    def absent(self) -> Path:
+        return self.root / "absent.json"
 
     @property
     def outer_rows(self) -> Path:

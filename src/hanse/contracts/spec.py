@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from hanse.contracts.across import AcrossSpec
 from hanse.contracts.base import Contract, Count, Fraction, Identifier, Positive
 from hanse.contracts.layout import Layout
 from hanse.contracts.workload import Lora, ModelShape, Precision, Training
@@ -155,6 +157,8 @@ class WhereSpec(Contract):
     account: str | None = None
     nodes: Positive | None = None
     """None: the planner chooses."""
+    min_nodes: Positive | None = None
+    """Where the partition has too few sound nodes left, an attempt may go on with so many at least; None: it waits."""
     wall_time_s: Positive = 3600
     """Of one attempt, that is of one job. A longer run goes on in the next from its checkpoint."""
     max_gpu_hours: float = Field(gt=0)
@@ -217,7 +221,44 @@ class TrainSpec(Contract):
     layout: Layout | None = None
     """Only to overrule the planner."""
     command: CommandSpec | None = None
+    across: AcrossSpec | None = None
+    """A leg on each of `where.machines` at once, which exchange what they learn every few hundred steps."""
     where: WhereSpec
+
+    def canonical(self) -> bytes:
+        """Without `across` and `where.min_nodes` where there are none: specs from before them keep their hashes."""
+        fields = self.model_dump(mode="json")
+        if self.across is None:
+            del fields["across"]
+        if self.where.min_nodes is None:
+            del fields["where"]["min_nodes"]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+    @model_validator(mode="after")
+    def _fewest(self) -> TrainSpec:
+        least, planned = self.where.min_nodes, self.where.nodes
+        if least is not None and self.command is not None:
+            raise ValueError("where.min_nodes is for trainings; a command gets the nodes it asks for")
+        if least is not None and self.layout is not None:
+            raise ValueError("where.min_nodes needs another layout on fewer nodes; drop layout")
+        if least is not None and planned is not None and least > planned:
+            raise ValueError(f"where.min_nodes is {least}, more than where.nodes, {planned}")
+        return self
+
+    @model_validator(mode="after")
+    def _several(self) -> TrainSpec:
+        if self.across is None:
+            return self
+        machines = self.where.machines
+        if self.command is not None:
+            raise ValueError("across is for trainings; a command runs on one machine")
+        if self.layout is not None:
+            raise ValueError("across plans a layout for each machine; drop layout")
+        if len(machines) < 2 or len(set(machines)) < len(machines):
+            raise ValueError("across wants two machines or more in where.machines, each named once")
+        if self.across.min_legs is not None and self.across.min_legs > len(machines):
+            raise ValueError(f"across.min_legs is {self.across.min_legs} of {len(machines)} machines")
+        return self
 
     @model_validator(mode="after")
     def _mixture(self) -> TrainSpec:

@@ -218,7 +218,7 @@ def _under(terms: Terms, workload: Workload, shares: Sequence[Plan], machines: S
         loss=legs_loss.penalty(workload.parameters, count, terms.inner_steps),
         remarks=(
             "Each leg is a job of its own: it may start later, fail or end by itself, and the others go on.",
-            "'hanse launch' starts a run on one machine at a time: this is to decide by, and for applications.",
+            "across: in train.yaml, beside these machines in where.machines, launches it so.",
         ),
     )  # fmt: skip
 

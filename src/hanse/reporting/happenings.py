@@ -29,6 +29,7 @@ _APPLICATION = {
     "granted": "Compute was granted",
     "declined": "The application was not granted",
     "withdrawn": "The application was withdrawn",
+    "imported": "The award was brought in here",
 }
 
 

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "hanse.service.monitoring",
     "hanse.service.notices",
     "hanse.service.forms",
+    "hanse.service.imports",
     "hanse.service.api",
     "hanse.service.portal",
     "hanse.service.signon",

@@ -20,16 +20,17 @@ from hanse.service.awarding import chores as awarding
 from hanse.service.compliance import chores as compliance
 from hanse.service.compliance.rescreen import rescreen
 from hanse.service.forms import chores as forms
+from hanse.service.imports import chores as imports
 from hanse.service.monitoring import chores as monitoring
 from hanse.service.notices import chores as notices
 from hanse.service.review import chores as review
-from hanse.service.runs import arrivals, forecast, metering, placing
+from hanse.service.runs import arrivals, exchanges, fewer, forecast, metering, placing
 from hanse.service.runs.models import Event, Machine, Parcel
 
 logger = logging.getLogger(__name__)
 APPS = {
-    "review": review, "awarding": awarding, "monitoring": monitoring, "forms": forms, "compliance": compliance,
-    "notices": notices,
+    "review": review, "awarding": awarding, "imports": imports, "monitoring": monitoring, "forms": forms,
+    "compliance": compliance, "notices": notices,
 }  # fmt: skip
 """Notices last: they tell what the others found."""
 KEEP_DEAD_TOKENS = timedelta(days=30)
@@ -44,14 +45,16 @@ class Ticked:
     agents_away: int = 0
     allocations_ended: int = 0
     parcels_pruned: int = 0
+    exchanges: int = 0
     recalled: int = 0
     unarrived: int = 0
+    fewer_nodes: int = 0
     purged: int = 0
     warnings: int = 0
     stops_asked: int = 0
     rescreened: int = 0
     others: Mapping[str, int] = field(default_factory=dict)
-    """By app: review, awarding, monitoring, notices, forms, compliance."""
+    """By app: review, awarding, imports, monitoring, notices, forms, compliance."""
     failed: tuple[str, ...] = ()
     """A chore that fails stops no other; its reason stands in the log, and the next tick tries it again."""
 
@@ -79,8 +82,10 @@ def _own() -> dict[str, Callable[[datetime], int]]:
         "agents_away": Machine.note_the_away,
         "allocations_ended": _note_ended_allocations,
         "parcels_pruned": Parcel.prune,
+        "exchanges": exchanges.look_after,
         "recalled": placing.look_after,
         "unarrived": arrivals.look_after,
+        "fewer_nodes": fewer.look_after,
         "purged": _purge,
         "warnings": forecast.warn,
         "stops_asked": forecast.stop_in_time,

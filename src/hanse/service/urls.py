@@ -24,6 +24,7 @@ urlpatterns = [
     path("", include("hanse.service.signon.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("hanse.service.review.urls")),
+    path("", include("hanse.service.imports.urls")),
     path("", include("hanse.service.awarding.urls")),
     path("", include("hanse.service.monitoring.urls")),
     path("", include("hanse.service.notices.urls")),

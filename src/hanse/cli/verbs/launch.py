@@ -54,9 +54,10 @@ def run(
         print_json(started)
         return
     out = console(stderr=as_json)
-    if started.plan is not None:
+    if started.plan is not None and started.across is None:
         out.print(plan_views.line(started.plan))
-    out.print(f"{started.id} is {started.state}, charged to {started.legs[0].allocation_id}.")
+    charged = ", ".join(dict.fromkeys(leg.allocation_id for leg in started.legs))
+    out.print(f"{started.id} is {started.state}, charged to {charged}.")
     if not watch:
         out.print(f"  hanse status {started.id} --watch    look on")
         out.print(f"  hanse logs {started.id} -f           what its job writes")

@@ -119,13 +119,14 @@ def run(
         preset=preset, config=config, workload=workload, batch=batch, tokens=tokens, context=context,
         precision=precision,
     )  # fmt: skip
-    if across is not None:
-        from hanse.cli import plan_across
+    from hanse.cli import plan_across
 
+    written = plan_across.named_by(spec_path) if machine is None and described.model is None else None
+    asked = plan_across.asked(written, across, link, inner_steps, codec)
+    if asked is not None:
         others = {"--machine": machine, "--why-not": why_not, "--all-machines": all_machines, "--scaling": scaling,
                   "--check": check, "--html": html, "--export": export}  # fmt: skip
         plan_across.refuse_beside([name for name, given in others.items() if given])
-        asked = plan_across.Across(machines=across, link_gbit_s=link, inner_steps=inner_steps, codec=codec)
         made = plan_across.compare(spec_path, described, bounds, asked)
         plan_across.tell(made, as_json=as_json)
         return

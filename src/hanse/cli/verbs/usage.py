@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hanse.client.api import Client
 
 
 def run(
@@ -12,13 +15,23 @@ def run(
         str | None, typer.Argument(metavar="[ALLOCATION]", help="Its id; your only one if none is named.")
     ] = None,
     entries: Annotated[int, typer.Option("--entries", min=0, max=100, help="How many latest entries to show.")] = 5,
+    month: Annotated[
+        str, typer.Option("--month", metavar="2026-10", help="Of all allocations in a month, as an officer.")
+    ] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="That month as CSV, to report it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
 ) -> None:
     from hanse.cli import connect, usage_views, views
     from hanse.cli.output import print_json, tell
     from hanse.client.usage import usage
+    from hanse.contracts.errors import UsageError
 
+    if as_csv and not month:
+        raise UsageError("--csv is of a month", where="--csv", fix="Name it: --month 2026-10.")
     client = connect.client()
+    if month:
+        _of_month(client, month, as_csv=as_csv, as_json=as_json)
+        return
     if allocation is None:
         held = client.allocations()
         if not held:
@@ -37,3 +50,19 @@ def run(
         print_json(found)
     else:
         tell(usage_views.report(found, entries=entries))
+
+
+def _of_month(client: Client, month: str, *, as_csv: bool, as_json: bool) -> None:
+    from hanse.cli import usage_views
+    from hanse.cli.output import print_json, tell
+    from hanse.client.usage import months
+
+    found = months(client, month, month)
+    if as_csv:
+        typer.echo(usage_views.months_csv(found), nl=False)
+    elif as_json:
+        print_json(found)
+    elif found:
+        tell(usage_views.months(found))
+    else:
+        typer.echo(f"Nothing was used in {month}.")

@@ -284,6 +284,13 @@ class Application(models.Model):
             )
 
     def _decide(self, to: str, by: Person, reason: str, **data: int) -> None:
+        """Call it inside the transaction of the decision. Raises Conflict: its review does not allow it yet."""
+        from hanse.service.review import orders
+
+        # Held first: no step is done, and no place moved, between looking and deciding.
+        held = type(self).objects.select_for_update(of=("self",)).select_related("call").get(pk=self.pk)
+        if to in APPLICATION_TRANSITIONS[held.state]:
+            orders.require(held, "grant" if to == "granted" else "decline")
         transition(
             self,
             to,

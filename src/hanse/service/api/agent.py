@@ -11,13 +11,14 @@ from ninja.throttling import AuthRateThrottle, SimpleRateThrottle
 from pydantic import model_validator
 
 from hanse.client.answers import NewToken, RedeemRequest
-from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Exchange, Hello, SyncRequest, SyncResponse, Welcome
+from hanse.contracts.run import FINAL_ATTEMPT_STATES
 from hanse.service.access.enrol import redeem, renew
 from hanse.service.api.previous import answered
-from hanse.service.api.replies import PROBLEMS, Missing, failure, reply
-from hanse.service.runs import issue
+from hanse.service.api.replies import PROBLEMS, Missing, failure, find, reply
+from hanse.service.runs import exchanges, issue
 from hanse.service.runs.machines import UnknownProtocol
-from hanse.service.runs.models import CodeBundle
+from hanse.service.runs.models import Attempt, CodeBundle
 from hanse.service.runs.sync import sync as take_in
 
 router = Router(tags=["agent"])
@@ -87,6 +88,16 @@ def code(request: HttpRequest, sha256: str) -> FileResponse:
     if bundle is None:
         raise Missing(f"no run on this machine uses a bundle {sha256[:12]}", where=sha256[:16])
     return FileResponse(bundle.path.open("rb"), content_type="application/gzip")
+
+
+@router.get(
+    "attempts/{id}/exchange",
+    response={200: Exchange, **PROBLEMS},
+    summary="Of one leg among several: its terms and key",
+)
+def exchange(request: HttpRequest, id: str) -> HttpResponse:
+    open_here = Attempt.objects.filter(machine=request.auth).exclude(state__in=FINAL_ATTEMPT_STATES)
+    return reply(exchanges.exchange_for(find(open_here.select_related("leg__run", "machine"), id)))
 
 
 def install(api: NinjaAPI) -> None:

@@ -10,6 +10,7 @@ from hanse.service.api.auth import AgentAuth, UserAuth
 from hanse.service.awarding import api as awarding
 from hanse.service.compliance import api as compliance
 from hanse.service.forms import api as forms
+from hanse.service.imports import api as imports
 from hanse.service.monitoring import api as monitoring
 from hanse.service.notices import api as notices
 from hanse.service.review import api as review
@@ -23,7 +24,8 @@ agent_api = NinjaAPI(
 )  # fmt: skip
 
 for module in (
-    people, machines, programme, runs, usage, review, awarding, monitoring, notices, forms, compliance,
+    people, machines, programme, runs, usage, review, awarding, imports, monitoring, notices, forms,
+    compliance,
 ):  # fmt: skip
     user_api.add_router("", module.router)
 agent_api.add_router("", agent.router)

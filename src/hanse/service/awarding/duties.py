@@ -222,13 +222,14 @@ def remind(at: datetime) -> int:
     stages = ((pk, obligations.stage(due, at.date())) for pk, due in owed.values_list("pk", "due"))
     fresh = {pk: stage for pk, stage in stages if stage and (pk, stage) not in told}
     for pk, stage in fresh.items():
-        duty = Duty.objects.select_related("award").get(pk=pk)
+        duty = Duty.objects.select_related("award__project").get(pk=pk)
         with transaction.atomic():
             _, new = Reminder.objects.get_or_create(duty=duty, stage=stage, defaults={"at": at})
             if new:
                 Event.record(
                     "service:duty:overdue" if stage == "overdue" else "service:duty:reminded", duty.public_id,
                     by="tick", award=duty.award.public_id, stage=stage, due=duty.due.isoformat(),
+                    title=duty.award.project.name,
                 )  # fmt: skip
                 made += 1
     return made

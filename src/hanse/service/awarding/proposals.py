@@ -65,8 +65,10 @@ class Proposal(models.Model):
         Raises:
             PolicyError: not an officer, one of the applicants, no room, or against the gate without a reason.
             UsageError: it cannot be granted so.
-            Conflict: it was decided, or a proposal waits already.
+            Conflict: it was decided, its review does not allow it yet, or a proposal waits already.
         """
+        from hanse.service.review import orders
+
         application.require_judge(by)
         if decision == "grant":
             parts = application.parts_of(terms)
@@ -84,6 +86,7 @@ class Proposal(models.Model):
                     where=held.public_id,
                     fix="confirm or refuse that one; who proposed it may take it back",
                 )
+            orders.require(held, "grant" if decision == "grant" else "decline")
             made = cls.objects.create(application=held, decision=decision, terms=terms, proposed_by=by)
             Event.record(
                 "officer:proposal:made", made.public_id, by=by.username, reason=terms.reason,

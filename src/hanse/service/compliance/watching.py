@@ -124,7 +124,7 @@ def observe(run: Run, at: datetime) -> int:
 def compute_of(run: Run, at: datetime) -> contract.ComputeSeen:
     """Both formulas over what telemetry and metering have said so far."""
     rows = list(StepRow.of_run(run).order_by("-step").values_list("row", flat=True)[:SAMPLED_ROWS])
-    tokens = run.result.tokens if run.result else rows[0].tokens if rows else 0
+    tokens = run.result.tokens if run.result else StepRow.tokens_of(run)
     whole = Run.objects.whole().get(pk=run.pk)
     seconds = whole._so_far()[1]
     machines = {leg.machine_id: leg.machine.facts for leg in whole.legs.all()}

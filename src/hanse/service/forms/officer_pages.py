@@ -35,13 +35,18 @@ def _find(request: HttpRequest, sketch_id: str) -> CallSketch:
     return found
 
 
+def _ours() -> list[Call]:
+    """What another programme decided under is not ours to amend."""
+    return [one for one in Call.current() if one.terms.decided_elsewhere is None]
+
+
 @require_safe
 @login_required
 def listed(request: HttpRequest) -> HttpResponse:
     _officer(request)
     sketches = CallSketch.objects.filter(published=None).select_related("saved_by")[:50]
     return render(request, "forms/officer_calls.html", {
-        "sketches": [(one, one.terms) for one in sketches], "published": Call.current(),
+        "sketches": [(one, one.terms) for one in sketches], "published": _ours(),
         "patterns": [(id, calls.load(id).title) for id in calls.patterns()],
     })  # fmt: skip
 

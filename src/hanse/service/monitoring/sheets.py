@@ -12,7 +12,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from hanse.reporting.sheet import cell
 
 
 class _Echo:
@@ -27,12 +27,8 @@ def csv_of(kind: type[Any], rows: Iterable[Any], *, name: str) -> StreamingHttpR
         writer = csv.writer(_Echo())
         yield writer.writerow([field.name for field in fields(kind)])
         for row in rows:
-            yield writer.writerow([_cell(value) for value in astuple(row)])
+            yield writer.writerow([cell(value) for value in astuple(row)])
 
     response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

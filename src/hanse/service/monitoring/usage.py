@@ -25,6 +25,8 @@ class Month:
 
     month: str
     project: str
+    reference: str
+    """Of the award where it was decided, if that was elsewhere."""
     organisation: str
     country: str
     mode: str
@@ -52,7 +54,7 @@ def months(first: date | None = None, last: date | None = None) -> Iterator[Mont
     grouped = found.values(
         "month", "allocation", "allocation__project__public_id", "allocation__project__name",
         "allocation__project__organisation__name", "allocation__project__organisation__country",
-        "allocation__machine", "allocation__partition", "allocation__account",
+        "allocation__machine", "allocation__partition", "allocation__account", "allocation__award__imported__reference",
     ).annotate(
         mode=KeyTextTransform("mode", "allocation__award__application__call__terms"),
         seconds=Sum("accelerator_seconds"),
@@ -65,6 +67,7 @@ def months(first: date | None = None, last: date | None = None) -> Iterator[Mont
         amount, unit = _in_its_unit(machine, row["seconds"])
         yield Month(
             month=f"{row['month']:%Y-%m}", project=row["allocation__project__public_id"],
+            reference=row["allocation__award__imported__reference"] or "",
             organisation=row["allocation__project__organisation__name"],
             country=row["allocation__project__organisation__country"], mode=row["mode"] or "granted elsewhere",
             machine=machine.public_id, partition=row["allocation__partition"], account=row["allocation__account"],

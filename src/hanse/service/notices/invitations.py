@@ -66,6 +66,11 @@ class Invitation(models.Model):
             UsageError: no e-mail address, or no such role.
         """
         policy.require(by, "organisation:change-people", organisation)
+        return cls.write(by, organisation, email=email, role=role)
+
+    @classmethod
+    def write(cls, by: Person, organisation: Organisation, *, email: str, role: str) -> Invitation:
+        """As `invite`, for who may bring its people in by another right than an owner's."""
         email = _address(email)
         _require_role(role)
         with transaction.atomic():

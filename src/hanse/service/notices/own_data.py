@@ -80,6 +80,8 @@ KEPT: Mapping[str, Kept] = {
     "forms.CallSketch.saved_by": _stays("calls you wrote"),
     "forms.KeptDraft.owner": _deleted("applications you are writing"),
     "forms.KeptDraft.saved_by": _stays("drafts of others you wrote in"),
+    "imports.Batch.prepared_by": _stays("imports of awards you prepared"),
+    "imports.Batch.decided_by": _stays("imports of awards you confirmed or refused"),
     "review.Reviewer.person": _stays("that you review, and your reviews"),
     "review.Round.closed_by": _stays("rounds you closed"),
     "review.Panel.opened_by": _stays("panels you convened"),
@@ -104,6 +106,17 @@ NAMES: Mapping[str, str] = {
 """Columns that hold a person's name as text."""
 SECRET = frozenset({"password", "digest", "data", "ticket"})
 """Columns that are no part of an export: secrets, or hashes of them."""
+FREE_TEXTS: Mapping[str, tuple[str, ...]] = {
+    "notices.Mail": ("subject", "body"), "notices.Notice": ("title", "text"),
+    "review.Panel": ("minutes",), "review.PanelMove": ("reason",), "review.Reply": ("text",),
+    "review.Letter": ("text",), "review.Redress": ("grounds", "reason"), "review.PlaceFreed": ("reason",),
+    "review.StandIn": ("reason",), "review.Step": ("reason",), "review.OutOfOrder": ("reason",),
+    "review.ConflictAnswer": ("reason",),
+    "review.Assignment": ("reason", "comments"), "access.Review": ("reason",), "access.Application": ("reason",),
+    "awarding.Proposal": ("reason",), "runs.Event": ("reason",),
+}  # fmt: skip
+"""Texts that people wrote and that may name a person: mail that says «… invites you», minutes, letters, reasons. They
+are kept, for what was decided has to be shown and defended (Art. 17(3)(b) and (e) GDPR); the name in them goes."""
 ERASED_DOMAIN = "erased.invalid"
 """RFC 2606: no such domain will ever be."""
 
@@ -265,18 +278,28 @@ def _texts(known: Mapping[str, str]) -> None:
 
 
 def _letters(known: Mapping[str, str]) -> None:
-    """Mails and notices to others that name the person, as «… invites you» does."""
-    for label, names in (("notices.Mail", ("subject", "body")), ("notices.Notice", ("title", "text"))):
+    """In each free text the pseudonym stands where the person's name stood; nothing else of it changes."""
+    for label, names in FREE_TEXTS.items():
+        rows = models.QuerySet(apps.get_model(label))
         for word, pseudonym in known.items():
             whole_word = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
             for name in names:
-                for row in models.QuerySet(apps.get_model(label)).filter(**{f"{name}__contains": word}):
-                    text = whole_word.sub(pseudonym, getattr(row, name))
-                    type(row).objects.filter(pk=row.pk).update(**{name: text})
+                stands = models.Q(_text__contains=word) | models.Q(_text__contains=json.dumps(word)[1:-1])
+                named = rows.alias(_text=Cast(name, models.TextField())).filter(stands)
+                for key, text in list(named.values_list("pk", name)):
+                    rows.filter(pk=key).update(**{name: _renamed(text, whole_word, pseudonym)})
+
+
+def _renamed(value: Any, whole_word: re.Pattern[str], pseudonym: str) -> Any:
+    """A text, or the texts of a dictionary."""
+    if isinstance(value, dict):
+        return {key: _renamed(one, whole_word, pseudonym) for key, one in value.items()}
+    return whole_word.sub(pseudonym, value) if isinstance(value, str) else value
 
 
 def _json_columns() -> Iterator[tuple[Any, str]]:
     for label, name in (
+        ("imports.Batch", "asked"), ("imports.Batch", "outcome"),
         ("runs.Event", "data"), ("compliance.Screening", "decision"), ("compliance.Rescreening", "decision"),
         ("runs.Run", "admission"), ("compliance.RunChange", "decision"), ("forms.KeptDraft", "touched"),
     ):  # fmt: skip

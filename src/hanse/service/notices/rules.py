@@ -40,6 +40,9 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "application:in-review": _tell("person", "application-in-review", mail=False),
     "application:granted": _tell("person", "application-granted"),
     "application:declined": _tell("person", "application-declined"),
+    "application:imported": _tell("people", "award-imported"),
+    "allocation:restated": _tell("people", "allocation-restated"),
+    "import:prepared": _tell("officers", "import-prepared"),
     "application:changes-asked": _tell("person", "application-changes-asked"),
     "screening:changed": _tell("officers", "screening-changed", mail=False),
     "allocation:ending": _tell("people", "allocation-ending"),
@@ -50,10 +53,20 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
     "allocation:suspended": _tell("people", "allocation-suspended"),
     "run:finished": _tell("person", "run-finished"),
     "run:failed": _tell("person", "run-failed"),
+    "leg:lost": _tell("person", "leg-lost"),
     "attempt:stop-asked": _tell("person", "run-stopping"),
     "attempt:unknown": _tell("operators", "attempt-unknown", mail=False),
     "review:given": _tell("named", "review-assigned"),
     "review:declined": _tell("officers", "review-declined", mail=False),
+    "review:reminded": _tell("named", "review-reminder"),
+    "review:replaced": _tell("named", "review-replaced", mail=False),
+    "stand-in:proposed": _tell("officers", "stand-in-proposed", mail=False),
+    "reply:opened": _tell("person", "reply-opened"),
+    "letter:sent": _tell("person", "letter-sent"),
+    "redress:asked": _tell("officers", "redress-asked"),
+    "redress:upheld": _tell("person", "redress-answered"),
+    "redress:redone": _tell("person", "redress-answered"),
+    "reserve:next": _tell("officers", "reserve-next"),
     "step:passed": _tell("operators", "step-technical", next="technical"),
     "step:failed": _tell("officers", "step-failed", mail=False),
     "review:reminder": _tell("named", "review-reminder"),
@@ -106,6 +119,7 @@ RULES: Mapping[str, tuple[Tell, ...]] = {
 SILENT: Mapping[str, str] = {
     "application:withdrawn": "the applicant did it and sees it",
     "attempt:": "the run's page follows them, and the run's end is told",
+    "leg:": "its key and its result belong to the run, whose end is told",
     "run:": "whoever acted on it sees it; its end is told",
     "parcel:": "the courier's own book",
     "machine:": "operators see it on their page",
@@ -121,6 +135,7 @@ SILENT: Mapping[str, str] = {
     "invitation:": "a mail goes to who is invited",
     "person:": "who asked for it is told by its page",
     "duty:": "what is due and overdue is told; the rest is seen where it is done",
+    "import:": "that one was prepared is told; who confirms or refuses it sees what came of it",
     "proposal:": "that one was made is told; who confirms it sees it",
     "request:": "answers are told; who withdraws it knows",
     "question:": "who asked reads the answer at the link they were given; nobody's address is kept",
@@ -132,14 +147,13 @@ SILENT: Mapping[str, str] = {
     "application:out-of-order": "kept beside the application",
     "application:refused": "who sent it read why at once",
     "screening:overruled": "kept with the decision, which is told",
-    "application:reopened": "the answer to the redress is read on its page",
-    "letter:": "the decision is told; the letter stands beside it",
+    "application:reopened": "that the redress was answered is told",
+    "letter:": "that it was sent is told; before that it is the officers' own",
     "step:reopened": "redress was upheld, which is read where it was asked for",
     "panel:": "officers convene and close it together",
     "place:": "officers see the reserve list of the round",
-    "redress:": "read where it was asked for",
-    "reply:": "read beside the application",
-    "reserve:": "officers see the reserve list of the round",
+    "redress:": "who withdraws it knows; the rest is told",
+    "reply:": "officers and reviewers read it beside the application",
     "stand-in:": "the new review is told to who gets it",
     "usage:": "the ledger; what it leads to is told",
     "capacity:": "an officer stated it",
@@ -201,7 +215,7 @@ def _people(who: Who, event: Event, thing: Any) -> Any:
     stands = Person.objects.filter(memberships__organisation=organisation)
     if who == "people":
         return stands
-    thing = (getattr(thing, "leg", None) and thing.leg.run) or thing
+    thing = (getattr(thing, "leg", None) and thing.leg.run) or getattr(thing, "application", thing)
     one = getattr(thing, "applicant_id", None) or getattr(thing, "created_by_id", None)
     return Person.objects.filter(pk=one) if one else stands.filter(memberships__role="owner")
 
@@ -242,7 +256,7 @@ _PAGES: Mapping[str, str] = {
     "application": "portal:application", "allocation": "portal:allocation", "run": "portal:run",
     "condition": "compliance:condition", "permit": "compliance:permit", "runchange": "compliance:change",
     "question": "compliance:answer", "assignment": "review:sheet", "duty": "awarding:duty",
-    "keptdraft": "forms:opened",
+    "keptdraft": "forms:opened", "letter": "review:letter",
 }  # fmt: skip
 """Where a thing of that model is looked at."""
 
@@ -257,6 +271,10 @@ def _path(thing: Any, event: Event) -> str:
         return reverse("awarding:requests", args=[thing.allocation.public_id])
     if page == "step" and event.data.get("next"):
         return reverse("review:step", args=[thing.application.public_id, event.data["next"]])
+    if page == "redress":
+        return reverse("review:redress", args=[thing.application.public_id])
+    if page == "standin":
+        return reverse("review:given", args=[thing.assignment.public_id])
     if page in ("award", "proposal", "step"):
         thing, page = thing.application, "application"
     return reverse(_PAGES[page], args=[thing.public_id]) if page in _PAGES else ""

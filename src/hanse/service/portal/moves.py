@@ -21,7 +21,7 @@ from hanse.reporting.words import Look, badge, sentence, when
 from hanse.service.runs.parcels import WAITED_FOR
 
 _THERE = {True: "yes", False: "no", None: ""}
-_KINDS = {"checkpoint": "Checkpoint", "data": "Data", "outer": "Outer step"}
+_KINDS = {"checkpoint": "Checkpoint", "data": "Data", "outer": "Outer steps"}
 _LOOKS = {
     "asked": Look("is-queued", "Asked for"),
     "packing": Look("is-starting", "Being packed"),
@@ -70,7 +70,7 @@ def why_here(placement: Placement | None, names: dict[str, str]) -> Html | None:
 
 
 def tried(legs: list[Any], names: dict[str, str]) -> Html | None:
-    """Machines the run has left, and why; None while it is where it began."""
+    """Machines the run has left, or lost a leg on, and why; None where there are none."""
     left = [leg for leg in legs if leg.left_because]
     if not left:
         return None
@@ -78,6 +78,8 @@ def tried(legs: list[Any], names: dict[str, str]) -> Html | None:
         h("li", h("b", names.get(leg.machine.public_id, leg.machine.public_id)), f": {sentence(leg.left_because)}")
         for leg in left
     ]
+    if left[0].slot:
+        return join(h("p", "These legs were lost; the others go on without them:"), h("ul", lines, class_="list"))
     now_at = legs[-1].machine.public_id
     return join(h("p", f"It is on {names.get(now_at, now_at)} now, having tried:"), h("ul", lines, class_="list"))
 
@@ -92,12 +94,17 @@ def parcels(run: Any, names: dict[str, str]) -> Html | None:
             f"{_KINDS.get(one.kind, one.kind)}{step}",
             f"{names.get(source, source)} to {names.get(target, target)}",
             badge(_LOOKS[one.state]),
-            _progress(one),
+            join(h("p", _carried(one)), _progress(one)) if one.times else _progress(one),
             when(one.ordered_at),
             sentence(one.reason),
         ))  # fmt: skip
     columns = ("What", "From where to where", "State", "Carried", "Asked for", "Note")
     return table(columns, rows) if rows else None
+
+
+def _carried(one: Any) -> str:
+    """Of a parcel that is ordered again and again."""
+    return f"{one.times:,} times, {format_bytes(one.carried_bytes)} in all"
 
 
 def _progress(one: Any) -> Child:
@@ -130,6 +137,6 @@ def cost(run: Any, legs: list[Any]) -> str:
         amounts[named] = amounts.get(named, 0.0) + held[leg.pk] * a_second
     billed = " and ".join(f"{significant(amount)} {unit}" for unit, amount in amounts.items())
     said = f"{format_gpu_hours(used)} used so far{f', about {billed}' if billed else ''}"
-    if run.plan is None or not run.plan.accelerator_seconds:
-        return f"{said}."
-    return f"{said}; the plan expects {format_gpu_hours(run.plan.accelerator_seconds)} for the whole run."
+    plans = {leg.slot: leg.plan for leg in legs} if run.across else {"": run.plan}
+    expected = sum(plan.accelerator_seconds for plan in plans.values() if plan is not None)
+    return f"{said}; the plan expects {format_gpu_hours(expected)} for the whole run." if expected else f"{said}."

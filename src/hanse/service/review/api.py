@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from hanse.client.answers import Page
-from hanse.contracts.application import Reviewers
 from hanse.contracts.programme import ApplicationForm
 from hanse.contracts.review import DeclineRequest, ReviewSheet, ScoreRequest
 from hanse.service.api.replies import PROBLEMS, PagingQuery, find, page, reply
-from hanse.service.review import api_ends, api_rounds, api_steps
+from hanse.service.review import api_ends, api_rounds, api_steps, reading
+from hanse.service.review.standing_rules import rules_of
 
 router = Router(tags=["review"])
 router.add_router("", api_rounds.router)
@@ -24,7 +24,7 @@ def _own(request: HttpRequest) -> Any:
     from hanse.service.review.models import Assignment
 
     rows = Assignment.objects.filter(reviewer__person=request.auth)
-    return rows.select_related("application", "reviewer")
+    return rows.select_related("application__call", "reviewer")
 
 
 @router.get("reviews", response={200: Page[ReviewSheet], **PROBLEMS}, summary="Reviews you were asked for")
@@ -34,10 +34,8 @@ def reviews(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
 
 @router.get("reviews/{id}/form", response={200: ApplicationForm, **PROBLEMS}, summary="The application you review")
 def form(request: HttpRequest, id: str) -> HttpResponse:
-    form = find(_own(request).exclude(state="declined"), id).application.form
-    if form.whole:  # whom the applicant does not want is for officers alone
-        form = form.model_copy(update={"whole": form.whole.model_copy(update={"reviewers": Reviewers()})})
-    return reply(form)
+    application = find(_own(request).exclude(state__in=("declined", "replaced")), id).application
+    return reply(reading.form_for(application, rules_of(application)))
 
 
 @router.post("reviews/{id}/send", response={200: ReviewSheet, **PROBLEMS}, summary="Send your scores; frozen then")

@@ -11,14 +11,18 @@ from hanse.client.answers import Page
 from hanse.contracts import review_ends as contract
 from hanse.contracts.base import Timestamp
 from hanse.contracts.errors import Conflict
+from hanse.contracts.review import ReviewSheet
 from hanse.contracts.review_steps import RoundShown
 from hanse.service.access.models import Application
 from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page, reply
 from hanse.service.review import replies, reserve, rounds
+from hanse.service.review import stand_ins as stand_ins_of
+from hanse.service.review.assignments import Assignment
 from hanse.service.review.letters import Letter
 from hanse.service.review.panel import Panel
 from hanse.service.review.ranked import Round
 from hanse.service.review.redress import Redress
+from hanse.service.review.reviewers import Reviewer
 from hanse.service.review.stand_ins import StandIn
 
 router = Router(tags=["review"])
@@ -28,6 +32,19 @@ def _application(request: HttpRequest, id: str) -> Any:
     """One of the person's organisations', or any for an officer."""
     rows = Application.objects.seen_by(request.auth).exclude(state="draft")
     return find(rows.select_related("call", "organisation", "applicant"), id)
+
+
+def _review(request: HttpRequest, id: str) -> Assignment:
+    """Any, for an officer."""
+    request.auth.require_officer()
+    rows = Assignment.objects.select_related("application__call", "application__organisation", "reviewer__person")
+    found: Assignment = find(rows, id)
+    return found
+
+
+def _blank(found: Assignment) -> ReviewSheet:
+    """Without points and comments: who wrote them sends them first."""
+    return found.contract().model_copy(update={"points": {}, "comments": {}})
 
 
 def _panels(request: HttpRequest) -> Any:
@@ -169,6 +186,21 @@ def reserve_list(request: HttpRequest, call: str, cut_off: Timestamp) -> HttpRes
 )
 def free_place(request: HttpRequest, id: str, body: contract.PlaceFreed) -> HttpResponse:
     return reply(reserve.free(_application(request, id), request.auth, reason=body.reason))
+
+
+@router.post("reviews/{id}/remind", response={200: ReviewSheet, **PROBLEMS}, summary="Remind a reviewer now")
+def remind(request: HttpRequest, id: str) -> HttpResponse:
+    found = _review(request, id)
+    found.nudge(request.auth)
+    return reply(_blank(found))
+
+
+@router.post("reviews/{id}/replace", response={200: ReviewSheet, **PROBLEMS}, summary="Ask another reviewer instead")
+def replace(request: HttpRequest, id: str, body: contract.ReplaceForm) -> HttpResponse:
+    found = _review(request, id)
+    another = Reviewer.named(body.reviewer)
+    made = stand_ins_of.replace(found, request.auth, reviewer=another, due_on=body.due_on, reason=body.reason)
+    return reply(_blank(made))
 
 
 @router.get("stand-ins", response={200: Page[contract.StandIn], **PROBLEMS}, summary="Stand-ins that are proposed")

@@ -55,10 +55,10 @@ def close(request: HttpRequest, body: CloseRequest) -> HttpResponse:
     return reply(rounds.close(body.call, body.cut_off, places=body.places, by=request.auth))
 
 
-@router.get("reviews/conflicts", response={200: Page[PossibleConflict], **PROBLEMS}, summary="What could be a conflict")
+@router.get("reviews/conflicts", response={200: Page[PossibleConflict], **PROBLEMS}, summary="Conflicts of interest")
 def conflicts(request: HttpRequest, call: str, cut_off: Timestamp, paging: PagingQuery) -> HttpResponse:
     moment: datetime = cut_off
-    every = rounds.conflicts(call, moment, by=request.auth)
+    every = (*rounds.conflicts(call, moment, by=request.auth), *rounds.certain(call, moment, by=request.auth))
     return page_of(every[paging.offset : paging.offset + paging.limit], count=len(every))
 
 
@@ -77,7 +77,7 @@ def answer_conflict(request: HttpRequest, body: ConflictWord) -> HttpResponse:
 @router.get("reviewers", response={200: Page[ReviewerShown], **PROBLEMS}, summary="Who reviews, as an officer")
 def reviewers(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
     request.auth.require_officer()
-    return page(Reviewer.objects.select_related("person").order_by("pk"), paging)
+    return page(Reviewer.counted(), paging)
 
 
 @router.post("reviewers", response={200: ReviewerShown, **PROBLEMS}, summary="Make a person a reviewer, as an officer")

@@ -19,6 +19,7 @@ from hanse.contracts.review_steps import (
 from hanse.service.access.models import Application
 from hanse.service.api.replies import PROBLEMS, Missing, PagingQuery, find, page_of, reply
 from hanse.service.review import lanes, orders, steps
+from hanse.service.review import queue as waiting
 
 router = Router(tags=["review"])
 _ROWS = ("call", "organisation", "applicant")
@@ -28,8 +29,9 @@ def _seen(request: HttpRequest, id: str) -> Application:
     """An application whose steps this person may see: an officer's, or one they have a step to do for."""
     found = find(Application.objects.select_related(*_ROWS), id) if request.auth.is_officer else None
     if found is None:
-        every = Application.objects.select_related(*_ROWS).filter(public_id=id).exclude(state="draft")
-        found = next((one for one in every if steps.may(one, "technical", request.auth)), None)
+        rows = Application.objects.select_related(*_ROWS).filter(public_id=id).exclude(state="draft")
+        checks = (one for one in rows if steps.has(one, "technical"))
+        found = next((one for one in checks if steps.may(one, "technical", request.auth)), None)
     if found is None:
         raise Missing(f"there is no application {id} that you may see", where=id)
     return found
@@ -37,9 +39,8 @@ def _seen(request: HttpRequest, id: str) -> Application:
 
 @router.get("steps", response={200: Page[StepSheet], **PROBLEMS}, summary="Steps of review that wait for you")
 def queue(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
-    every = steps.queue(request.auth)
-    part = every[paging.offset : paging.offset + paging.limit]
-    return page_of((steps.sheet(one, kind) for one, kind in part), count=len(every))
+    part, count = waiting.part(request.auth, offset=paging.offset, limit=paging.limit)
+    return page_of((steps.sheet(one, kind) for one, kind in part), count=count)
 
 
 @router.get("applications/{id}/steps", response={200: Steps, **PROBLEMS}, summary="The steps of an application")

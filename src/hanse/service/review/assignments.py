@@ -130,6 +130,27 @@ class Assignment(models.Model):
                 )  # fmt: skip
         return new
 
+    def nudge(self, by: Person) -> None:
+        """Remind the reviewer now, beside the reminders that go out by themselves; once a day.
+
+        Raises:
+            PolicyError: not an officer, or one of the applicants.
+            Conflict: sent or declined before, the application is decided, or they were reminded today.
+        """
+        require_judge(by, self.application)
+        with transaction.atomic():
+            held = opened(self.application_id)
+            if not Assignment.objects.filter(pk=self.pk, state="given").exists():
+                raise Conflict("nothing is waited for", where=self.public_id, fix="look at it again")
+            today = now().astimezone(clock.ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+            name = "officer:review:reminded"
+            if Event.objects.filter(name=name, subject_id=self.public_id, at__gte=today).exists():
+                raise Conflict("they were reminded today", where=self.public_id, fix="wait until tomorrow")
+            Event.record(
+                name, self.public_id, by=by.username, application=held.public_id, title=held.form.title,
+                to=self.reviewer.person.username, due=self.due_on.isoformat(),
+            )  # fmt: skip
+
     def contract(self) -> contract.ReviewSheet:
         return contract.ReviewSheet(
             id=self.public_id, application=self.application.public_id, title=self.application.form.title,

@@ -94,14 +94,38 @@ def cleared(applications: Iterable[Any]) -> frozenset[tuple[str, str]]:
     return frozenset((one, str(who)) for one, who in rows.values_list("application__public_id", "reviewer_id"))
 
 
-def possible(applications: Iterable[Application]) -> tuple[contract.PossibleConflict, ...]:
+def certain(
+    applications: Iterable[Application], people: Iterable[Reviewer] | None = None
+) -> tuple[contract.PossibleConflict, ...]:
+    """Every pair that is never asked, with what the records say; confirmed ones stand with the possible ones."""
+    seen = [(one, one.seen()) for one in (Reviewer.listed() if people is None else people)]
+    shown = []
+    for application in applications:
+        known = entry(application)
+        for reviewer, facts in seen:
+            if found := conflicts.found(facts, known):
+                shown.append(
+                    contract.PossibleConflict(
+                        application=application.public_id,
+                        reviewer=reviewer.person.username,
+                        name=str(reviewer),
+                        found=found,
+                        certain=True,
+                    )
+                )
+    return tuple(shown)
+
+
+def possible(
+    applications: Iterable[Application], people: Iterable[Reviewer] | None = None
+) -> tuple[contract.PossibleConflict, ...]:
     """Every possible conflict of these applications with a reviewer, with what was said of it."""
     every = list(applications)
     said = {
         (one.application_id, one.reviewer_id): one  # type: ignore[attr-defined]
         for one in ConflictAnswer.objects.filter(application__in=every).select_related("by")
     }
-    seen = [(one, one.seen()) for one in Reviewer.listed()]
+    seen = [(one, one.seen()) for one in (Reviewer.listed() if people is None else people)]
     shown = []
     for application in every:
         known = entry(application)

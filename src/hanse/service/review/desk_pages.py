@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -15,12 +16,14 @@ from hanse.contracts.errors import HanseError
 from hanse.programme import clock
 from hanse.reporting.markup import Child
 from hanse.reporting.tables import Column, table
-from hanse.service.access.models import Person
+from hanse.service.access.models import Call, Person
 from hanse.service.awarding.forms import Labelled
 from hanse.service.awarding.pages import officers_only
-from hanse.service.review import lanes, rounds, steps, tables
+from hanse.service.review import lanes, panel, queue, rounds, tables
 from hanse.service.review.assignments import Assignment
+from hanse.service.review.redress import Redress
 from hanse.service.review.reviewers import Reviewer
+from hanse.service.review.stand_ins import StandIn
 
 MOST = 100
 
@@ -31,15 +34,30 @@ def desk(request: HttpRequest) -> HttpResponse:
     person: Any = request.user
     today = now().astimezone(clock.ZONE).date()
     mine = Assignment.objects.filter(reviewer__person=person).select_related("application__call")
-    waiting = steps.queue(person)
+    calls = list(Call.objects.order_by("call_id", "version"))
+    current = {one.call_id: one for one in calls}.values()
+    waiting, count = queue.part(person, limit=MOST, calls=calls)
+    first = Case(When(state="given", then=0), default=1)
+    held = list(mine.order_by(first, "-pk")[: 2 * MOST])
+    mine_on = panel.Panel.objects.filter(members__person=person).select_related("round")
     return render(request, "review/desk.html", {
-        "queue": tables.queue(waiting[:MOST]), "more": max(0, len(waiting) - MOST),
-        "open": tables.sheets(mine.filter(state="given").order_by("due_on", "pk"), today),
-        "done": tables.sheets(mine.exclude(state="given").order_by("-pk")[:MOST], today),
-        "lanes": [(one, tables.lane(one), tables.kept(one)) for one in lanes.all_shown(by=person)]
+        "queue": tables.queue(waiting), "more": max(0, count - MOST),
+        "stand_ins": tables.stand_ins(StandIn.waiting().order_by("pk")[:MOST]) if person.is_officer else None,
+        "redress": tables.redress(Redress.seen_by(person).filter(state="asked").order_by("asked_at")[:MOST])
+        if person.is_officer else None,
+        "panels": tables.panels(mine_on[:MOST]),
+        "open": tables.sheets(sorted((one for one in held if one.state == "given"), key=lambda one: one.due_on), today),
+        "done": tables.sheets((one for one in held if one.state != "given"), today),
+        "lanes": [(one, tables.lane(one), tables.kept(one)) for one in lanes.all_shown(by=person, calls=current)]
         if person.is_officer else [],
-        "rounds": tables.rounds(rounds.shown(by=person)) if person.is_officer else None,
     })  # fmt: skip
+
+
+@login_required
+def all_rounds(request: HttpRequest) -> HttpResponse:
+    officers_only(request)
+    officer: Any = request.user
+    return render(request, "review/rounds.html", {"table": tables.rounds(rounds.shown(by=officer))})
 
 
 class EnlistForm(Labelled):
@@ -83,7 +101,7 @@ def _listed() -> Child:
     rows = [
         (told.name, told.person, told.organisation, ", ".join(told.keywords), f"{told.open_reviews:,}",
          "" if told.active else "not asked any more")
-        for told in (one.contract() for one in Reviewer.objects.select_related("person").order_by("pk"))
+        for told in (one.contract() for one in Reviewer.counted())
     ]  # fmt: skip
     columns = ("Name", "User name", "Works at", "Knows", Column("Open reviews", True), "")
     return table(columns, rows) if rows else None

@@ -33,7 +33,7 @@ def typed(rules: ReviewRules, posted: Mapping[str, Any]) -> tuple[dict[str, int]
         text = str(posted.get(f"points-{one.id}", "")).strip()
         comment = str(posted.get(f"comment-{one.id}", "")).replace("\0", "").strip()
         if comment:
-            comments[one.id] = comment[: 10 * rules.comment_length]
+            comments[one.id] = comment
         if text.isascii() and text.isdecimal() and int(text) <= rules.max_points:
             points[one.id] = int(text)
         elif text:

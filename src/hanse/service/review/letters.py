@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from django.conf import settings
 from django.db import models, transaction
 from django.template import Context, Engine
 
@@ -60,10 +61,13 @@ class Letter(models.Model):
 
     @classmethod
     def seen_by(cls, person: Person) -> Any:
-        """All for officers; for the organisation that applied those that were sent."""
+        """For officers all, but no draft to an organisation they stand in; for who applied those that were sent."""
         rows = cls.objects.select_related("application__organisation", "sent_by")
-        if person.is_officer:
+        if person.is_officer and settings.HANSE_EMBEDDED:
             return rows
+        if person.is_officer:
+            own = list(person.memberships.values_list("organisation_id", flat=True))
+            return rows.exclude(state="draft", application__organisation__in=own)
         return rows.filter(state="sent", application__organisation__memberships__person=person).distinct()
 
     @classmethod
@@ -105,8 +109,14 @@ class Letter(models.Model):
             raise UsageError(
                 f"a letter has 1 to {MOST_CHARACTERS:,} characters", where="text", fix="shorten or write it"
             )
-        self.revision = revision
-        self._change(text=said)
+        self._change(text=said, was=revision)
+
+    def write(self, by: Person, *, text: str, revision: int, send: bool) -> None:
+        """Another text, and with it sent or not: both or neither. Raises as `edit`."""
+        with transaction.atomic():
+            self.edit(by, text=text, revision=revision)
+            if send:
+                self.send(by)
 
     def send(self, by: Person) -> None:
         """Send it; it is frozen then, and the applicant sees it. Raises as `edit`."""
@@ -123,10 +133,9 @@ class Letter(models.Model):
                 data={"application": held.public_id, "title": held.form.title, "decision": self.decision},
             )  # fmt: skip
 
-    def _change(self, **fields: Any) -> None:
-        won = Letter.objects.filter(pk=self.pk, state="draft", revision=self.revision).update(
-            revision=self.revision + 1, **fields
-        )
+    def _change(self, *, was: int | None = None, **fields: Any) -> None:
+        known = self.revision if was is None else was
+        won = Letter.objects.filter(pk=self.pk, state="draft", revision=known).update(revision=known + 1, **fields)
         if not won:
             raise Conflict("it was sent, or somebody else changed it", where=self.public_id, fix="read it again")
         self.refresh_from_db()

@@ -14,6 +14,7 @@ from django.db import models, transaction
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.review_steps import Obstacle, Obstacles
+from hanse.reporting.words import full_date
 from hanse.service.access.models import Application, Person
 from hanse.service.review import lanes, reserve, steps
 from hanse.service.review.panel import Panel, settled
@@ -66,7 +67,7 @@ def _of_round(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
         return (_obstacle("round-open", "Its round is not closed: there is no ranking yet."),) if ranked else ()
     found = []
     if held.reply_until is not None and held.reply_until > now():
-        found.append(_obstacle("reply-open", f"Applicants may answer until {held.reply_until:%-d %B %Y %H:%M} UTC."))
+        found.append(_obstacle("reply-open", f"Applicants may answer until {full_date(held.reply_until)}."))
     met = Panel.objects.filter(round=held).first()
     if met is not None and met.state == "open":
         found.append(_obstacle("panel-open", "The panel's meeting is not closed.", excusable=False))
@@ -98,13 +99,13 @@ def require(application: Any, decision: Decision) -> None:
     left = missing(application, decision)
     if not left:
         return
-    fix = "put down a reason first: POST applications/{id}/out-of-order" if all(one.excusable for one in left) else (
-        "do what is missing first"
-    )  # fmt: skip
+    fix = "do what is missing first"
+    if all(one.excusable for one in left):
+        fix += ", or put down why it is decided out of order"
+    what = left[0].text.rstrip(".")
     raise Conflict(
-        left[0].text, where=application.public_id, fix=fix.replace("{id}", application.public_id),
-        history=tuple(one.text for one in left),
-    )  # fmt: skip
+        what[:1].lower() + what[1:], where=application.public_id, fix=fix, history=tuple(one.text for one in left)
+    )
 
 
 def allow(application: Application, by: Person, *, reason: str) -> OutOfOrder:

@@ -5,7 +5,7 @@ The computed ranking stays as it is; what the panel made of it stands beside it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -21,7 +21,7 @@ from hanse.service.access.models import Application, Person
 from hanse.service.records import PublicIdField, transition
 from hanse.service.review import steps
 from hanse.service.review.ranked import Round
-from hanse.service.review.reviewers import require_judge
+from hanse.service.review.reviewers import require_judge_of_all
 from hanse.service.runs.events import AppendOnly, Event
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {"open": frozenset({"closed"}), "closed": frozenset()}
@@ -59,8 +59,7 @@ class Panel(models.Model):
         if held is None or held.state != "closed":
             raise Conflict("the round is not closed: there is no ranking yet", where="panel", fix="close it first")
         applications = _applications(held)
-        for one in applications:
-            require_judge(by, one)
+        require_judge_of_all(by, applications)
         people = [_member(name, applications) for name in dict.fromkeys(members)]
         if not people:
             raise UsageError("a panel has members", where="members", fix="name them")
@@ -141,9 +140,7 @@ class Panel(models.Model):
         return held
 
     def _require_judge(self, by: Person) -> None:
-        by.require_officer()
-        for one in _applications(self.round):
-            require_judge(by, one)
+        require_judge_of_all(by, _applications(self.round))
 
     def contract(self) -> contract.Panel:
         moves = self.moves.select_related("application", "by")  # type: ignore[attr-defined]
@@ -194,18 +191,24 @@ class PanelMove(AppendOnly):
         return f"{self.application.public_id}: {self.was} to {self.place}"
 
 
-def settled(held: Round) -> tuple[pure.Settled, ...]:
-    """The places of a closed round as the panel left them; without one, or without moves, as they were computed."""
-    rows = held.recommendations.order_by("place").values_list("application__public_id", "standing")  # type: ignore[attr-defined]
-    computed = dict(rows)
-    moves = PanelMove.objects.filter(panel__round=held).values_list("application__public_id", "place")
-    return pure.settle(computed, moves, places=held.places or 0, reserve=held.reserve)
+def settled(
+    held: Round, computed: Mapping[str, Any] | None = None, moved: Sequence[tuple[str, int, str]] | None = None
+) -> tuple[pure.Settled, ...]:
+    """The places of a closed round as the panel left them; without one, or without moves, as they were computed.
+
+    `computed` (standings in order of place) and `moved` are read where they are not at hand.
+    """
+    if computed is None:
+        rows = held.recommendations.order_by("place").values_list("application__public_id", "standing")  # type: ignore[attr-defined]
+        computed = dict(rows)
+    steps_of = [(one, place) for one, place, _ in (moves(held) if moved is None else moved)]
+    return pure.settle(computed, steps_of, places=held.places or 0, reserve=held.reserve)
 
 
-def reasons(held: Round) -> dict[str, str]:
-    """The last reason for each application that the panel moved."""
-    rows = PanelMove.objects.filter(panel__round=held).values_list("application__public_id", "reason")
-    return dict(rows)
+def moves(held: Round) -> list[tuple[str, int, str]]:
+    """(application, place, reason) of every change, in order."""
+    rows = PanelMove.objects.filter(panel__round=held).order_by("pk")
+    return list(rows.values_list("application__public_id", "place", "reason"))
 
 
 def _applications(held: Round) -> list[Any]:

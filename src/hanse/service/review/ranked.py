@@ -56,7 +56,8 @@ class Round(models.Model):
 
     @classmethod
     def at(cls, call: str, cut_off: datetime | None) -> Round | None:
-        return cls.objects.filter(call_id=call, cut_off=cut_off).first() if cut_off else None
+        rows = cls.objects.select_related("closed_by")
+        return rows.filter(call_id=call, cut_off=cut_off).first() if cut_off else None
 
     @classmethod
     def of(cls, application: Any) -> Round | None:

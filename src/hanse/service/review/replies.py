@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models, transaction
+from django.urls import reverse
 
 from hanse.contracts import review_ends as contract
 from hanse.contracts.base import now
@@ -67,7 +69,7 @@ def open_for(call: str, cut_off: datetime, by: Person, *, until: datetime | None
         for one in waiting:
             Event.record(
                 "review:reply:opened", one.public_id, by=by.username, until=moment.isoformat(),
-                title=one.form.title,
+                title=one.form.title, path=reverse("review:reply", args=[one.public_id]),
             )  # fmt: skip
     held.reply_until = moment
     return held
@@ -111,11 +113,14 @@ def shown(application: Any, person: Person, *, at: datetime | None = None) -> co
 
     The applicant sees reviews once they were asked to answer; a reviewer sees the answer alone.
     """
-    if not may_see(application, person):
-        raise PolicyError("only its organisation, its reviewers, the panel and officers see this", where="reply")
-    until, said = _until(application), Reply.objects.filter(application=application).select_related("by").first()
     member = person.belongs_to(application.organisation)
-    whole = person.is_officer or (member and until is not None) or _in_panel(application, person)
+    if not member and not may_see(application, person):
+        raise PolicyError("only its organisation, its reviewers, the panel and officers see this", where="reply")
+    held = Round.of(application)
+    until = held.reply_until if held else None
+    said = Reply.objects.filter(application=application).select_related("by").first()
+    judge = person.is_officer and (not member or settings.HANSE_EMBEDDED)
+    whole = judge or (member and until is not None) or _in_panel(application, person)
     open_now = until is not None and (at or now()) <= until and application.state in rounds.WAITING
     return contract.Reply(
         application=application.public_id, until=until, sheets=sheets(application) if whole else (),

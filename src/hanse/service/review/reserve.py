@@ -6,6 +6,7 @@ declined or withdrawn, or when its award is given up: then what its allocations 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import models, transaction
@@ -13,6 +14,7 @@ from django.db import models, transaction
 from hanse.contracts import review_ends as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
+from hanse.programme.review.panel import Settled
 from hanse.service.access.models import Allocation, Application, Person
 from hanse.service.awarding.movements import move
 from hanse.service.review.panel import settled
@@ -39,11 +41,14 @@ class PlaceFreed(AppendOnly):
         return f"{self.application.public_id} gave up its place"
 
 
-def state(held: Round) -> contract.Reserve:
-    """Places held and free, and who is next."""
-    order = settled(held)
-    rows = Application.objects.filter(recommendations__round=held).values_list("public_id", "state")
-    states = dict(rows)
+def state(
+    held: Round, order: Sequence[Settled] | None = None, states: Mapping[str, str] | None = None
+) -> contract.Reserve:
+    """Places held and free, and who is next. Order and states are read where they are not at hand."""
+    order = settled(held) if order is None else order
+    if states is None:
+        rows = Application.objects.filter(recommendations__round=held).values_list("public_id", "state")
+        states = dict(rows)
     gave_up = dict(
         PlaceFreed.objects.filter(application__recommendations__round=held).values_list(
             "application__public_id", "reason"

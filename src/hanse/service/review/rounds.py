@@ -7,7 +7,7 @@ decisions are shown against it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db.models import Count
 from hanse.contracts import review as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, UsageError
+from hanse.contracts.programme import CallTerms
 from hanse.contracts.review_steps import PossibleConflict, RoundShown
 from hanse.programme.review import rules
 from hanse.programme.review import steps as order
@@ -28,8 +29,8 @@ from hanse.service.records import transition
 from hanse.service.review import clearing, panel, reserve, steps
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import TRANSITIONS, Recommendation, Round
-from hanse.service.review.reviewers import Reviewer, entry, require_judge
-from hanse.service.review.standing_rules import rules_of, terms_of
+from hanse.service.review.reviewers import Reviewer, entry, require_judge_of_all
+from hanse.service.review.standing_rules import rules_of, terms_of, terms_of_all
 
 WAITING = ("sent", "in-review")
 _SENT = ("sent", "in-review", "granted", "declined")
@@ -43,8 +44,7 @@ def of(call: str, cut_off: datetime, person: Person, *, states: tuple[str, ...] 
     person.require_officer()
     rows = Application.objects.filter(call__call_id=call, cut_off=cut_off, state__in=states)
     every = list(rows.select_related("organisation", "applicant", "call").order_by("pk"))
-    for one in every:
-        require_judge(person, one)
+    require_judge_of_all(person, every)
     return every
 
 
@@ -69,12 +69,12 @@ def assign(call: str, cut_off: datetime, *, due_on: date, by: Person) -> contrac
         cleared = clearing.cleared(entries.values())
         given, short, waiting = [], {}, {}
         stands = steps.states_of(entries.values())
+        each = rules_of(next(iter(entries.values()))).reviewers_each if entries else 0
         for name in _scarcest_first(entries, people):
             earlier = order.before(entries[name].call.terms, "scientific", stands[entries[name].pk])
             if earlier is not None:
                 waiting[name] = earlier
                 continue
-            each = rules_of(entries[name]).reviewers_each
             missing = each - sum(app == name and state in ("given", "sent") for app, _, state in asked)
             before = {who for app, who, _ in asked if app == name}
             free = [one.seen(load=load[key]) for key, one in people.items() if key not in before]
@@ -91,6 +91,11 @@ def conflicts(call: str, cut_off: datetime, *, by: Person) -> tuple[PossibleConf
     return clearing.possible(of(call, cut_off, by))
 
 
+def certain(call: str, cut_off: datetime, *, by: Person) -> tuple[PossibleConflict, ...]:
+    """Every pair of the round that is never asked, with the reason that stands in the records."""
+    return clearing.certain(of(call, cut_off, by))
+
+
 def ranking(call: str, cut_off: datetime, *, by: Person, places: int | None = None) -> contract.Ranking:
     """The round in order: as it was kept on closing, else as it would come out now.
 
@@ -103,15 +108,22 @@ def ranking(call: str, cut_off: datetime, *, by: Person, places: int | None = No
     held = Round.at(call, cut_off)
     if held is not None and held.state == "closed":
         return kept(held)
-    sheets = _sheets(applications)
-    scored, outside = _scored(applications, sheets)
-    terms = terms_of(call, cut_off)
+    return computed(applications, sheets_of(applications), terms_of(call, cut_off), places)
+
+
+def computed(
+    applications: Iterable[Application], sheets: Mapping[int, list[Assignment]], terms: CallTerms | None,
+    places: int | None,
+) -> contract.Ranking:  # fmt: skip
+    """An open round as it would come out now; raises as `ranking`. The caller has asked who may."""
     if terms is None:
         return contract.Ranking()
+    applications = list(applications)
+    scored, outside = _scored(applications, sheets, rules.of(terms))
     count = max(0, _places(terms, places) - outside)
     shown = rank(rules.of(terms), scored, places=count, reserve=rules.reserve(terms))
     by_id = {one.public_id: one for one in applications}
-    return contract.Ranking(places=tuple(_shown(one, by_id[one.id]) for one in shown))
+    return contract.Ranking(places=tuple(_shown(one, by_id[one.id], sheets) for one in shown))
 
 
 def close(
@@ -135,9 +147,11 @@ def close(
         _require_open(held, call)
         # Again, under the lock: what was decided or sent in between is in it.
         applications = of(call, cut_off, by, states=_SENT)
-        scored, outside = _scored(applications, _sheets(applications))
         terms = terms_of(call, cut_off)
-        if terms is None or not scored:
+        if terms is None:
+            raise UsageError("nobody applied in this round", where=call, fix="choose another cut-off")
+        scored, outside = _scored(applications, sheets_of(applications), rules.of(terms))
+        if not scored:
             raise UsageError("nobody in this round was scored", where=call, fix="give it reviewers first")
         count, longest = max(0, _places(terms, places) - outside), rules.reserve(terms)
         transition(
@@ -160,11 +174,15 @@ def close(
     return kept(held)
 
 
-def kept(held: Round) -> contract.Ranking:
+def kept(held: Round, sheets: Mapping[int, list[Assignment]] | None = None) -> contract.Ranking:
     """The ranking of a closed round, with the panel's places and what became of its applications since."""
     rows = list(held.recommendations.select_related("application").order_by("place"))
-    by_panel = {one.id: one for one in panel.settled(held)}
-    why, shown = panel.reasons(held), []
+    sheets = sheets_of(one.application for one in rows) if sheets is None else sheets
+    moves = panel.moves(held)
+    order_now = panel.settled(held, {one.application.public_id: one.standing for one in rows}, moves)
+    by_panel = {one.id: one for one in order_now}
+    states = {one.application.public_id: one.application.state for one in rows}
+    why, shown = {one: reason for one, _, reason in moves}, []
     for one in rows:
         now_at, state = by_panel[one.application.public_id], one.application.state
         shown.append(
@@ -176,6 +194,7 @@ def kept(held: Round) -> contract.Ranking:
                 reserve=one.reserve,
                 title=one.application.form.title,
                 means=one.means,
+                spread=_spread(sheets.get(one.application_id, [])),
                 state=state,
                 panel_standing=now_at.standing,
                 panel_place=now_at.place if now_at.place != one.place else None,
@@ -185,7 +204,7 @@ def kept(held: Round) -> contract.Ranking:
         )
     return contract.Ranking(
         places=tuple(shown), round=held.public_id, closed_at=held.closed_at,
-        closed_by=held.closed_by.username if held.closed_by else "", free=reserve.state(held).free,
+        closed_by=held.closed_by.username if held.closed_by else "", free=reserve.state(held, order_now, states).free,
     )  # fmt: skip
 
 
@@ -211,14 +230,16 @@ def shown(*, by: Person) -> tuple[RoundShown, ...]:
     for row in reviews.values("application__call__call_id", "application__cut_off", "state").annotate(n=Count("pk")):
         sheets[row["application__call__call_id"], row["application__cut_off"]][row["state"]] += row["n"]
     kept_rows = {(one.call_id, one.cut_off): one for one in Round.objects.select_related("panel")}
+    terms = terms_of_all()
     return tuple(
-        _round(key, states, sheets[key], kept_rows.get(key))
+        _round(key, states, sheets[key], kept_rows.get(key), terms.get(key))
         for key, states in sorted(by_round.items(), key=lambda each: (-each[0][1].timestamp(), each[0][0]))
     )
 
 
-def _round(key: tuple[str, datetime], states: Counter[str], sheets: Counter[str], held: Round | None) -> RoundShown:
-    terms = terms_of(*key)
+def _round(
+    key: tuple[str, datetime], states: Counter[str], sheets: Counter[str], held: Round | None, terms: Any
+) -> RoundShown:
     closed = held is not None and held.state == "closed"
     return RoundShown(
         call=key[0], cut_off=key[1], id=held.public_id if held else None, state="closed" if closed else "open",
@@ -244,7 +265,7 @@ def _places(terms: Any, said: int | None) -> int:
     return count
 
 
-def _sheets(applications: Iterable[Application]) -> dict[int, list[Assignment]]:
+def sheets_of(applications: Iterable[Application]) -> dict[int, list[Assignment]]:
     rows = Assignment.objects.filter(application__in=list(applications), state__in=("given", "sent"))
     found: dict[int, list[Assignment]] = defaultdict(list)
     for sheet in rows:
@@ -252,7 +273,9 @@ def _sheets(applications: Iterable[Application]) -> dict[int, list[Assignment]]:
     return found
 
 
-def _scored(applications: Iterable[Application], sheets: dict[int, list[Assignment]]) -> tuple[list[Scored], int]:
+def _scored(
+    applications: Iterable[Application], sheets: Mapping[int, list[Assignment]], by: contract.ReviewRules
+) -> tuple[list[Scored], int]:
     """Who is ranked by which sheets, and how many places went to applications that nobody scored.
 
     Decided ones stay in by the sheets that were sent, so that a decision moves nobody else. Who failed a step is out.
@@ -266,9 +289,9 @@ def _scored(applications: Iterable[Application], sheets: dict[int, list[Assignme
         earlier = order.before(one.call.terms, "scientific", stands[one.pk]) if one.state in WAITING else None
         if earlier is not None:
             raise Conflict(f"its {earlier} step is not done", where=one.public_id, fix="wait until it is")
-        mine = sheets[one.pk]
+        mine = sheets.get(one.pk, [])
         sent = tuple(sheet.points for sheet in mine if sheet.state == "sent")
-        if one.state in WAITING and (not sent or len(sent) < len(mine) or len(sent) < rules_of(one).reviewers_each):
+        if one.state in WAITING and (not sent or len(sent) < len(mine) or len(sent) < by.reviewers_each):
             raise Conflict("a review of it is missing", where=one.public_id, fix="remind its reviewers or assign more")
         if sent:
             scored.append(Scored(id=one.public_id, sent_at=one.sent_at, sheets=sent))
@@ -277,11 +300,19 @@ def _scored(applications: Iterable[Application], sheets: dict[int, list[Assignme
     return scored, outside
 
 
-def _shown(one: Place, application: Application) -> contract.RankedPlace:
+def _spread(sheets: Iterable[Assignment]) -> dict[str, tuple[int, int]]:
+    """Lowest and highest points by criterion of what was sent."""
+    sent = [one.points for one in sheets if one.state == "sent"]
+    names = sent[0] if sent else ()
+    return {name: (min(one[name] for one in sent), max(one[name] for one in sent)) for name in names}
+
+
+def _shown(one: Place, application: Application, sheets: Mapping[int, list[Assignment]]) -> contract.RankedPlace:
     return contract.RankedPlace(
         application=one.id, place=one.place, total=float(one.total), standing=one.standing, reserve=one.reserve,
         title=application.form.title, means={name: float(mean) for name, mean in one.means.items()},
         state=application.state, against=against(one.standing, application.state),
+        spread=_spread(sheets.get(application.pk, [])),
     )  # fmt: skip
 
 

@@ -10,14 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from hanse.contracts.errors import HanseError
-from hanse.programme import drafts
-from hanse.service.forms import fields, values
-from hanse.service.review import keeping
+from hanse.service.review import keeping, typed
 from hanse.service.review.assignments import Assignment
+from hanse.service.review.reading import sections
 from hanse.service.review.standing_rules import rules_of
 
-READ = ("project", "compute", "workflow", "data", "support", "dissemination", "ethics")
-"""What is reviewed: nothing of persons' addresses, of excluded reviewers or of other reviews."""
+READS = ("given", "sent")
+"""Who declined, or was replaced, does not read the application any more."""
 
 
 @login_required
@@ -32,7 +31,7 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
             if "decline" in request.POST:
                 if points or comments:  # should declining be refused, nothing that was typed is lost
                     keeping.keep(sheet, person, points=points, comments=comments)
-                sheet.decline(person, reason=request.POST.get("reason", "")[:2000])
+                sheet.decline(person, reason=typed.text(request.POST))
                 messages.success(request, "You declined it; an officer finds somebody else.")
                 return redirect("review:desk")
             keeping.keep(sheet, person, points=points, comments=comments)
@@ -44,46 +43,20 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
                 messages.success(request, "Kept. Only you see it until you send it.")
                 return redirect("review:sheet", review_id=review_id)
         except HanseError as refused:
-            if refused.where in {one.id for one in rules.criteria}:
-                problems[str(refused.where)] = f"{refused.what[:1].upper()}{refused.what[1:]}."
+            if refused.where in {"reason", *(one.id for one in rules.criteria)}:
+                problems[str(refused.where)] = typed.told(refused)
             else:
-                messages.error(request, f"{refused.what[:1].upper()}{refused.what[1:]}. {refused.fix}".strip())
+                messages.error(request, typed.told(refused))
                 return redirect("review:sheet", review_id=review_id)
     held = {"points": points, "comments": comments} if request.method == "POST" else {
         "points": sheet.points, "comments": sheet.comments
     }  # fmt: skip
     return render(request, "review/sheet.html", {
-        "sheet": sheet, "rules": rules, "sections": reading(sheet.application), "scale": range(rules.max_points + 1),
-        "problems": problems,
+        "sheet": sheet, "rules": rules, "reads": sheet.state in READS,
+        "sections": sections(sheet.application, rules) if sheet.state in READS else [],
+        "scale": range(rules.max_points + 1), "problems": problems, "reason": request.POST.get("reason", ""),
         "criteria": [
             (one, held["points"].get(one.id), held["comments"].get(one.id, ""), problems.get(one.id, ""))
             for one in rules.criteria
         ],
     })  # fmt: skip
-
-
-def reading(application: Any) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The sections that are reviewed, each with its labels and values."""
-    data = values.plain(drafts.draft_of(application.form))
-    found = []
-    for name in READ:
-        pairs = []
-        for one in fields.SECTIONS[name]:
-            held = values.at(data, one.path)
-            if held in (None, "", [], ()):
-                continue
-            if one.kind == "rows":
-                text = "; ".join(
-                    ", ".join(
-                        f"{cell.label} {values.typed(cell, row[cell.path])}{f' {cell.unit}' if cell.unit else ''}"
-                        for cell in one.rows
-                        if row.get(cell.path) is not None
-                    )
-                    for row in held
-                )
-            else:
-                text = f"{values.typed(one, held)}{f' {one.unit}' if one.unit else ''}"
-            pairs.append((str(one.label), text))
-        if pairs:
-            found.append((str(fields.TITLES[name]), pairs))
-    return found

@@ -17,6 +17,7 @@ from hanse.contracts import review_ends as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import UsageError
 from hanse.programme import clock
+from hanse.programme.review import conflicts
 from hanse.programme.review.assignment import propose
 from hanse.service.access.models import Application, Person
 from hanse.service.records import PublicIdField, transition
@@ -105,6 +106,46 @@ class StandIn(models.Model):
             late=self.assignment.reviewer.person.username, reviewer=self.reviewer.person.username, due_on=self.due_on,
             state=self.state,
         )  # fmt: skip
+
+
+def replace(late: Assignment, by: Person, *, reviewer: Reviewer, due_on: date, reason: str) -> Assignment:
+    """Give a review to somebody else, as an officer says; what was proposed for it falls away.
+
+    Raises:
+        PolicyError: not an officer, one of the applicants, or a conflict of interest that nobody cleared.
+        UsageError: no reason.
+        Conflict: it was sent or declined, the round is closed, or the other was asked before.
+    """
+    require_judge(by, late.application)
+    if not reason.strip():
+        raise UsageError("replacing a reviewer needs its reason", where="reason", fix="say why; the reviewer reads it")
+    with transaction.atomic():
+        held = opened(late.application_id)
+        require_open_round(held)
+        clearing.require_none(held, reviewer)
+        transition(
+            late, "replaced", OF_REVIEW, event="officer:review:replaced", by=by.username, reason=reason.strip(),
+            keep_reason=True, data={"application": held.public_id, "to": late.reviewer.person.username},
+        )  # fmt: skip
+        for proposed in StandIn.objects.filter(assignment=late, state="proposed"):
+            transition(
+                proposed, "dismissed", TRANSITIONS, event="officer:stand-in:dismissed", by=by.username,
+                reason="another was chosen", keep_reason=True, answered_by=by, data=proposed._data(),
+            )  # fmt: skip
+        return ask(held, reviewer, due_on=due_on, by=by.username)
+
+
+def free_for(late: Assignment) -> list[Reviewer]:
+    """Who may take a review over: not asked for this application before, without a conflict that stands."""
+    asked = set(Assignment.objects.filter(application=late.application).values_list("reviewer_id", flat=True))
+    known, cleared = entry(late.application), clearing.cleared([late.application])
+    return [
+        one
+        for one in Reviewer.listed()
+        if one.pk not in asked
+        and not conflicts.found(one.seen(), known)
+        and (not conflicts.possible(one.seen(), known) or (known.id, str(one.pk)) in cleared)
+    ]
 
 
 def look_after(at: datetime) -> int:

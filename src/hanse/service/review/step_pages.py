@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from hanse.contracts.errors import HanseError, PolicyError
 from hanse.contracts.review_steps import FindingWord, StepWord
 from hanse.service.access.models import Application
-from hanse.service.review import orders, steps, tables
+from hanse.service.review import orders, steps, tables, typed
 
 
 @login_required
@@ -27,25 +27,25 @@ def page(request: HttpRequest, application_id: str, step: str) -> HttpResponse:
     kind: Any = step
     if not steps.may(found, kind, person):
         raise Http404
-    problem = ""
+    problem, where = "", ""
     if request.method == "POST":
         try:
             told = steps.do(found, kind, person, _word(request, steps.sheet(found, kind).step.findings))
         except PolicyError:
             raise Http404 from None
         except HanseError as refused:
-            problem = f"{refused.what[:1].upper()}{refused.what[1:]}. {refused.fix}".strip()
+            problem, where = typed.told(refused), refused.where.removeprefix("why-")
         else:
             messages.success(request, f"{tables.KINDS[kind]} of {found.form.title}: {told.state}.")
             return redirect("review:desk")
     sheet = steps.sheet(found, kind)
-    typed = request.POST
+    posted = request.POST
     return render(request, "review/step.html", {
-        "sheet": sheet, "title": tables.KINDS[kind], "problem": problem, "organisation": found.organisation,
-        "reason": typed.get("reason", ""), "answers": tables.ANSWERS,
-        "by_round": kind == "panel" or (kind == "scientific" and found.cut_off is not None),
+        "sheet": sheet, "title": tables.KINDS[kind], "problem": problem, "where": where,
+        "organisation": found.organisation, "reason": posted.get("reason", ""), "answers": tables.ANSWERS,
+        "by_round": not steps.alone(found, kind),
         "findings": [
-            (one, typed.get(f"answer-{one.id}", one.corrected or ""), typed.get(f"why-{one.id}", one.reason))
+            (one, posted.get(f"answer-{one.id}", one.corrected or ""), posted.get(f"why-{one.id}", one.reason))
             for one in sheet.step.findings
         ],
         "officer": person.is_officer,
@@ -58,8 +58,8 @@ def _word(request: HttpRequest, findings: Any) -> StepWord:
     for one in findings:
         answer: Any = posted.get(f"answer-{one.id}", "")
         if answer in tables.ANSWERS and answer != one.answer:
-            corrections.append(FindingWord(id=one.id, answer=answer, reason=posted.get(f"why-{one.id}", "")[:2000]))
-    return StepWord(passed="pass" in posted, reason=posted.get("reason", "")[:2000], corrections=tuple(corrections))
+            corrections.append(FindingWord(id=one.id, answer=answer, reason=typed.text(posted, f"why-{one.id}")))
+    return StepWord(passed="pass" in posted, reason=typed.text(posted), corrections=tuple(corrections))
 
 
 @login_required
@@ -72,9 +72,9 @@ def out_of_order(request: HttpRequest, application_id: str) -> HttpResponse:
     rows = Application.objects.exclude(state="draft").select_related("call", "organisation", "applicant")
     found = get_object_or_404(rows, public_id=application_id)
     try:
-        orders.allow(found, person, reason=request.POST.get("reason", "")[:2000])
+        orders.allow(found, person, reason=typed.text(request.POST))
     except HanseError as refused:
-        messages.error(request, f"{refused.what[:1].upper()}{refused.what[1:]}. {refused.fix}".strip())
+        messages.error(request, typed.told(refused))
     else:
         messages.success(request, "Your reason is kept beside the application.")
     return redirect("portal:application", application_id=application_id)

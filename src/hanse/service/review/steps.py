@@ -224,29 +224,13 @@ def sheet(application: Any, kind: StepKind) -> contract.StepSheet:
     )  # fmt: skip
 
 
-def queue(person: Person) -> list[tuple[Application, StepKind]]:
-    """Steps whose turn it is and that are this person's to do, the earliest sent first."""
-    hosts = person.memberships.filter(role="operator").values("organisation")
-    machines = Machine.objects.filter(site__organisation__in=hosts).values_list("public_id", flat=True)
-    if not person.is_officer and not machines:
-        return []
-    rows = Application.objects.filter(state__in=("sent", "in-review")).select_related("call", "organisation")
-    waiting = list(rows.order_by("sent_at", "pk"))
-    stands, found = states_of(waiting), []
-    own = set(person.memberships.values_list("organisation_id", flat=True)) if not settings.HANSE_EMBEDDED else set()
-    joined = set(Machine.objects.values_list("public_id", flat=True))
-    everywhere, mine = person.is_superuser, set(machines)
-    for one in waiting:
-        kind = steps.turn(one.call.terms, stands[one.pk])
-        if kind is None or one.organisation_id in own:
-            continue
-        there = one.form.machine
-        operated = kind == "technical" and (there in mine or (everywhere and there in joined))
-        officers = person.is_officer and (kind == "administrative" or (kind == "technical" and there not in joined))
-        alone = person.is_officer and kind == "scientific" and one.cut_off is None
-        if operated or officers or alone:
-            found.append((one, kind))
-    return found
+def alone(application: Any, kind: StepKind) -> bool:
+    """Whether it is done by itself, and not with its round or the panel's meeting."""
+    try:
+        _require_alone(application, kind)
+    except UsageError:
+        return False
+    return True
 
 
 def _require_alone(application: Any, kind: StepKind) -> None:
@@ -259,8 +243,13 @@ def _require_alone(application: Any, kind: StepKind) -> None:
         raise UsageError("this step is done by closing the panel's meeting", where=kind, fix="close the meeting")
 
 
+def has(application: Any, kind: StepKind) -> bool:
+    """Whether its call has such a step."""
+    return kind in steps.kinds(application.call.terms)
+
+
 def _require_known(application: Any, kind: StepKind) -> None:
-    if kind not in steps.kinds(application.call.terms):
+    if not has(application, kind):
         raise UsageError(f"the call has no {kind} step", where=kind, fix="see the call's steps")
 
 

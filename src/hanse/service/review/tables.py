@@ -26,6 +26,7 @@ RECOMMENDED = {
 }  # fmt: skip
 SHEET_LOOKS = {
     "given": Look("is-queued", "Asked"), "sent": Look("is-done", "Sent"), "declined": Look("is-declined", "Declined"),
+    "replaced": Look("is-cancelled", "Replaced"),
 }  # fmt: skip
 ANSWERS = {"yes": "Yes", "look": "Look at it", "no": "No", "unknown": "Not known"}
 KINDS = {
@@ -80,17 +81,53 @@ def kept(shown: LaneShown) -> str:
     return f"{promise} {', '.join(parts)}.".strip()
 
 
+def _open_or_closed(state: str) -> Html:
+    return badge(Look("is-done", "Closed") if state == "closed" else Look("is-running", "Open"))
+
+
 def rounds(shown: Iterable[RoundShown]) -> Child:
     rows = [
         (h("a", one.call, href=reverse("review:round", args=[one.call, stamp(one.cut_off)])), full_date(one.cut_off),
          f"{one.applications:,}", f"{one.reviews_sent:,} of {one.reviews:,}", f"{one.undecided:,}",
-         badge(Look("is-done", "Closed") if one.state == "closed" else Look("is-running", "Open")))
+         _open_or_closed(one.state))
         for one in shown
     ]  # fmt: skip
     columns = (
         "Call", "Cut-off", Column("Applications", True), Column("Reviews in", True), Column("Undecided", True), "Round",
     )  # fmt: skip
     return table(columns, rows) if rows else None
+
+
+def recommended(standing: str) -> Html:
+    return badge(RECOMMENDED[standing])
+
+
+def stand_ins(waiting: Iterable[Any]) -> Child:
+    rows = [
+        (h("a", one.assignment.application.form.title, href=reverse("review:given", args=[one.assignment.public_id])),
+         str(one.assignment.reviewer), plain_date(one.assignment.due_on), str(one.reviewer))
+        for one in waiting
+    ]  # fmt: skip
+    return table(("Application", "Late", "Was due", "Would stand in"), rows) if rows else None
+
+
+def redress(waiting: Iterable[Any]) -> Child:
+    rows = [
+        (h("a", one.application.form.title, href=reverse("review:redress", args=[one.application.public_id])),
+         str(one.application.organisation), plain_date(one.asked_at))
+        for one in waiting
+    ]  # fmt: skip
+    return table(("Application", "Organisation", "Asked"), rows) if rows else None
+
+
+def panels(held: Iterable[Any]) -> Child:
+    rows = [
+        (h("a", f"Panel of {one.round.call_id}",
+           href=reverse("review:panel", args=[one.round.call_id, stamp(one.round.cut_off)])),
+         plain_date(one.held_on), _open_or_closed(one.state))
+        for one in held
+    ]  # fmt: skip
+    return table(("Meeting", "Day", "State"), rows) if rows else None
 
 
 def queue(waiting: Sequence[tuple[Any, str]]) -> Child:
@@ -112,15 +149,30 @@ def sheets(found: Iterable[Any], today: Any) -> Child:
     return table(("Application", "Call", "Due", "State"), rows) if rows else None
 
 
+def _values(one: RankedPlace, criterion: str) -> Child:
+    """The mean, and below it how far the reviewers lie apart."""
+    if criterion not in one.means:
+        return "–"
+    low, high = one.spread.get(criterion, (None, None))
+    apart = None if low is None else f"{low}" if low == high else f"{low}–{high}"
+    return join(f"{one.means[criterion]:.1f}", h("small", f" {apart}") if apart else None)
+
+
+def _reserve(one: RankedPlace) -> str:
+    """Its place on the reserve list, as it was computed; where a panel changed the list, the list's own page has it."""
+    stays = one.panel_standing in (None, one.standing) and one.panel_place is None
+    return f" place {one.reserve}" if one.reserve and stays else ""
+
+
 def ranking(places: Sequence[RankedPlace], rules: ReviewRules) -> Child:
     rows = [
         (join(f"{one.panel_place or one.place}. ", link(one.application, one.title)),
          format_percent(one.total),
-         *(f"{one.means[each.id]:.1f}" if each.id in one.means else "–" for each in rules.criteria),
-         join(badge(RECOMMENDED[one.standing]), f" place {one.reserve}" if one.reserve else ""),
+         *(_values(one, each.id) for each in rules.criteria),
+         join(recommended(one.panel_standing or one.standing), _reserve(one)),
          join(one.state.replace("-", " ").capitalize(), h("small", f" {one.against}") if one.against else None,
               h("small", f" The panel moved it: {one.panel_reason}") if one.panel_reason else None))
-        for one in places
+        for one in sorted(places, key=lambda one: one.panel_place or one.place)
     ]  # fmt: skip
     columns = ("Place", Column("Score", True), *(Column(each.title, True) for each in rules.criteria), "Ranking", "Now")
     return table(columns, rows) if rows else None

@@ -6,7 +6,7 @@ keeps other launches out until this one is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,6 +57,30 @@ def decide(request: Request) -> Decision:
     return Decision(
         subject=request.run_id, verdict=worst(findings), findings=findings, decided_at=request.at, decided_by=POLICY
     )
+
+
+def decide_all(requests: Sequence[Request]) -> Decision:
+    """Of the legs of a run across machines, each checked by itself, and together against the run's own cap."""
+    if len(requests) == 1:
+        return decide(requests[0])
+    each = (finding for request in requests for finding in decide(request).findings)
+    findings = tuple(dict.fromkeys((*each, *together(requests))))
+    first = requests[0]
+    return Decision(
+        subject=first.run_id, verdict=worst(findings), findings=findings, decided_at=first.at, decided_by=POLICY
+    )
+
+
+def together(requests: Sequence[Request]) -> Iterator[Finding]:
+    cap = int(requests[0].spec.where.max_gpu_hours * SECONDS_PER_HOUR)
+    needed = sum(request.plan.accelerator_seconds for request in requests if request.plan)
+    if needed > cap:
+        yield _deny(
+            "hours",
+            f"All legs together take about {format_gpu_hours(needed)}; where.max_gpu_hours allows "
+            f"{format_gpu_hours(cap)}.",
+            "raise where.max_gpu_hours, or train on fewer tokens",
+        )
 
 
 def allocation(request: Request) -> Iterator[Finding]:

@@ -17,9 +17,10 @@ from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.run import ATTEMPT_TRANSITIONS, FINAL_ATTEMPT_STATES, AttemptState, RunState
 from hanse.planning import jobs
 from hanse.service.records import ContractField, PublicIdField, new_id, transition
-from hanse.service.runs import held_up, issue, trouble
+from hanse.service.runs import fewer, held_up, issue, trouble
 from hanse.service.runs.events import Event
 from hanse.service.runs.operators import require_operator
+from hanse.service.runs.revisions import Revision
 from hanse.service.runs.usage import UsageEntry
 
 
@@ -29,33 +30,6 @@ class Offered(NamedTuple):
     assignments: tuple[Assignment, ...]
     closed: tuple[str, ...]
     cursor: int
-
-
-class Revision(models.Model):
-    """How often the service's wishes of a machine have changed.
-
-    A row of its own, taken last of all locks: an agent's sync holds its machine's row while it waits for a run's, so
-    one that holds a run must not wait for a machine's. Held until the change is committed: revisions appear in order.
-    """
-
-    machine = models.OneToOneField("runs.Machine", on_delete=models.CASCADE, primary_key=True, related_name="wishes")
-    number = models.PositiveBigIntegerField(default=0)
-
-    class Meta:
-        app_label = "runs"
-
-    @classmethod
-    def next(cls, machine_pk: int) -> int:
-        """Needs a transaction."""
-        row = cls.objects.filter(pk=machine_pk)
-        if not row.update(number=models.F("number") + 1):
-            cls.objects.get_or_create(pk=machine_pk)
-            row.update(number=models.F("number") + 1)
-        return row.values_list("number", flat=True).get()
-
-    @classmethod
-    def of(cls, machine_pk: int) -> int:
-        return cls.objects.filter(pk=machine_pk).values_list("number", flat=True).first() or 0
 
 
 class AttemptQuerySet(models.QuerySet):
@@ -107,6 +81,8 @@ class Attempt(models.Model):
     revision = models.PositiveBigIntegerField(default=0)
     """Its machine's revision when the service's wish for it last changed."""
     expected_start_at = models.DateTimeField(null=True, blank=True)
+    own_plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
+    """Of this attempt alone, where it goes on with fewer nodes than were planned (`fewer`)."""
     recalled = models.TextField(blank=True)
     """Why it is to end here so that its run can go on elsewhere; empty: it is not."""
 
@@ -141,7 +117,8 @@ class Attempt(models.Model):
         from hanse.service.compliance.permits import for_ticket  # it looks at runs
 
         run = leg.run
-        shape = run.shape(leg)
+        own_plan = fewer.plan_for(run, leg)
+        shape = run.shape(leg, own_plan)
         wall_time_s = run.affordable_wall_time_s(shape, allocation)
         attempt_id = new_id("att")
         job = jobs.job_of(
@@ -154,12 +131,14 @@ class Attempt(models.Model):
         ticket = issue.ticket_for(
             job, run.spec, code_sha256=run.code.sha256 if run.code else None, max_accelerator_seconds=reserved,
             conditions=run.conditions(allocation), permits=for_ticket(run.spec, allocation),
+            outer_sha256=run.across.digest() if run.across else None,
         )  # fmt: skip
         attempt = cls.objects.create(
             public_id=attempt_id, leg=leg, number=number, job=job, ticket=ticket,
-            reserved_accelerator_seconds=reserved, planned_at=now(), after=after,
+            reserved_accelerator_seconds=reserved, planned_at=now(), after=after, own_plan=own_plan,
         )  # fmt: skip
-        Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved)
+        Event.record("service:attempt:planned", attempt_id, by=by, run=run.public_id, number=number, reserved=reserved,
+                     nodes=shape.nodes)  # fmt: skip
         attempt.wish_changed()
         return attempt
 
@@ -349,7 +328,7 @@ class Attempt(models.Model):
             job=self.job,
             ticket=self.ticket,
             spec=run.spec,
-            plan=self.leg.plan or run.plan,
+            plan=self.own_plan or self.leg.plan or run.plan,
             machine=self.leg.machine.facts,
             code_sha256=run.code.sha256 if run.code else None,
             after=self.after.public_id if self.after else None,

@@ -17,6 +17,9 @@ MARGIN: Final = 1.1
 """On the plan's own upper estimate: a chain that is one job too long costs nothing."""
 
 LOST_ITS_PLACE: Final = "the attempt it waited for ended before its turn"
+FEWER_NODES: Final = "too few sound nodes are left for it; the next attempt takes fewer"
+STAYS: Final = ("", LOST_ITS_PLACE, FEWER_NODES)
+"""What an attempt may be recalled for without its run leaving the machine."""
 
 
 def attempts_of(leg: Any) -> list[Attempt]:
@@ -25,9 +28,14 @@ def attempts_of(leg: Any) -> list[Attempt]:
 
 def used_up(leg: Any) -> int:
     """Attempts of the run that count against where.max_attempts: since a person last began it, without the unused."""
-    since = leg.run.legs.filter(asked=True, number__lte=leg.number).order_by("-number").first()
-    counted = Attempt.objects.filter(leg__run=leg.run, leg__number__gte=since.number if since else 1)
+    since = leg.run.legs.filter(slot=leg.slot, asked=True, number__lte=leg.number).order_by("-number").first()
+    counted = _of_slot(leg).filter(leg__number__gte=since.number if since else 1)
     return int(counted.exclude(state=AttemptState.CANCELLED, started_at=None).count())
+
+
+def _of_slot(leg: Any) -> Any:
+    """Attempts of the leg and of those it follows: of another leg that trains beside it they are none."""
+    return Attempt.objects.filter(leg__run=leg.run, leg__slot=leg.slot)
 
 
 def extend(leg: Any, allocation: Any, *, by: str) -> tuple[Attempt, ...]:
@@ -38,7 +46,7 @@ def extend(leg: Any, allocation: Any, *, by: str) -> tuple[Attempt, ...]:
         return ()
     attempts = attempts_of(leg)
     waiting = [each for each in attempts if each.state not in FINAL_ATTEMPT_STATES]
-    done = max((each.last_step or 0 for each in Attempt.objects.filter(leg__run=run)), default=0)
+    done = max((each.last_step or 0 for each in _of_slot(leg)), default=0)
     left_s = plan.wall_time_s.high * MARGIN * max(0.0, 1 - done / plan.steps)
     shape = run.shape(leg)
     while waiting and not any(each.recalled for each in waiting):
@@ -72,7 +80,7 @@ def still_open(ahead: list[Attempt], why: str, *, by: str) -> list[Attempt]:
 
 def why_left(leg: Any) -> str:
     """Why its attempts were recalled so that the run goes on elsewhere; '' where only its chain was broken."""
-    recalled = leg.attempts.exclude(recalled__in=["", LOST_ITS_PLACE]).order_by("-number").first()
+    recalled = leg.attempts.exclude(recalled__in=STAYS).order_by("-number").first()
     return recalled.recalled if recalled else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
@@ -29,6 +30,18 @@ def public_key() -> str:
     return keys.public_key_b64(_private_key())
 
 
+def exchange_key(run_id: str, leg: str) -> bytes:
+    """The 32 bytes (an Ed25519 private key) that one leg of a run signs its files with.
+
+    Drawn from the ticket key by HMAC-SHA256 (RFC 5869, expand) for run and leg, so that it lies in no database.
+    """
+    return hmac.digest(_private_key(), f"hanse leg key 1\0{run_id}\0{leg}".encode() + b"\x01", "sha256")
+
+
+def exchange_public_key(run_id: str, leg: str) -> str:
+    return keys.public_key_b64(exchange_key(run_id, leg))
+
+
 def ticket_for(
     job: JobSpec,
     spec: TrainSpec,
@@ -37,6 +50,7 @@ def ticket_for(
     max_accelerator_seconds: int,
     conditions: tuple[str, ...],
     permits: Mapping[str, str | None] | None = None,
+    outer_sha256: str | None = None,
 ) -> SignedTicket:
     """The ticket of one attempt, for what its job asks and no more."""
     at = now()
@@ -56,5 +70,6 @@ def ticket_for(
         conditions=conditions,
         issued_at=at,
         expires_at=at + QUEUE_TIME + timedelta(seconds=job.wall_time_s),
+        outer_sha256=outer_sha256,
     )
     return signing.sign(ticket, _private_key())

@@ -21,9 +21,14 @@ class Leg(models.Model):
     plan = ContractField(contract="hanse.contracts.plan.Plan", null=True, blank=True)
     """For this machine, where it is not the one the run was launched with a plan for."""
     left_because = models.TextField(blank=True)
-    """Why the run went on elsewhere."""
+    """Why the run went on elsewhere; of one across machines, without this leg."""
     asked = models.BooleanField(default=False)
     """Begun at a person's word, after the run had ended: attempts are counted anew."""
+    slot = models.CharField(max_length=63, blank=True)
+    """Of a run across machines, its leg's name in the terms. Legs of one slot follow one another, as all legs of an
+    ordinary run do (''); those of different slots train at once."""
+    result = ContractField(contract="hanse.contracts.telemetry.TrainResult", null=True, blank=True)
+    """Of a run across machines, what this leg trained."""
 
     class Meta:
         app_label = "runs"
@@ -40,4 +45,5 @@ class Leg(models.Model):
             machine=self.machine.public_id,
             allocation_id=self.allocation.public_id,
             attempts=tuple(attempt.contract() for attempt in self.attempts.all()),
+            left_because=self.left_because,
         )

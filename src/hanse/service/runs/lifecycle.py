@@ -19,7 +19,7 @@ from hanse.planning import jobs
 from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person, Project
 from hanse.service.records import ContractField, PublicIdField, transition
-from hanse.service.runs import chains, placing
+from hanse.service.runs import abreast, chains, placing
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.usage import UsageEntry
 
@@ -53,6 +53,8 @@ class Run(models.Model):
     result = ContractField(contract="hanse.contracts.telemetry.TrainResult", null=True, blank=True)
     placement = ContractField(contract="hanse.contracts.placement.Placement", null=True, blank=True)
     """Where it could have gone when it was launched, and why it went where it did."""
+    across = ContractField(contract="hanse.contracts.outer.OuterTerms", null=True, blank=True)
+    """What its legs agree on, where it has one on each of several machines at once."""
     retry_key = models.CharField(max_length=100, null=True, blank=True, editable=False)
     launch_key = models.CharField(max_length=100, null=True, blank=True, editable=False)
     """The launcher's idempotency key: one key starts one run."""
@@ -97,7 +99,7 @@ class Run(models.Model):
                 )  # fmt: skip
                 left = run._end_attempts(by=by, reason=reason or "the run was cancelled")
                 if not left:
-                    run._end(RunState.CANCELLED, why, by=by)
+                    run.end(RunState.CANCELLED, why, by=by)
         self.refresh_from_db()
 
     def _end_attempts(self, *, by: str, reason: str) -> int:
@@ -113,26 +115,33 @@ class Run(models.Model):
         """Draw what follows for the run from a changed attempt. Needs the run locked."""
         if self.is_final:
             return
+        if self.across is not None:
+            abreast.follow(self, attempt, by=by)
+            return
         state = AttemptState(attempt.state)
         others = [each for each in self.open_attempts() if each.pk != attempt.pk]
         if state is AttemptState.FINISHED:
-            self._end(RunState.FINISHED, "", by=by)
+            self.end(RunState.FINISHED, "", by=by)
         elif state in FINAL_ATTEMPT_STATES and self.state == RunState.CANCELLING:
             if not others:
-                self._end(RunState.CANCELLED, self.reason, by=by)
+                self.end(RunState.CANCELLED, self.reason, by=by)
         elif state in FINAL_ATTEMPT_STATES and attempt.recalled:
             if not others:
                 self._leave(attempt, by=by)
         elif state in FINAL_ATTEMPT_STATES and any(_before(each, attempt) for each in others):
             chains.break_off(attempt, by=by)  # lost before its turn; the next is planned when that comes
         elif state is AttemptState.CANCELLED:
-            self._end(RunState.CANCELLED, _cancelled_elsewhere(attempt), by=by)
+            self.end(RunState.CANCELLED, self.cancelled_elsewhere(attempt), by=by)
         elif state in FINAL_ATTEMPT_STATES:
             self._go_on(attempt, others, by=by)
         elif self.state != RunState.CANCELLING and state in {AttemptState.QUEUED, AttemptState.RUNNING}:
-            busy = any(each.state in {AttemptState.RUNNING, AttemptState.UNKNOWN} for each in others)
-            if state is AttemptState.RUNNING or not busy:
-                self._become(RunState(state.value), by=by)
+            self.note_begun(state, others, by=by)
+
+    def note_begun(self, state: AttemptState, others: list[Attempt], *, by: str) -> None:
+        """An attempt waits in a queue, or runs: so does the run, unless another runs already."""
+        busy = any(each.state in {AttemptState.RUNNING, AttemptState.UNKNOWN} for each in others)
+        if state is AttemptState.RUNNING or not busy:
+            self.become(RunState(state.value), by=by)
 
     def open_attempts(self) -> list[Attempt]:
         return list(Attempt.objects.filter(leg__run=self).exclude(state__in=FINAL_ATTEMPT_STATES).select_related("leg"))
@@ -148,21 +157,21 @@ class Run(models.Model):
     def go_elsewhere(self, leg: Any, because: str, *, by: str) -> None:
         """Every attempt has ended so that the run leaves a machine. With nowhere to go it stays. Needs it locked."""
         if placing.move(self, leg, because, by=by):
-            self._become(RunState.QUEUED, by=by, reason=because)
-            self._tell(placing.history(self))
+            self.become(RunState.QUEUED, by=by, reason=because)
+            self.tell(placing.history(self))
             return
         allocation = Allocation.locked(leg.allocation.public_id)
         ended = chains.last_of(leg) or leg.attempts.order_by("-number").first()
         ended.leg.run = self
-        if why_not := self._why_no_further_attempt(ended, allocation):
-            self._end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
+        if why_not := self.why_no_further_attempt(ended, allocation):
+            self.end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
             return
-        self._plan_next(leg, allocation, by=by)
-        self._become(RunState.QUEUED, by=by, reason=f"It stays, as no other machine can take it: {because}.")
+        self.plan_next(leg, allocation, by=by)
+        self.become(RunState.QUEUED, by=by, reason=f"It stays, as no other machine can take it: {because}.")
 
     def give_up(self, reason: str, *, by: str) -> None:
         """A person has to decide how it goes on. Needs the run locked."""
-        self._end(RunState.FAILED, reason, by=by)
+        self.end(RunState.FAILED, reason, by=by)
 
     def retry(self, *, by: str, machine: str | None = None, key: str | None = None) -> None:
         """Begin a failed or cancelled run anew from its last checkpoint, on the same machine or another it allows.
@@ -186,21 +195,28 @@ class Run(models.Model):
             allowed = run.spec.where.machines
             if machine is not None and machine not in allowed:
                 raise UsageError(f"where.machines names {', '.join(allowed)}, not {machine}", where="machine")
-            leg = run.legs.select_related("machine", "allocation").order_by("-number").first()
+            if run.across is not None and machine is not None:
+                raise UsageError("a run across machines begins again on all of them", where="machine", fix="leave -m")
             transition(
                 run, RunState.QUEUED, _RETRIED, event="user:run:retried", by=by, keep_reason=True, ended_at=None,
                 retry_key=key or None,
             )  # fmt: skip
-            leg.run = run
-            again = "" if machine else f"It is begun again on {leg.machine.public_id}, where it was last."
-            names = [machine or leg.machine.public_id]
-            if placing.move(run, leg, "", by=by, names=names, asked=True, why=again) is None:
-                raise PolicyError(
-                    f"{names[0]} cannot take this run now", where=run.public_id,
-                    history=placing.why_not(run, names),
-                    fix="free hours there, or name another of where.machines with -m",
-                )  # fmt: skip
+            if run.across is not None:
+                abreast.begin_again(run, by=by)
+            else:
+                run._begin_again(machine, by=by)
         self.refresh_from_db()
+
+    def _begin_again(self, machine: str | None, *, by: str) -> None:
+        leg = self.legs.select_related("machine", "allocation").order_by("-number").first()
+        leg.run = self
+        again = "" if machine else f"It is begun again on {leg.machine.public_id}, where it was last."
+        names = [machine or leg.machine.public_id]
+        if placing.move(self, leg, "", by=by, names=names, asked=True, why=again) is None:
+            raise PolicyError(
+                f"{names[0]} cannot take this run now", where=self.public_id, history=placing.why_not(self, names),
+                fix="free hours there, or name another of where.machines with -m",
+            )  # fmt: skip
 
     def _go_on(self, ended: Attempt, ahead: list[Attempt], *, by: str) -> None:
         ended.leg.run = self
@@ -209,32 +225,32 @@ class Run(models.Model):
                 self.go_elsewhere(ended.leg, ended.reason, by=by)
             return
         allocation = None if ahead else Allocation.locked(ended.leg.allocation.public_id)
-        why_not = self._why_no_further_attempt(ended, allocation)
+        why_not = self.why_no_further_attempt(ended, allocation)
         if why_not and ended.state == AttemptState.FAILED and self._failed_without_progress(ended.leg):
             if ahead and placing.has_elsewhere(self, ended.leg) and chains.still_open(ahead, why_not, by=by):
                 return
             onward = placing.move(self, ended.leg, why_not, by=by)
             if onward is not None:
-                self._become(RunState.QUEUED, by=by, reason=why_not)
-                self._tell(placing.history(self))
+                self.become(RunState.QUEUED, by=by, reason=why_not)
+                self.tell(placing.history(self))
                 return
         if why_not:
-            self._end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
+            self.end(RunState.FAILED, _joined(placing.history(self), why_not), by=by)
             return
         if ahead:
             allocation = Allocation.locked(ended.leg.allocation.public_id)
             chains.extend(ended.leg, allocation, by=by)
         else:
-            self._plan_next(ended.leg, allocation, by=by)
+            self.plan_next(ended.leg, allocation, by=by)
         if not any(each.state == AttemptState.RUNNING for each in ahead):
-            self._become(RunState.QUEUED, by=by, reason=ended.reason)
+            self.become(RunState.QUEUED, by=by, reason=ended.reason)
 
-    def _plan_next(self, leg: Any, allocation: Any, *, by: str) -> None:
+    def plan_next(self, leg: Any, allocation: Any, *, by: str) -> None:
         leg.run = self
         Attempt.plan(leg, leg.attempts.count() + 1, allocation, by=by)
         chains.extend(leg, allocation, by=by)
 
-    def _tell(self, reason: str) -> None:
+    def tell(self, reason: str) -> None:
         type(self).objects.filter(pk=self.pk).update(reason=reason)
         self.reason = reason
 
@@ -242,7 +258,12 @@ class Run(models.Model):
         """The machine did not take the job at all: another may."""
         return ended.state == AttemptState.FAILED and ended.job_id is None and ended.reason.startswith("Not submitted")
 
-    def _why_no_further_attempt(self, ended: Attempt, allocation: Any) -> str:
+    @staticmethod
+    def cancelled_elsewhere(attempt: Attempt) -> str:
+        said = f" ({attempt.raw_state})" if attempt.raw_state else ""
+        return f"The job was cancelled at the machine, not through Hanse{said}."
+
+    def why_no_further_attempt(self, ended: Attempt, allocation: Any) -> str:
         from hanse.service.runs.forecast import StopAsked
 
         if because := StopAsked.because_of(ended):
@@ -256,11 +277,14 @@ class Run(models.Model):
             return f"{RAPID_FAILURES} attempts in a row failed without a step of progress.{told}"
         if chains.used_up(ended.leg) >= where.max_attempts and allocation is not None:
             return f"All {where.max_attempts} attempts that where.max_attempts allows are used.{told}"
-        if allocation is None:  # the next attempt is queued already, its hours are set aside
-            return ""
+        # With one queued already its hours are set aside.
+        return "" if allocation is None else self.why_not_now(ended.leg, allocation)
+
+    def why_not_now(self, leg: Any, allocation: Any) -> str:
+        """Why days or hours do not allow another attempt of the leg; '' where they do."""
         if not allocation.open_on(now().date()):
             return f"The allocation ended on {allocation.ends:%d %B %Y}."
-        if self.affordable_wall_time_s(self.shape(ended.leg), allocation) < jobs.MIN_WALL_TIME_S:
+        if self.affordable_wall_time_s(self.shape(leg), allocation) < jobs.MIN_WALL_TIME_S:
             left = self.spendable_accelerator_seconds(allocation)
             return f"The hours are used up: {format_gpu_hours(max(left, 0))} are left, too few for another attempt."
         return ""
@@ -275,10 +299,9 @@ class Run(models.Model):
             and all((a.last_step or 0) <= reached for a in latest)
         )
 
-    def shape(self, leg: Any) -> jobs.Shape:
-        return jobs.shape_of(
-            self.spec, leg.plan or self.plan, leg.machine.facts, granted_partition=leg.allocation.partition
-        )
+    def shape(self, leg: Any, own_plan: Any = None) -> jobs.Shape:
+        plan = own_plan or leg.plan or self.plan
+        return jobs.shape_of(self.spec, plan, leg.machine.facts, granted_partition=leg.allocation.partition)
 
     def spendable_accelerator_seconds(self, allocation: Any) -> int:
         """What is left under the run's own cap and free in its allocation (which carries its balance)."""
@@ -300,11 +323,11 @@ class Run(models.Model):
         total = UsageEntry.objects.filter(attempt__leg__run=self).aggregate(sum=models.Sum("accelerator_seconds"))
         return int(total["sum"] or 0)
 
-    def _become(self, to: RunState, *, by: str, reason: str = "") -> None:
+    def become(self, to: RunState, *, by: str, reason: str = "") -> None:
         if self.state != to:
             transition(self, to, RUN_TRANSITIONS, event=f"service:run:{to}", by=by, reason=reason)
 
-    def _end(self, to: RunState, reason: str, *, by: str) -> None:
+    def end(self, to: RunState, reason: str, *, by: str) -> None:
         transition(
             self,
             to,
@@ -334,16 +357,24 @@ class Run(models.Model):
             created_by=self.created_by.display_name,
             ended_at=self.ended_at,
             step=step,
-            steps=self.plan.steps if self.plan else 0,
+            steps=self._planned_steps(),
             used_accelerator_seconds=used_accelerator_seconds,
             placement=self.placement,
+            across=self.across,
         )
 
+    def _planned_steps(self) -> int:
+        plan = abreast.speaker(self).plan if self.across else self.plan
+        return plan.steps if plan else 0
+
     def _so_far(self) -> tuple[int, int]:
-        """The last step any attempt reached, and the accelerator-seconds used: debited, and held by what is open."""
+        """The last step reached (across machines, by the leg that speaks), and accelerator-seconds debited or held."""
         attempts = [attempt for leg in self.legs.all() for attempt in leg.attempts.all()]
         debited = sum(entry.accelerator_seconds for attempt in attempts for entry in attempt.usage.all())
         held = sum(a.accelerator_seconds for a in attempts if a.state not in FINAL_ATTEMPT_STATES)
+        if self.across:
+            slot = abreast.speaker(self).slot
+            attempts = [a for leg in self.legs.all() if leg.slot == slot for a in leg.attempts.all()]
         return max((a.last_step or 0 for a in attempts), default=0), max(0, debited + held)
 
     def brief(self) -> contract.Run:
@@ -364,8 +395,3 @@ def _before(one: Attempt, other: Attempt) -> bool:
 
 def _joined(*sentences: str) -> str:
     return " ".join(each for each in sentences if each)
-
-
-def _cancelled_elsewhere(attempt: Attempt) -> str:
-    said = f" ({attempt.raw_state})" if attempt.raw_state else ""
-    return f"The job was cancelled at the machine, not through Hanse{said}."

@@ -1,6 +1,6 @@
 """The app's models, by the module each lives in."""
 
-from hanse.service.runs.attempts import Attempt, Revision
+from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.code import CodeBundle
 from hanse.service.runs.events import Event
 from hanse.service.runs.forecast import StopAsked
@@ -9,6 +9,7 @@ from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.machines import Machine, Site
 from hanse.service.runs.metering import SiteCounter, SiteJobRow
 from hanse.service.runs.parcels import Parcel
+from hanse.service.runs.revisions import Revision
 from hanse.service.runs.telemetry import LogChunk, StepRow
 from hanse.service.runs.trouble import NodeTrouble
 from hanse.service.runs.usage import UsageEntry

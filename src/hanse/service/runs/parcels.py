@@ -19,6 +19,7 @@ from hanse.contracts import parcel as contract
 from hanse.contracts.base import now
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.parcel import ParcelOrder, ParcelReport
+from hanse.contracts.run import FINAL_RUN_STATES
 from hanse.contracts.units import format_bytes
 from hanse.service.records import ContractField, PublicIdField, transition
 from hanse.service.runs.events import Event
@@ -56,6 +57,9 @@ class Parcel(models.Model):
     total_bytes = models.PositiveBigIntegerField(default=0)
     sent_bytes = models.PositiveBigIntegerField(default=0)
     fetched_bytes = models.PositiveBigIntegerField(default=0)
+    times = models.PositiveIntegerField(default=0)
+    carried_bytes = models.PositiveBigIntegerField(default=0)
+    """Of one that is ordered again and again (`exchanges`): how often it arrived before, and with how much."""
     ordered_at = models.DateTimeField()
     ready_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -104,6 +108,7 @@ class Parcel(models.Model):
     def orders_for(cls, machine: Machine) -> tuple[ParcelOrder, ...]:
         """What its agent is to pack and send; repeated until every piece is here."""
         wanted = cls.objects.filter(from_machine=machine, state__in=WAITED_FOR)
+        wanted = wanted.exclude(kind="outer", run__state__in=FINAL_RUN_STATES)
         named = wanted.values_list("public_id", "run__public_id", "kind", "to_machine__public_id")
         return tuple(
             ParcelOrder(id=parcel, run_id=run, kind=kind, to_machine=target) for parcel, run, kind, target in named
@@ -138,8 +143,9 @@ class Parcel(models.Model):
         )
 
     @classmethod
-    def take(cls, machine: Machine, reports: Iterable[ParcelReport]) -> None:
-        """What its agent says of parcels it sends and fetches; of others nothing is believed."""
+    def take(cls, machine: Machine, reports: Iterable[ParcelReport]) -> list[Parcel]:
+        """What its agent says of parcels it sends and fetches; of others nothing is believed. Those that arrived."""
+        arrived = []
         for report in reports:
             with transaction.atomic():
                 side = {"from_machine" if report.side == "send" else "to_machine": machine}
@@ -150,6 +156,9 @@ class Parcel(models.Model):
                     parcel._sent(report, by=machine.actor)
                 else:
                     parcel._fetched(report, by=machine.actor)
+                if parcel.state == "arrived":
+                    arrived.append(parcel)
+        return arrived
 
     def _sent(self, report: ParcelReport, *, by: str) -> None:
         self._note(reason=report.reason, sent_bytes=report.moved_bytes)
@@ -176,11 +185,14 @@ class Parcel(models.Model):
         fields: dict[str, Any] = {"ready_at": now()} if to == "ready" else {}
         if to in {"arrived", "failed"}:
             fields["ended_at"] = now()
+        if self.kind == "outer" and to != "failed":  # every few minutes for weeks: the legs' own trails tell it
+            self._note(state=to, reason=reason, **fields)
+            return
         transition(
             self, to, TRANSITIONS, event=f"agent:parcel:{to}", by=by, reason=reason, keep_reason=True,
             data={"run": self.run.public_id, "kind": self.kind, "size_bytes": self.total_bytes}, **fields,
         )  # fmt: skip
-        if to in {"ready", "failed"}:
+        if to in {"ready", "failed"} and self.kind != "outer":
             self._tell_who_waits()
 
     def _tell_who_waits(self) -> None:
@@ -282,7 +294,8 @@ class Parcel(models.Model):
     @classmethod
     def prune(cls, at: datetime) -> int:
         """Give up the pieces of parcels that are over and not among a run's latest; returns how many were."""
-        for stale in cls.objects.filter(state__in=(*WAITED_FOR, "ready"), ordered_at__lt=at - ABANDONED_AFTER):
+        waiting = cls.objects.filter(state__in=(*WAITED_FOR, "ready"), ordered_at__lt=at - ABANDONED_AFTER)
+        for stale in waiting.exclude(kind="outer"):  # a leg may stay away for long
             stale.give_up(by="tick", reason=f"nobody sent or fetched it for {ABANDONED_AFTER.days} days")
         over = cls.objects.filter(state__in=("arrived", "failed"), pruned_at=None).exclude(manifest=None)
         pruned = 0
@@ -292,12 +305,18 @@ class Parcel(models.Model):
                 pruned += parcel._prune(at)
         return pruned
 
+    def give_back_pieces(self) -> None:
+        """Those that no other parcel of the project names go from the store."""
+        if self.manifest is None:
+            return
+        kept = type(self).objects.filter(Q(pruned_at=None), run__project=self.run.project).exclude(manifest=None)
+        still = {piece for other in kept.exclude(pk=self.pk) for piece in other.manifest.sizes()}
+        store().delete(self.scope, set(self.manifest.sizes()) - still)
+
     def _prune(self, at: datetime) -> int:
         if not type(self).objects.filter(pk=self.pk, pruned_at=None).update(pruned_at=at):
             return 0
-        kept = type(self).objects.filter(Q(pruned_at=None), run__project=self.run.project).exclude(manifest=None)
-        still = {piece for other in kept for piece in other.manifest.sizes()}
-        store().delete(self.scope, set(self.manifest.sizes()) - still)
+        self.give_back_pieces()
         Event.record("service:parcel:pruned", self.public_id, by="tick", size_bytes=self.total_bytes)
         return 1
 

@@ -137,7 +137,12 @@ def offers(run: Any, names: Iterable[str]) -> list[sites.Offer]:
 
 
 def others(run: Any, leg: Any) -> list[str]:
-    """Machines the user allows that the run has not left, beside the one it is on."""
+    """Machines the user allows that the run has not left, beside the one it is on.
+
+    One leg among several stays: what it sent and was brought lies on its machine's disks.
+    """
+    if leg.slot:
+        return []
     left = set(run.legs.exclude(left_because="").values_list("machine__public_id", flat=True))
     return [name for name in run.spec.where.machines if name != leg.machine.public_id and name not in left]
 

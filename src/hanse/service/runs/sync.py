@@ -17,7 +17,7 @@ from hanse.contracts.agentapi import ACCEPTED_PROTOCOLS, Assignment, Observation
 from hanse.contracts.errors import UsageError
 from hanse.contracts.run import AttemptState
 from hanse.contracts.site import MachineState
-from hanse.service.runs import metering
+from hanse.service.runs import abreast, exchanges, metering
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Run
@@ -55,6 +55,7 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
             protocol=request.protocol, acknowledged=machine.acknowledged, assignments=assignments,
             drain=machine.draining or (previous and machine.stopped), cursor=cursor, closed=closed,
             stop=machine.stopped, accounts=metering.accounts_of(machine), send=Parcel.orders_for(machine),
+            bring=exchanges.to_bring(machine), lost=abreast.lost_beside(machine),
         )  # fmt: skip
 
 
@@ -73,8 +74,9 @@ def _take_machine(machine: Machine, request: SyncRequest) -> None:
         metering.take_jobs(machine, request.jobs)
     if request.budgets:
         metering.take_budgets(machine, request.budgets)
-    if request.parcels:
-        Parcel.take(machine, request.parcels)
+    for parcel in Parcel.take(machine, request.parcels):
+        if parcel.kind == "outer":
+            exchanges.go_on(parcel)
 
 
 def _dated(state: MachineState, before: MachineState | None) -> MachineState:
@@ -114,7 +116,12 @@ def _take_rows(attempts: dict[str, Attempt], request: SyncRequest) -> None:
 
 def _take_results(machine: Machine, request: SyncRequest) -> None:
     for report in request.results:
-        own = Run.objects.filter(public_id=report.run_id, legs__machine=machine, result__isnull=True)
+        of_legs = Run.objects.filter(public_id=report.run_id, legs__machine=machine, across__isnull=False).distinct()
+        for run in of_legs:
+            abreast.take_result(run.locked(), machine, report.result, by=machine.actor)
+        own = Run.objects.filter(
+            public_id=report.run_id, legs__machine=machine, result__isnull=True, across__isnull=True
+        )  # fmt: skip
         pks = list(own.values_list("pk", flat=True))
         if Run.objects.filter(pk__in=pks, result__isnull=True).update(result=report.result):
             Event.record("agent:run:result", report.run_id, by=machine.actor, steps=report.result.steps)

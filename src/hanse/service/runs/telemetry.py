@@ -47,7 +47,20 @@ class StepRow(models.Model):
 
     @classmethod
     def of_run(cls, run: Any, *, after_step: int = 0) -> Any:
-        return cls.objects.filter(attempt__leg__run=run, step__gt=after_step)
+        """A run's rows; of one across machines those of the leg that speaks for it."""
+        rows = cls.objects.filter(attempt__leg__run=run, step__gt=after_step)
+        if run.across is None:
+            return rows
+        from hanse.service.runs.abreast import speaker
+
+        return rows.filter(attempt__leg__slot=speaker(run).slot)
+
+    @classmethod
+    def tokens_of(cls, run: Any) -> int:
+        """Tokens trained on so far, by what was reported last; of a run across machines those of all legs."""
+        slots = run.legs.order_by("slot").values_list("slot", flat=True).distinct()
+        latest = (cls.objects.filter(attempt__leg__run=run, attempt__leg__slot=slot).last() for slot in slots)
+        return sum(one.row.tokens for one in latest if one is not None)
 
     @classmethod
     def thinned(cls, run: Any, limit: int = 2000) -> tuple[StepSummary, ...]:

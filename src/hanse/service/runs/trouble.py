@@ -82,8 +82,8 @@ def open_on(machine: Any) -> Any:
     return rows.filter(machine=machine, cleared_at=None, at__gte=now() - EXPIRES_AFTER)
 
 
-def excluded(run: Any, machine: Any, *, needed: int) -> tuple[str, ...]:
-    """Nodes a further attempt of the run keeps off, the most blamed first, as long as `needed` are left."""
+def blamed(run: Any, machine: Any) -> list[str]:
+    """Nodes that a further attempt of the run should keep off, the most blamed first."""
     runs: dict[str, set[int]] = {}
     losses: dict[str, int] = {}
     here: set[str] = set()
@@ -97,7 +97,12 @@ def excluded(run: Any, machine: Any, *, needed: int) -> tuple[str, ...]:
             losses[trouble.node] = losses.get(trouble.node, 0) + 1
     here |= {node for node, count in losses.items() if count >= LOSSES_UNTIL_BLAMED}
     everywhere = {node for node, met in runs.items() if len(met) >= RUNS_UNTIL_ALL}
-    ranked = sorted(here | everywhere, key=lambda node: (-len(runs.get(node, ())), -losses.get(node, 0), node))
+    return sorted(here | everywhere, key=lambda node: (-len(runs.get(node, ())), -losses.get(node, 0), node))
+
+
+def excluded(run: Any, machine: Any, *, needed: int) -> tuple[str, ...]:
+    """Of those as many as leave `needed` nodes."""
+    ranked = blamed(run, machine)
     spare = len(ranked) if machine.facts.nodes is None else max(0, machine.facts.nodes - needed)
     return tuple(sorted(ranked[:spare]))
 

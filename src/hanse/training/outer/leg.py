@@ -285,7 +285,8 @@ class Leg:
         own = self._own_part(number)
         assert own is not None
         waited_s = max(0.0, (now() - own.at).total_seconds())
-        if len(self._parts_from_here(number)) < len(self.terms.legs):
+        here = {each.leg for each in self._parts_from_here(number)} | self.mail.absent()
+        if any(each.name not in here for each in self.terms.legs):
             if waited_s < self.terms.wait_s:
                 return
             self.mail.look()  # nobody is left out whose part lies here

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ class Mail:
         """Raises TrainingError if the key is not the one that the terms name for this leg."""
         self.terms, self.leg, self.sizes, self.trail = launch.terms, launch.leg, tuple(sizes), trail
         self.inbox, self.outbox, self._private = run.inbox, run.outbox, private
+        self._absent = run.absent
         self._terms_sha256 = self.terms.digest()
         if keys.public_key_b64(private) != self.terms.leg(self.leg).public_key:
             raise TrainingError(
@@ -78,6 +80,14 @@ class Mail:
         for folder in (self.inbox, self.outbox):
             folder.mkdir(parents=True, exist_ok=True)
         self.look()
+
+    def absent(self) -> frozenset[str]:
+        """Legs that were given up, by the word of the machine's agent: nobody waits for them, though a part of theirs
+        that lies here still counts."""
+        try:
+            return frozenset(map(str, json.loads(self._absent.read_bytes())))
+        except (OSError, ValueError, TypeError):
+            return frozenset()
 
     def number(self, body: OuterPart | OuterCommit) -> int:
         return body.outer_step * self.terms.fragments + body.fragment

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.template.loader import render_to_string
 
+from hanse.contracts.base import now
 from hanse.reporting.words import badge
 from hanse.service.review import lanes, orders, steps, tables
 from hanse.service.review.assignments import Assignment
+from hanse.service.review.letter_pages import LANGUAGES
+from hanse.service.review.letters import DECIDED, Letter
+from hanse.service.review.ranked import Round
+from hanse.service.review.redress import deadline
 
 register = template.Library()
 _OPEN = ("sent", "in-review")
@@ -25,13 +31,45 @@ def application_review(context: Any, application: Any) -> str:
     shown = steps.of(application)
     waits = application.state in _OPEN
     ahead = lanes.ahead(application) if waits else []
+    member = person.belongs_to(application.organisation)
     sheets = Assignment.objects.filter(application=application).select_related("reviewer__person") if officer else ()
-    if not (shown or ahead or sheets):
+    ends = _ends(application, person, officer=officer, member=member)
+    if not (shown or ahead or sheets or any(ends.values())):
         return ""
     return render_to_string("review/application_review.html", {
         "application": application, "officer": officer, "ahead": len(ahead), "waits": waits,
-        "steps": shown,
+        "steps": shown, "languages": LANGUAGES.items(), **ends,
         "sheets": [(one, badge(tables.SHEET_LOOKS[one.state])) for one in sheets],
-        "orders": orders.contract(application) if officer and waits else None,
         "round": tables.stamp(application.cut_off) if officer and application.cut_off else "",
+    }, request=context["request"])  # fmt: skip
+
+
+def _ends(application: Any, person: Any, *, officer: bool, member: bool) -> dict[str, Any]:
+    """What followed the reviews: whether there is a reply to read or write, letters, and redress."""
+    held = Round.of(application)
+    decided = application.state in DECIDED
+    every = list(Letter.seen_by(person).filter(application=application)) if decided else []
+    asked = application.redresses.exists()
+    until = deadline(application) if member else None
+    return {
+        "replies": held.reply_until if held and (member or officer) else None,
+        "letters": every,
+        "drafts": officer and decided and not any(one.decided_at == application.decided_at for one in every),
+        "redress": asked, "redress_until": until if until and not asked and now() <= until else None,
+    }  # fmt: skip
+
+
+@register.simple_tag(takes_context=True)
+def before_decision(context: Any, application: Any) -> str:
+    """For an officer what is still missing before it can be granted, and where it is done."""
+    person = context["request"].user
+    if application.state not in _OPEN or not person.is_officer or settings.HANSE_EMBEDDED:
+        return ""
+    told = orders.contract(application)
+    turn = steps.turn(application)
+    return render_to_string("review/before_decision.html", {
+        "application": application, "left": told.grant, "excused": told.excused,
+        "excusable": any(one.excusable for one in (*told.grant, *told.decline)),
+        "step": turn if turn and steps.may(application, turn, person) and steps.alone(application, turn) else "",
+        "round": tables.stamp(application.cut_off) if application.cut_off else "",
     }, request=context["request"])  # fmt: skip

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('access', '0006_counted_without_forms'),
-        ('runs', '0008_wishes_counted_apart'),
+        ("runs", "0010_attempts_of_fewer_nodes"),
     ]
 
     operations = [
