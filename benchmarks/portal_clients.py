@@ -76,7 +76,9 @@ def served(command: Sequence[str], port: int, environment: Mapping[str, str], lo
     with log.open("ab") as output:
         process = Popen(command, stdin=DEVNULL, stdout=output, stderr=STDOUT, env=dict(environment), cwd=log.parent)
     try:
-        until(lambda: _answers(port), within_s=120, what=f"an answer of {command[0]}", every_s=0.2)
+        until(lambda: process.poll() is not None or _answers(port), within_s=120, what="an answer", every_s=0.2)
+        if process.poll() is not None:
+            raise RuntimeError(f"{' '.join(command)} ended: {log.read_text(errors='replace')[-2000:]}")
         yield
     finally:
         process.terminate()

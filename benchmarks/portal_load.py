@@ -20,9 +20,11 @@ from benchmarks import portal_peer
 from benchmarks.figures import Table, load
 from benchmarks.portal_clients import Ask, asked, served
 from benchmarks.portal_pages import Page, pages
+from hanse.contracts.base import now
 from tests import postgres
 from tests.daemons import free_ports
 
+ROOT = Path(__file__).parents[1]
 CLIENTS, ROUNDS, FOR_S = 8, 5, 600.0
 SMALL = 100
 """1/100 of everything, for trying."""
@@ -41,16 +43,22 @@ def of_hanse(scratch: Path, database: str, *, divide: int, rounds: int, for_s: f
     environment = {
         name: value for name, value in os.environ.items() if name not in unset and not name.startswith("HANSE_")
     }
-    environment |= {"HANSE_HOME": str(scratch)} | ({"DATABASE_URL": database} if database else {})
+    environment |= {"HANSE_HOME": str(scratch), "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT)))}
+    environment |= {"DATABASE_URL": database} if database else {}
 
     def run(module: str, *arguments: str, given: str = "") -> Any:
         command = [sys.executable, "-m", f"benchmarks.{module}", str(scratch), *arguments]
         done = subprocess.run(command, env=environment, check=True, input=given, stdout=subprocess.PIPE, text=True)
         return json.loads(done.stdout.splitlines()[-1])
 
-    world = run("portal_world", "--divide", str(divide))
+    known = scratch / "world.json"
+    if not known.exists():
+        known.write_text(json.dumps(run("portal_world", "--divide", str(divide))))
+    world = json.loads(known.read_text())
     counts = {one["name"]: one for one in run("portal_pages", given=json.dumps(world))}
     every, port = pages(world["about"]), free_ports(1)[0]
+    # The daily screening anew is no part of it, though a kept world has slept over midnight.
+    (scratch / "service" / "rescreened").write_text(f"{now():%Y-%m-%d}")
     command = [sys.executable, "-m", "hanse", "serve", "--port", str(port)]
     with served(command, port, environment, scratch / "serve.log"):
         together = [_ask(page, world) for page in every if not page.apart]
@@ -83,12 +91,11 @@ def figures(
     found: dict[str, Any] = {}
     for name in databases:
         home = scratch / name
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         url = postgres.up() if name == "postgresql" else ""
         found[name] = of_hanse(home, url, divide=divide, rounds=rounds, for_s=for_s)
     if beside:
-        home = scratch / "coldfront"
-        home.mkdir()
+        home = Path(tempfile.mkdtemp(prefix="coldfront-", dir=scratch))
         found["coldfront"] = portal_peer.measure(
             home, allocations=max(100, portal_peer.ALLOCATIONS // divide), clients=CLIENTS, rounds=rounds, for_s=for_s
         )
@@ -144,14 +151,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=FOR_S, help="at most, for a database")
     parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or both with a comma")
     parser.add_argument("--alone", action="store_true", help="without ColdFront")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder whose SQLite home is used again, and filled where it is not"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON, which is how it is printed anyhow")
     given = parser.parse_args(arguments)
     names = {"postgres": "postgresql"}
     databases = tuple(names.get(name, name) for name in given.database.split(",") if name)
     with tempfile.TemporaryDirectory(prefix="hanse-portal-") as home:
+        if given.keep:
+            given.keep.mkdir(parents=True, exist_ok=True)
         found = figures(
-            Path(home), databases=databases, divide=SMALL if given.small else given.divide, rounds=given.rounds,
-            for_s=given.seconds, beside=not given.alone,
+            given.keep or Path(home), databases=databases, divide=SMALL if given.small else given.divide,
+            rounds=given.rounds, for_s=given.seconds, beside=not given.alone,
         )  # fmt: skip
     print(json.dumps(found, indent=2))
     return 0

@@ -92,15 +92,16 @@ def _application(sent: datetime, pattern: Any, people: People, calls: dict[str, 
     if state in ("granted", "declined"):
         decided = min(dice.at, (cut_off or sent) + timedelta(days=dice.uniform(1, 30)))
     panels = [{"panel": dice.one_of(PANELS), "share": 1.0}]
-    whole = pattern["whole"]
+    whole, machine, hours = pattern["whole"], dice.choice(people.machines).public_id, dice.choice(HOURS)
+    title, months = f"A model number {dice.randrange(10**6)}", dice.choice((3, 6, 12))
+    project = {**whole["project"], "fields": panels, "title": title, "duration_months": months}
     form = {
         **pattern,
         "call": call.call_id, "call_version": call.version, "organisation": organisation.name,
-        "organisation_kind": organisation.kind, "country": organisation.country,
-        "title": f"A model number {dice.randrange(10**6)}", "machine": dice.choice(people.machines).public_id,
-        "gpu_hours": dice.choice(HOURS), "duration_months": dice.choice((3, 6, 12)),
+        "organisation_kind": organisation.kind, "country": organisation.country, "title": title, "machine": machine,
+        "gpu_hours": hours, "duration_months": months,
         "whole": {
-            **whole, "project": {**whole["project"], "fields": panels},
+            **whole, "project": project, "compute": {**whole["compute"], "machine": machine, "gpu_hours": hours},
             "declarations": {**whole["declarations"], "names_may_be_published": dice.random() < 0.7},
         },
     }  # fmt: skip

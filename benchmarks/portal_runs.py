@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F
+
 from benchmarks.portal_bulk import AT_ONCE, Dice, Sizes, store
 from benchmarks.portal_people import People
 from benchmarks.portal_programme import Programme
@@ -14,6 +16,8 @@ from hanse.contracts.job import JobSpec, Step
 from hanse.contracts.ticket import SignedTicket, Ticket
 from hanse.machines import catalogue
 from hanse.planning.plan import make
+from hanse.service.access.models import Allocation
+from hanse.service.awarding.models import Movement
 from hanse.service.compliance.computed import RunCompute
 from hanse.service.notices.models import Cursor, Notice, Preference, Viewing
 from hanse.service.runs.models import Attempt, Event, Leg, LogChunk, Run, StepRow, UsageEntry
@@ -45,6 +49,7 @@ def fill(sizes: Sizes, people: People, programme: Programme, dice: Dice) -> None
         told = runs[max(0, sizes.runs - sizes.told_runs - first) :]
         _telemetry(told)
         _notices(told, dice)
+    _returned(dice)
     _readers(programme, people, dice)
     # All of it was told long ago: the first tick begins after it.
     newest = Event.objects.order_by("-pk").values_list("pk", flat=True).first()
@@ -208,6 +213,22 @@ def _notices(runs: list[Any], dice: Dice) -> None:
         for run in runs
         if run.ended_at
     ))  # fmt: skip
+
+
+def _returned(dice: Dice) -> None:
+    """What was left of awards at their end, as the tick returns it; what was overdrawn stays as it is."""
+    over = Allocation.objects.with_balance().filter(ended_at__isnull=False, granted_accelerator_seconds__gt=F("used"))
+    left = [
+        Movement(public_id=dice.id("mov"), allocation_id=pk, kind="returned", accelerator_seconds=used - granted,
+                 actor="tick", at=dice.at)
+        for pk, granted, used in over.values_list("pk", "granted_accelerator_seconds", "used")
+    ]  # fmt: skip
+    store(Movement, left)
+    for one in left:
+        Allocation.objects.filter(pk=one.allocation_id).update(
+            granted_accelerator_seconds=F("granted_accelerator_seconds") + one.accelerator_seconds,
+            returned_accelerator_seconds=-one.accelerator_seconds,
+        )
 
 
 def _readers(programme: Programme, people: People, dice: Dice) -> None:

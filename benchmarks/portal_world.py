@@ -67,7 +67,7 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
     """People who look: an applicant who has much, one who has a little, an officer, an operator, a reviewer."""
     from hanse.contracts.base import now
     from hanse.service.access.models import Allocation, ApiToken, Application
-    from hanse.service.awarding.models import Duty
+    from hanse.service.awarding.duties import REPORTS, Duty
     from hanse.service.review.models import Assignment
     from hanse.service.review.tables import stamp
     from hanse.service.runs.models import Run
@@ -94,7 +94,7 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
             f"{name}.allocation": newest(Allocation.objects, legs__isnull=False, **theirs),
             f"{name}.application": newest(Application.objects, organisation=organisation),
             f"{name}.organisation": organisation.public_id,
-            f"{name}.duty": newest(Duty.objects, award__project__organisation=organisation),
+            f"{name}.duty": newest(Duty.objects, award__project__organisation=organisation, kind__in=REPORTS),
         }
     about |= {
         "waiting": newest(Application.objects, state="sent"), "granted": newest(Application.objects, state="granted"),

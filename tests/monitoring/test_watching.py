@@ -68,6 +68,17 @@ def otto(client: Client) -> Client:
     return client
 
 
+def test_figures_are_kept_for_their_time_and_counted_anew_after_it(ida: Person, settings: Any) -> None:
+    settings.FIGURES_KEPT_S = 60
+    award(ida, "Norrlyd", 300)
+    first = watching.figures(YEAR, AT)
+    award(ida, "Grand", 100)
+    assert watching.figures(YEAR, AT + timedelta(seconds=59)) == first
+    later = watching.figures(YEAR, AT + timedelta(seconds=60))
+    assert (first.awards, later.awards) == (1, 2)
+    assert (first.as_of, later.as_of) == ("2026-06-15T12:00:00+00:00", "2026-06-15T12:01:00+00:00")
+
+
 def test_hours_are_told_by_mode_country_kind_field_and_machine_with_the_share_of_small_ones(ida: Person) -> None:
     used(award(ida, "Norrlyd", 300, panel="PE6_11"), 30, datetime(2026, 4, 1, tzinfo=UTC))
     award(ida, "Grand", 100, kind="large", country="SE")

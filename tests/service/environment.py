@@ -28,6 +28,7 @@ def set_up() -> None:
     os.environ |= {"DJANGO_SETTINGS_MODULE": "hanse.service.settings", "HANSE_HOME": str(home)}
     os.environ["HANSE_OFFICERS_NEED_SECOND_FACTOR"] = "0"  # but where a test is about it
     os.environ["HANSE_AWARDS_BY"] = "1"  # likewise
+    os.environ["HANSE_FIGURES_KEPT_S"] = "0"  # likewise
     os.environ.pop("DATABASE_URL", None)
     if os.environ.get("HANSE_TEST_DATABASE") == "postgres":
         os.environ["DATABASE_URL"] = postgres.up()

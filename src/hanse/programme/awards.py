@@ -9,6 +9,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from hanse.contracts.awarding import Pattern
@@ -38,6 +39,18 @@ def spread(accelerator_seconds: int, starts: date, ends: date, pattern: Pattern 
 
     Each day weighs the same (even), or in proportion to the days left (falling) or gone (rising), itself included.
     """
+    weights = _weights(starts, ends, pattern)
+    total, given, passed, shares = sum(weight for _, weight in weights), 0, 0, {}
+    for month, weight in weights:
+        passed += weight
+        upto = accelerator_seconds * passed // total
+        shares[month], given = upto - given, upto
+    return shares
+
+
+@lru_cache(maxsize=4096)
+def _weights(starts: date, ends: date, pattern: Pattern) -> tuple[tuple[str, int], ...]:
+    """Of each month; many awards begin and end alike."""
     days = (ends - starts).days + 1
     if days < 1:
         raise ValueError("it ends before it starts")
@@ -48,12 +61,7 @@ def spread(accelerator_seconds: int, starts: date, ends: date, pattern: Pattern 
         before, until = (first - starts).days, (last - starts).days + 1
         weights[month_of(first)] = _weight(until, days, pattern) - _weight(before, days, pattern)
         first = last + timedelta(days=1)
-    total, given, passed, shares = sum(weights.values()), 0, 0, {}
-    for month, weight in weights.items():
-        passed += weight
-        upto = accelerator_seconds * passed // total
-        shares[month], given = upto - given, upto
-    return shares
+    return tuple(weights.items())
 
 
 def _weight(days: int, of: int, pattern: Pattern) -> int:

@@ -236,7 +236,9 @@ class _Drawing:
                 middle = min(max(self.to_x(x), plot.left + width / 2), plot.right - width / 2)
                 base = min(max(self.to_y(y) + away, plot.top + 11), plot.bottom - 5)
                 box = _Box(middle - width / 2, base - 11, middle + width / 2, base + 3)
-                met = sum(box.holds(*place) for place in self.drawn) + 500 * sum(box.meets(one) for one in self.taken)
+                left, top, right, bottom = box  # it is asked of every point for every place
+                over = sum(left <= px <= right and top <= py <= bottom for px, py in self.drawn)
+                met = over + 500 * sum(box.meets(one) for one in self.taken)
                 choices.append((40 * met + abs(away) + 0.6 * rank, middle, base, box))
         _, middle, base, box = min(choices)
         self.taken.append(box)

@@ -5,7 +5,8 @@ HANSE_PARCEL_STORE (a folder or fsspec URL for what travels between machines) ·
 HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine) ·
 HANSE_PUBLIC_URL (this service's address in mails) · HANSE_AWARDS_BY, HANSE_DECLINES_BY (officers it takes) ·
-HANSE_OVERDUE_BLOCKS · HANSE_RETURN_AFTER_DAYS (awarding/policy.py).
+HANSE_OVERDUE_BLOCKS · HANSE_RETURN_AFTER_DAYS (awarding/policy.py) ·
+HANSE_FIGURES_KEPT_S=60 (seconds after which officers' figures are counted anew).
 Those of signing in are in signon/options.py, those of mail (HANSE_MAIL_HOST, …) in notices/options.py.
 """
 
@@ -165,6 +166,7 @@ if HANSE_BEHIND_PROXY:
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
 
+FIGURES_KEPT_S = int(os.environ.get("HANSE_FIGURES_KEPT_S", "60"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 CODE_MAX_BYTES = 20 * 1024 * 1024
 PARCEL_STORE = os.environ.get("HANSE_PARCEL_STORE", "")

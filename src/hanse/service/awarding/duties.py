@@ -58,6 +58,7 @@ class Duty(models.Model):
         app_label = "awarding"
         ordering = ["due", "pk"]
         verbose_name_plural = "duties"
+        indexes = [models.Index(fields=["state", "due"], name="duty_due")]
         constraints = [models.UniqueConstraint(fields=["award", "name"], name="duty_once_an_award")]
 
     def __str__(self) -> str:
@@ -216,10 +217,12 @@ def require_none_overdue(organisation: Organisation) -> None:
 def remind(at: datetime) -> int:
     """Note each stage once, with an event that a notice is made from."""
     made = 0
-    for duty in Duty.objects.filter(state__in=OWED, due__isnull=False).select_related("award__project"):
-        stage = obligations.stage(duty.due, at.date())
-        if not stage:
-            continue
+    owed = Duty.objects.filter(state__in=OWED, due__isnull=False)
+    told = set(Reminder.objects.filter(duty__state__in=OWED).values_list("duty_id", "stage"))
+    stages = ((pk, obligations.stage(due, at.date())) for pk, due in owed.values_list("pk", "due"))
+    fresh = {pk: stage for pk, stage in stages if stage and (pk, stage) not in told}
+    for pk, stage in fresh.items():
+        duty = Duty.objects.select_related("award__project").get(pk=pk)
         with transaction.atomic():
             _, new = Reminder.objects.get_or_create(duty=duty, stage=stage, defaults={"at": at})
             if new:

@@ -51,12 +51,14 @@ def desk(request: HttpRequest) -> HttpResponse:
     officers_only(request)
     waiting = Proposal.objects.filter(state="waiting", application__state__in=UNDECIDED)
     asked = ChangeRequest.seen_by(request.user).filter(state__in=OPEN_STATES)
-    duties = Duty.seen_by(request.user)
+    duties = Duty.seen_by(request.user).defer("answers", "figures", "award__application__form")
+    # By their keys first: to sort whole rows would read the form of every award.
+    first = Duty.objects.filter(state__in=OWED).order_by("due", "pk").values_list("pk", flat=True)[:100]
     return render(request, "awarding/desk.html", {
         "proposals": tables.proposals(waiting.select_related("application__organisation", "proposed_by")[:100]),
         "requests": tables.requests(asked[:100]),
         "sent": tables.duties(duties.filter(state="sent")[:100]),
-        "owed": tables.duties(duties.filter(state__in=OWED).order_by("due")[:100]),
+        "owed": tables.duties(duties.filter(pk__in=list(first)).order_by("due", "pk")),
     })  # fmt: skip
 
 

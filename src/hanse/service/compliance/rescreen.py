@@ -40,16 +40,17 @@ class Changed:
 
 def rescreen(*, as_of: date | None = None, rules: RuleSet | None = None) -> tuple[Changed, ...]:
     """Ask every open application's answers again; what changed is kept, and told once."""
-    stored = Screening.objects.filter(application__state__in=OPEN_STATES).select_related("application__call")
-    made = (_again(one, as_of or now().date(), rules or shipped()) for one in stored.order_by("pk"))
+    # Each is read under its lock: to hold all of fifty thousand here would take gigabytes.
+    stored = Screening.objects.filter(application__state__in=OPEN_STATES).order_by("pk").values_list("pk", flat=True)
+    made = (_again(pk, as_of or now().date(), rules or shipped()) for pk in stored)
     return tuple(one for one in made if one is not None)
 
 
 @transaction.atomic
-def _again(screening: Screening, as_of: date, rules: RuleSet) -> Changed | None:
+def _again(pk: int, as_of: date, rules: RuleSet) -> Changed | None:
     """Under the screening's lock: of two that ask at once, the second finds what the first kept."""
     screening = Screening.objects.select_for_update(of=("self",)).select_related("application__call").get(
-        pk=screening.pk
+        pk=pk
     )  # fmt: skip
     last = screening.rescreenings.order_by("-pk").first()
     before: Decision = last.decision if last else screening.decision

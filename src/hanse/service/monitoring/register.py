@@ -60,23 +60,32 @@ class Wanted:
     year: int | None = None
 
 
+_MODE, _COUNTRY = _fact("mode", _CALL, "mode"), _fact("country", _FORM, "country")
+
+
 def rows(wanted: Wanted) -> QuerySet[Any]:
-    """The allocations that awards opened, the latest first, as `line` reads them."""
-    agreed = {f"{_FORM}__whole__declarations__names_may_be_published": True}
-    consent = Case(When(**agreed, then=Value(True)), default=Value(False), output_field=BooleanField())
+    """The allocations that awards opened, the latest first; `lines` reads a slice of them."""
     found = Allocation.objects.filter(award__isnull=False)
-    found = found.annotate(mode=_fact("mode", _CALL, "mode"), country=_fact("country", _FORM, "country"))
-    given = {"mode": wanted.mode, "country": wanted.country, "machine__public_id": wanted.machine,
-             "starts__year": wanted.year}  # fmt: skip
-    found = found.filter(**{name: value for name, value in given.items() if value})
-    return found.annotate(
-        consent=consent, kind=_fact("kind", _FORM, "organisation_kind"), title=_text("title", _FORM),
-    ).order_by("-pk")  # fmt: skip
+    if wanted.mode:
+        found = found.alias(mode=_MODE).filter(mode=wanted.mode)
+    if wanted.country:
+        found = found.alias(country=_COUNTRY).filter(country=wanted.country)
+    if wanted.machine:
+        found = found.filter(machine__public_id=wanted.machine)
+    if wanted.year:
+        found = found.filter(starts__year=wanted.year)
+    return found.order_by("-pk")
 
 
 def lines(part: QuerySet[Any]) -> list[Line]:
-    """A slice of `rows`."""
-    shown = part.with_balance().values(
+    """A slice of `rows`: found by its keys first, so that of what is skipped nothing is read."""
+    agreed = {f"{_FORM}__whole__declarations__names_may_be_published": True}
+    consent = Case(When(**agreed, then=Value(True)), default=Value(False), output_field=BooleanField())
+    found = Allocation.objects.filter(pk__in=list(part.values_list("pk", flat=True))).annotate(
+        mode=_MODE, country=_COUNTRY, consent=consent, title=_text("title", _FORM),
+        kind=_fact("kind", _FORM, "organisation_kind"),
+    )  # fmt: skip
+    shown = found.with_balance().order_by("-pk").values(
         "consent", "title", "kind", "country", "mode", "machine__public_id", "granted_accelerator_seconds", "used",
         "starts", "ends", "award__application__organisation__name",
     )  # fmt: skip
@@ -129,7 +138,7 @@ def _sums(wanted: Wanted) -> Sums:
 
 
 def _choices() -> dict[str, list[str]]:
-    every = rows(Wanted()).order_by()
+    every = rows(Wanted()).order_by().annotate(mode=_MODE, country=_COUNTRY)
     alike = every.values_list("mode", "country", "machine__public_id").distinct()
     modes, countries, machines = map(set, zip(*alike, strict=True)) if (alike := list(alike)) else ((), (), ())
     return {

@@ -70,7 +70,7 @@ def sheet(request: HttpRequest, name: str) -> HttpResponse:
 def as_json(request: HttpRequest) -> HttpResponse:
     officers_only(request)
     try:
-        return JsonResponse({"as_of": now().isoformat(), **asdict(watching.figures(wanted_of(request), now()))})
+        return JsonResponse(asdict(watching.figures(wanted_of(request), now())))
     except UsageError as error:
         return JsonResponse({"what": error.what, "where": error.where, "fix": error.fix}, status=400)
 

@@ -18,6 +18,7 @@ from hanse.reporting.measured import hours
 from hanse.reporting.words import ATTEMPT_LOOKS, badge, plural
 from hanse.service.access.models import Allocation
 from hanse.service.portal import machines as looks
+from hanse.service.runs.glance import RUN_CONTRACTS
 from hanse.service.runs.models import Attempt, Machine, Run
 from hanse.service.runs.operators import operated
 
@@ -50,9 +51,9 @@ def _body(request: HttpRequest) -> str:
     mine: dict[int, list[Any]] = {}
     for one in (
         Attempt.objects.filter(leg__run__in=Run.objects.seen_by(person)).exclude(state__in=FINAL_ATTEMPT_STATES)
-        .select_related("leg__run", "leg__machine").defer("ticket").order_by("pk")
+        .select_related("leg__run").defer("ticket", *(f"leg__run__{name}" for name in RUN_CONTRACTS)).order_by("pk")
     ):  # fmt: skip
-        mine.setdefault(one.leg.machine_id, []).append(
+        mine.setdefault(one.machine_id, []).append(
             (one, badge(ATTEMPT_LOOKS[AttemptState(one.state)]), plural(one.job.nodes, "node"))
         )
     held: dict[int, list[Any]] = {}

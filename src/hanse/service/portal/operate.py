@@ -27,6 +27,7 @@ from hanse.service.access.enrol import EnrolCode
 from hanse.service.access.models import ApiToken
 from hanse.service.portal import blocks
 from hanse.service.portal import machines as looks
+from hanse.service.runs.glance import RUN_CONTRACTS
 from hanse.service.runs.models import Attempt, Event, Machine, UsageEntry
 from hanse.service.runs.operating import operate
 from hanse.service.runs.operators import may_operate
@@ -63,7 +64,8 @@ def code(request: HttpRequest, machine_id: str) -> HttpResponse:
 
 def _page(request: HttpRequest, machine: Machine, issued: NewCode | None = None) -> HttpResponse:
     at = now()
-    going = list(machine.open_attempts().select_related("leg__run__project", "leg__run__created_by").order_by("pk"))
+    whose = machine.open_attempts().select_related("leg__run__project", "leg__run__created_by").order_by("pk")
+    going = list(whose.defer("ticket", *(f"leg__run__{name}" for name in RUN_CONTRACTS)))
     return render(request, "portal/operator.html", {
         "machine": machine,
         "name": looks.name_of(machine),
@@ -146,7 +148,7 @@ def _jobs(going: list[Attempt]) -> Html:
 
 def _today(machine: Machine) -> str:
     midnight = timezone.localtime(now()).replace(hour=0, minute=0, second=0, microsecond=0)
-    entries = UsageEntry.objects.filter(attempt__machine=machine, recorded_at__gte=midnight)
+    entries = UsageEntry.objects.filter(recorded_at__gte=midnight, attempt__isnull=False, allocation__machine=machine)
     charged = entries.aggregate(sum=Sum("accelerator_seconds"))["sum"] or 0
     return f"{hours(charged)} GPU-hours were charged today."
 

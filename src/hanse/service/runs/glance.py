@@ -23,6 +23,9 @@ from hanse.service.runs.machines import MACHINE_CONTRACTS
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.usage import UsageEntry
 
+RUN_CONTRACTS = ("spec", "plan", "admission", "result", "placement")
+"""Columns that take long to read; a page that only names a run leaves them."""
+
 
 def rows(runs: Any) -> Any:
     """Of a queryset of runs, what `summaries` reads."""

@@ -22,7 +22,7 @@ def events_of(run: Run) -> object:
 def record_of(run: Run) -> RunRecord:
     legs = list(run.legs.all())
     allocations = Allocation.objects.with_balance().select_related(
-        "award__application__screening", "project", "machine"
+        "award__application__screening", "award__application__call", "project", "machine"
     )
     allocations = list(allocations.filter(legs__run=run).distinct())
     award = allocations[0].award if allocations else None
