@@ -10,10 +10,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.apps import apps
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
@@ -67,27 +65,8 @@ def unapplied_migrations() -> int:
 
 def ensure_migrated() -> None:
     """Migrate only where there is something to migrate: looking is quick, `migrate` is not."""
-    if not connection.introspection.table_names():
-        _make_tables()
-    elif unapplied_migrations():
+    if unapplied_migrations():
         call_command("migrate", interactive=False, verbosity=0)
-
-
-def _make_tables() -> None:
-    """In an empty database: all at once as they are today, which takes a second where all migrations take ten.
-
-    What migrations did to rows is nothing where there is none; tests compare the tables with those migrations make.
-    """
-    executor = MigrationExecutor(connection)
-    # One transaction: a service killed in it finds the database as empty as before.
-    with connection.schema_editor() as editor:
-        editor.create_model(executor.recorder.Migration)
-        for model in apps.get_models():
-            if model._meta.can_migrate(connection):
-                editor.create_model(model)
-        for app, name in executor.loader.graph.nodes:
-            executor.recorder.record_applied(app, name)
-    emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)
 
 
 def publish_calls(*, by: str) -> None:
