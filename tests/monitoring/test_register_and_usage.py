@@ -117,7 +117,9 @@ def test_the_months_usage_is_for_officers_and_in_the_machines_own_unit(ida: Pers
     assert told[0]["unit"] == (billing.unit if billing else "")
     only = rows(client.get("/monitoring/usage.csv", {"from": "2026-03", "to": "2026-03"}))
     assert [one["month"] for one in only] == ["2026-03"]
-    assert client.get("/monitoring/usage.csv", {"from": "March"}).status_code == 400
+    for none in ("March", "0001-01", "9999-12"):
+        assert client.get("/monitoring/usage.csv", {"from": none}).status_code == 400, none
+        assert client.get("/monitoring/usage.csv", {"to": none}).status_code == 400, none
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

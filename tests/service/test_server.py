@@ -82,7 +82,7 @@ class Service:
             facts = json.loads(self.endpoint.read_text())
             return facts if facts["pid"] == process.pid else None
 
-        return until(announced, within_s=60, what="endpoint.json")
+        return until(announced, within_s=180, what="endpoint.json")
 
     def stop(self) -> None:
         for process in self.processes:

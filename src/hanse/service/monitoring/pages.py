@@ -118,4 +118,8 @@ def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 def _month(text: str) -> date | None:
-    return date.fromisoformat(f"{text}-01") if text else None
+    """Raises ValueError for what is none, or lies beyond what clocks reckon with in every zone."""
+    found = date.fromisoformat(f"{text}-01") if text else None
+    if found is not None and not 1900 <= found.year < 2200:
+        raise ValueError(text)
+    return found
