@@ -5,16 +5,13 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Everything but the trainer (torch's types) and the service (Django's).
 TYPED := contracts files workloads machines programme rules client tickets planning schedulers reporting agent cli
-# Rooms whose tests start many processes, or share a cluster: one test at a time, the trainer's (which compute) beside
-# the others (which mostly wait). All other rooms run two files at once.
-TRAINER := training
-PROCESSES := cli client crash docs federation schedulers slurm stories
-ALONE := $(TRAINER) $(PROCESSES)
+# Rooms whose tests start many processes, or share a cluster: one test at a time. The others run two files at once.
+ALONE := cli client crash docs federation schedulers slurm stories training
 # Rooms that are looked at on PostgreSQL, too.
 STORED := service client compliance notices monitoring
 ARGS ?=
 
-.PHONY: help setup setup-dev demo test test-trainer test-processes lint audit docs bench schemas reference clean
+.PHONY: help setup setup-dev demo test lint audit docs bench schemas reference clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,14 +27,8 @@ demo: setup  ## the main job: apply, plan, launch, train, report
 
 test: setup-dev  ## all tests; those of missing system packages say so and are skipped
 	$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=tests/,$(ALONE)) $(ARGS)
-	$(MAKE) --no-print-directory --output-sync=target -j2 test-trainer test-processes
+	$(PYTEST) $(addprefix tests/,$(ALONE)) $(ARGS)
 	HANSE_TEST_DATABASE=postgres $(PYTEST) -m "not slurm and not torch and not browser" $(addprefix tests/,$(STORED)) $(ARGS)
-
-test-trainer:
-	$(PYTEST) $(addprefix tests/,$(TRAINER)) $(ARGS)
-
-test-processes:
-	$(PYTEST) $(addprefix tests/,$(PROCESSES)) $(ARGS)
 
 lint: setup-dev  ## ruff, mypy, import floors, migrations, bandit
 	$(BIN)/ruff format --check .
