@@ -262,9 +262,11 @@ def test_terms_that_the_ticket_does_not_name_and_anothers_key_are_refused_before
 
 
 def test_the_jobs_of_a_machine_are_told_which_other_legs_were_given_up_and_when_one_is_back(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
+    run = RunDir(tmp_path / "run")
     told = legs.Absences(lambda _: run)
-    told.tell(())
+    told.tell((LostLegs(run_id="run-1", names=("other",)),))
+    assert not run.root.exists(), "nothing was prepared there yet"
+    run.root.mkdir()
     assert not run.absent.exists()
     told.tell((LostLegs(run_id="run-1", names=("other",)),))
     assert json.loads(run.absent.read_text()) == ["other"]

@@ -84,6 +84,8 @@ class Absences:
                 continue
             try:
                 self._host.write_atomically(self._run_dir_of(run_id).absent, json.dumps(names).encode())
+            except FileNotFoundError:  # no job was prepared there yet
+                continue
             except OSError as error:
                 logger.warning("run %s is not told which legs were lost: %s", run_id, error.strerror)
                 continue

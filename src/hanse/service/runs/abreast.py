@@ -34,15 +34,16 @@ def speaker(run: Any) -> Leg:
 
 
 def lost_beside(machine: Any) -> tuple[LostLegs, ...]:
-    """Of each run that is open on a machine, the legs elsewhere that were given up."""
+    """Of each run under way with a leg on a machine, the legs elsewhere that were given up."""
     from hanse.service.runs.lifecycle import Run
 
-    open_here = machine.open_attempts().filter(leg__run__across__isnull=False).values("leg__run")
-    runs = Run.objects.filter(pk__in=open_here, legs__left_because__gt="").distinct()
-    found = (
-        LostLegs(run_id=run.public_id, names=tuple(leg.slot for leg in current(run) if leg.left_because))
-        for run in runs
-    )  # fmt: skip
+    # By the parcels to it, which only such runs have: every sync asks this, of machines with thousands of attempts.
+    runs = Run.objects.filter(parcels__kind="outer", parcels__to_machine=machine, legs__left_because__gt="")
+    runs = runs.filter(state__in=(RunState.QUEUED, RunState.RUNNING)).distinct()
+    found = []
+    for run in runs:
+        lost = (leg for leg in current(run) if leg.left_because and leg.machine_id != machine.pk)
+        found.append(LostLegs(run_id=run.public_id, names=tuple(leg.slot for leg in lost)))
     return tuple(each for each in found if each.names)
 
 
