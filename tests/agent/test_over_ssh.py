@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from hanse.agent import place, tails
+from hanse.agent import legs, place, tails
 from hanse.agent.store import Record
 from hanse.contracts.errors import SiteError
 from hanse.contracts.job import JobReport
+from hanse.contracts.outer import OuterLaunch
 from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.schedulers.host import HostUnreachable
@@ -18,8 +20,8 @@ from hanse.schedulers.ssh import SshHost
 from hanse.workloads.load import load_spec
 from tests import sshd
 from tests.agent.hands import Cluster, Service, agent_of, reasons, states, wanted
-from tests.agent.test_files import bundle, rows
-from tests.contracts.examples import ASSIGNMENT, RESULT, SPEC
+from tests.agent.test_files import bundle, exchange, rows
+from tests.contracts.examples import ASSIGNMENT, RESULT, SPEC, TICKET
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,14 @@ def test_the_end_of_an_attempt_is_told_with_its_files_or_not_yet(tmp_path: Path,
     again.close()
     assert [state for _, state in states(service)] == [AttemptState.FAILED]
     assert [chunk.text for request in service.requests for chunk in request.logs] == ["all of it\n"]
+
+
+def test_the_key_of_a_leg_behind_ssh_is_for_its_owner_alone(tmp_path: Path, behind: SshHost) -> None:
+    run, told = RunDir(tmp_path / "over there" / "run"), exchange()
+    ticket = TICKET.model_copy(update={"outer_sha256": told.launch.terms.digest()})
+    for _ in range(2):
+        legs.write(told, ticket, run, behind)
+    assert stat.S_IMODE(run.exchange_key.stat().st_mode) == 0o600
+    assert run.exchange_key.read_bytes() == bytes([1]) * 32
+    assert OuterLaunch.from_json(run.outer.read_bytes()) == told.launch
+    assert run.inbox.is_dir() and run.outbox.is_dir() and not list(run.root.glob("*.new"))
