@@ -36,7 +36,7 @@ def filled(sizes: Any) -> dict[str, Any]:
     from django.db import connection
 
     from benchmarks import portal_people, portal_programme, portal_runs
-    from benchmarks.portal_bulk import Dice, set_sequences, times_as_given
+    from benchmarks.portal_bulk import Dice, times_as_given
     from hanse.files.durable import write_atomically
     from hanse.service import bootstrap
 
@@ -46,7 +46,6 @@ def filled(sizes: Any) -> dict[str, Any]:
         people = portal_people.fill(sizes, dice)
         programme = portal_programme.fill(sizes, people, dice)
         portal_runs.fill(sizes, people, programme, dice)
-    set_sequences()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     write_atomically(Path(settings.SERVICE_FOLDER) / "rescreened", dice.at.date().isoformat())
