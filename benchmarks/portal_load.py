@@ -89,17 +89,18 @@ def figures(
     beside: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     found: dict[str, Any] = {}
-    for name in databases:
+    for wanted in databases:
+        name = "postgresql" if "://" in wanted else wanted
         home = scratch / name
         home.mkdir(exist_ok=True)
-        url = postgres.up() if name == "postgresql" else ""
+        url = "" if name == "sqlite" else wanted if "://" in wanted else postgres.up()
         found[name] = of_hanse(home, url, divide=divide, rounds=rounds, for_s=for_s)
     if beside:
         home = Path(tempfile.mkdtemp(prefix="coldfront-", dir=scratch))
         found["coldfront"] = portal_peer.measure(
             home, allocations=max(100, portal_peer.ALLOCATIONS // divide), clients=CLIENTS, rounds=rounds, for_s=for_s
         )
-        found["over_coldfront"] = {name: _ratios(found[name]["pages"], found["coldfront"]) for name in databases}
+        found["over_coldfront"] = {name: _ratios(found[name]["pages"], found["coldfront"]) for name in found if name != "coldfront"}
     return found
 
 
@@ -149,10 +150,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--divide", type=int, default=1, help="1/N of everything")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each of {CLIENTS} clients asks a page")
     parser.add_argument("--seconds", type=float, default=FOR_S, help="at most, for a database")
-    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or both with a comma")
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql (started here), or its URL; several with a comma")
     parser.add_argument("--alone", action="store_true", help="without ColdFront")
     parser.add_argument(
-        "--keep", type=Path, help="a folder whose SQLite home is used again, and filled where it is not"
+        "--keep", type=Path, help="a folder whose homes are used again, and filled where they are not"
     )
     parser.add_argument("--json", action="store_true", help="as JSON, which is how it is printed anyhow")
     given = parser.parse_args(arguments)
