@@ -14,7 +14,7 @@ from hanse.contracts.errors import UsageError
 from hanse.programme import calls
 from hanse.programme.review import names, rules
 from hanse.programme.review.assignment import propose
-from hanse.programme.review.conflicts import Entry, Reviewer, found, possible
+from hanse.programme.review.conflicts import Entry, Reviewer, found, marks, possible
 from hanse.programme.review.lanes import Arrival, lane, overtaken
 from hanse.programme.review.ranking import Scored, rank
 
@@ -254,3 +254,20 @@ def test_a_lane_lists_who_waits_by_arrival_and_counts_who_was_passed_over(hours:
     if len(queue) > served + 1:
         late = {queue[-1].id: START + timedelta(days=2)}
         assert overtaken([replace(one, decided_at=decided.get(one.id) or late.get(one.id)) for one in every]) == 1
+
+
+WORDS = ("Müller", "mueller", "Muller", "Jana", "J.", "Nováková", "Dr.", "O'Brien", "GmbH", "Acme", "AG", "of", "Åse")
+said = st.lists(st.sampled_from((*WORDS, "jana.muller@acme.eu", "Jana@x.eu", ",", "(")), max_size=6).map(" ".join)
+many = st.lists(said, max_size=3).map(tuple)
+
+
+@given(said, st.sampled_from(("", "Jana@X.eu", "jana.muller@acme.eu")), many, many, many, many)
+@settings(max_examples=400, deadline=None)
+def test_of_two_that_share_no_mark_no_conflict_is_found(
+    name: str, email: str, works_at: tuple[str, ...], houses: tuple[str, ...], team: tuple[str, ...],
+    excluded: tuple[str, ...],
+) -> None:  # fmt: skip
+    reviewer = Reviewer(id="r", name=name, email=email, organisations=works_at)
+    entry = Entry(id="e", organisations=houses, team=team, excluded=excluded)
+    if found(reviewer, entry) or possible(reviewer, entry):
+        assert marks(reviewer) & marks(entry)

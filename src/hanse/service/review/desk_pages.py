@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -25,7 +26,7 @@ from hanse.service.review.redress import Redress
 from hanse.service.review.reviewers import Reviewer
 from hanse.service.review.stand_ins import StandIn
 
-MOST = 100
+MOST, A_PAGE = 100, 50
 
 
 @login_required
@@ -56,8 +57,8 @@ def desk(request: HttpRequest) -> HttpResponse:
 @login_required
 def all_rounds(request: HttpRequest) -> HttpResponse:
     officers_only(request)
-    officer: Any = request.user
-    return render(request, "review/rounds.html", {"table": tables.rounds(rounds.shown(by=officer))})
+    page = Paginator(rounds.Rounds(), A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "review/rounds.html", {"table": tables.rounds(page.object_list), "page": page})
 
 
 class EnlistForm(Labelled):
