@@ -172,6 +172,7 @@ class Application(models.Model):
             models.Index(fields=["state", "decide_by"], name="application_due"),
             models.Index(fields=["sent_at", "state", "cut_off", "call"], name="application_sent"),
             models.Index(fields=["decided_at", "sent_at", "cut_off", "decide_by"], name="application_decided"),
+            models.Index(fields=["call", "cut_off", "state"], name="application_round"),
         ]
 
     def __str__(self) -> str:

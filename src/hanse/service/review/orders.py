@@ -54,9 +54,9 @@ def obstacles(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
         found.append(_obstacle("step", f"The {broken} step failed: it can only be declined.", excusable=False))
     elif at_turn:
         found.append(_obstacle("step", f"The {at_turn} step is not done.", excusable=decision == "decline"))
-    ahead = lanes.ahead(application)
+    ahead, first = lanes.ahead(application)
     if ahead:
-        found.append(_obstacle("turn", f"{len(ahead):,} came earlier and wait: first {ahead[0].public_id}."))
+        found.append(_obstacle("turn", f"{ahead:,} came earlier and wait: first {first}."))
     return (*found, *_of_round(application, decision))
 
 

@@ -7,6 +7,7 @@ that failed lets the application only be declined.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     "failed": frozenset(),
 }
 KINDS = ("administrative", "technical", "scientific", "panel")
+OPEN = ("sent", "in-review")
+"""Applications that wait for a decision."""
 
 
 class Step(models.Model):
@@ -66,6 +69,15 @@ def states_of(applications: Iterable[Any]) -> dict[Any, dict[StepKind, StepState
     for key, kind, state in Step.objects.filter(application__in=list(found)).values_list(
         "application", "kind", "state"
     ):
+        found[key][kind] = state
+    return found
+
+
+def states_of_open() -> dict[Any, dict[StepKind, StepState]]:
+    """The same of all that wait for a decision and have a row, without naming each in the question."""
+    found: dict[Any, dict[StepKind, StepState]] = defaultdict(dict)
+    rows = Step.objects.filter(application__state__in=OPEN).order_by()
+    for key, kind, state in rows.values_list("application", "kind", "state"):
         found[key][kind] = state
     return found
 

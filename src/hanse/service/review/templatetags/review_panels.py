@@ -30,14 +30,14 @@ def application_review(context: Any, application: Any) -> str:
     officer = person.is_officer and not person.belongs_to(application.organisation)
     shown = steps.of(application)
     waits = application.state in _OPEN
-    ahead = lanes.ahead(application) if waits else []
+    ahead = lanes.ahead(application)[0] if waits else 0
     member = person.belongs_to(application.organisation)
     sheets = Assignment.objects.filter(application=application).select_related("reviewer__person") if officer else ()
     ends = _ends(application, person, officer=officer, member=member)
     if not (shown or ahead or sheets or any(ends.values())):
         return ""
     return render_to_string("review/application_review.html", {
-        "application": application, "officer": officer, "ahead": len(ahead), "waits": waits,
+        "application": application, "officer": officer, "ahead": ahead, "waits": waits,
         "steps": shown, "languages": LANGUAGES.items(), **ends,
         "sheets": [(one, badge(tables.SHEET_LOOKS[one.state])) for one in sheets],
         "round": tables.stamp(application.cut_off) if officer and application.cut_off else "",
