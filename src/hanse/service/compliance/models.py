@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import models, transaction
+from django.db import models
 
 from hanse.contracts.decision import Decision
 from hanse.contracts.errors import PolicyError
 from hanse.service.access.calls import Application
 from hanse.service.access.people import Person
-from hanse.service.records import ContractField
+from hanse.service.records import ContractField, set_fields, together
 from hanse.service.runs.events import AppendOnly, Event
 
 
@@ -49,13 +49,13 @@ class Screening(models.Model):
                 "decided_by": by.username,
             }
         )  # fmt: skip
-        with transaction.atomic():
+        with together():
             type(self).objects.filter(pk=self.pk).update(decision=overruled)
             Event.record(
                 "officer:screening:overruled", self.application.public_id, by=by.username, reason=override_reason,
                 was=decision.verdict,
             )  # fmt: skip
-        self.decision = overruled
+            set_fields(self, decision=overruled)
         return overruled
 
 
