@@ -75,7 +75,7 @@ def in_a_child(act: Callable[[], object], death: _Dies) -> int:
 
 
 def points(first: int, most: int) -> list[tuple[int, bool]]:
-    """Where to die: every so often, somewhere else in each stretch, before the statement or after it; always the same."""
+    """Where to die: every so often, somewhere else in each stretch, before a statement or after it; always the same."""
     drawn = random.Random(first)
     return [(drawn.randrange(at, at + first), drawn.random() < 0.5) for at in range(1, most, first)]
 
