@@ -20,7 +20,6 @@ from benchmarks import portal_peer
 from benchmarks.figures import Table, load
 from benchmarks.portal_clients import Ask, asked, served
 from benchmarks.portal_pages import Page, pages
-from hanse.contracts.base import now
 from tests import postgres
 from tests.daemons import free_ports
 
@@ -57,8 +56,6 @@ def of_hanse(scratch: Path, database: str, *, divide: int, rounds: int, for_s: f
     world = json.loads(known.read_text())
     counts = {one["name"]: one for one in run("portal_pages", given=json.dumps(world))}
     every, port = pages(world["about"]), free_ports(1)[0]
-    # The daily screening anew is no part of it, though a kept world has slept over midnight.
-    (scratch / "service" / "rescreened").write_text(f"{now():%Y-%m-%d}")
     command = [sys.executable, "-m", "hanse", "serve", "--port", str(port)]
     with served(command, port, environment, scratch / "serve.log"):
         together = [_ask(page, world) for page in every if not page.apart]

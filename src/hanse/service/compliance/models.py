@@ -74,6 +74,23 @@ class Rescreening(AppendOnly):
         return f"{self.screening.application.public_id} {self.decision.verdict} as of {self.as_of}"
 
 
+class RescreenPass(models.Model):
+    """How far one day's screening under one version of the rules came; it takes many ticks."""
+
+    basis = models.CharField(max_length=100, unique=True)
+    """The day and the rules."""
+    read_to = models.PositiveBigIntegerField(default=0)
+    """The last screening that was asked again."""
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        app_label = "compliance"
+        verbose_name_plural = "rescreen passes"
+
+    def __str__(self) -> str:
+        return f"{self.basis} to {self.read_to}"
+
+
 class RescreeningAnswer(AppendOnly):
     """An officer's word on a rescreening: the grant stands, with a reason, or it does not. Both are kept."""
 
@@ -98,6 +115,17 @@ from hanse.service.compliance.questions import Question  # noqa: E402
 from hanse.service.compliance.releases import Release, RunEvaluation  # noqa: E402
 
 __all__ = [
-    "Condition", "Permit", "PermitWarning", "Question", "Release", "Rescreening", "RescreeningAnswer", "RunChange",
-    "RunCompute", "RunEvaluation", "Screening", "ThresholdMark",
+    "Condition",
+    "Permit",
+    "PermitWarning",
+    "Question",
+    "Release",
+    "RescreenPass",
+    "Rescreening",
+    "RescreeningAnswer",
+    "RunChange",
+    "RunCompute",
+    "RunEvaluation",
+    "Screening",
+    "ThresholdMark",
 ]  # fmt: skip
