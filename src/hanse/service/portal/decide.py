@@ -19,8 +19,11 @@ from hanse.programme.awards import PATTERN_WORDS
 from hanse.service.access.models import Application
 from hanse.service.awarding import policy, proposals
 from hanse.service.awarding.proposals import Proposal
+from hanse.service.portal.whole import never_cut
 
 MORE = ("parts", "starts", "duration_months", "pattern", "conditions")
+CONDITION = 500
+"""The most characters of a condition, which goes into the tickets of jobs."""
 
 
 class DecideForm(forms.Form):
@@ -60,6 +63,7 @@ class DecideForm(forms.Form):
         super().__init__(*args, **options)
         for name, field in self.fields.items():
             field.widget.attrs |= {"class": "input", "aria-describedby": f"{name}-hint"}
+            field.widget.attrs.pop("maxlength", None)  # a browser would cut what is pasted, without a word
 
     @property
     def main_fields(self) -> list[Any]:
@@ -121,9 +125,19 @@ def terms_of(given: dict[str, Any]) -> AwardTerms:
         starts=given["starts"],
         duration_months=given["duration_months"],
         pattern=given["pattern"] or "even",
-        conditions=tuple(line.strip()[:500] for line in given["conditions"].splitlines() if line.strip()),
+        conditions=tuple(_condition(line) for line in given["conditions"].splitlines() if line.strip()),
         override_reason=given["override_reason"],
     )
+
+
+def _condition(line: str) -> str:
+    said = line.strip()
+    if len(said) > CONDITION:
+        raise UsageError(
+            f"a condition has {len(said):,} characters, and {CONDITION} are taken", where="conditions",
+            fix="Shorten the line, or make two of it.",
+        )  # fmt: skip
+    return said
 
 
 def _part(line: str) -> AwardPart:
@@ -142,6 +156,7 @@ def _part(line: str) -> AwardPart:
 
 
 @login_required
+@never_cut("reason", "override_reason")
 def decision(request: HttpRequest, application_id: str) -> HttpResponse:
     """Takes the form's post; the application's own page tells what came of it."""
     found = get_object_or_404(Application.objects.seen_by(request.user), public_id=application_id)

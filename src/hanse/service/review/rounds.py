@@ -25,7 +25,7 @@ from hanse.programme.review.assignment import propose
 from hanse.programme.review.conflicts import found
 from hanse.programme.review.ranking import Place, Scored, means, passes, rank
 from hanse.service.access.models import Application, Call, Person
-from hanse.service.records import transition
+from hanse.service.records import together, transition
 from hanse.service.review import clearing, panel, reserve, steps
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import TRANSITIONS, Recommendation, Round
@@ -140,7 +140,7 @@ def close(
     moment = at or now()
     if cut_off > moment:
         raise Conflict("applications still arrive", where=call, fix=f"close it after {cut_off:%Y-%m-%d %H:%M} UTC")
-    with transaction.atomic():
+    with together():
         applications = of(call, cut_off, by, states=_SENT)
         lock(applications)
         held = Round.objects.select_for_update(of=("self",)).get(pk=Round.kept(call, cut_off).pk)

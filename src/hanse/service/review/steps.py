@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 
 from hanse.contracts import review_steps as contract
 from hanse.contracts.base import now
@@ -21,7 +21,7 @@ from hanse.contracts.review_steps import StepKind, StepState, StepWord
 from hanse.machines import catalogue
 from hanse.programme.review import steps, technical
 from hanse.service.access.models import Application, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import opened, require_judge
 from hanse.service.runs.machines import Machine
@@ -165,7 +165,7 @@ def finish(
 ) -> None:  # fmt: skip
     """Write down what a step came to; raises as `do`. The caller has asked who may."""
     _require_known(application, kind)
-    with transaction.atomic():
+    with together():
         held = opened(application.pk)
         require_before(held, kind)
         row, _ = Step.objects.get_or_create(application=held, kind=kind)
