@@ -126,7 +126,8 @@ class Agent:
             SyncRequest(
                 epoch=self.welcome.epoch, observations=tuple(letter.observations.values()),
                 telemetry=tuple(n.telemetry for n in letter.news.values() if n.telemetry),
-                logs=tuple(n.log for n in letter.news.values() if n.log), results=tuple(letter.results),
+                logs=tuple(n.log for n in letter.news.values() if n.log),
+                trails=tuple(n.trail for n in letter.news.values() if n.trail), results=tuple(letter.results),
                 cursor=self._cursor, state=state, jobs=jobs, budgets=budgets, parcels=parcels,
             )
         )  # fmt: skip

@@ -24,6 +24,7 @@ from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.machines import MACHINE_CONTRACTS, Machine, UnknownProtocol
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
+from hanse.service.runs.trail import TrailRow
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def _dated(state: MachineState, before: MachineState | None) -> MachineState:
 
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
     """The attempts spoken of that are this machine's own; others are not its to report."""
-    named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs)}
+    named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs, *request.trails)}
     if not named:
         return {}
     own = Attempt.objects.filter(public_id__in=named, leg__machine=machine)
@@ -112,6 +113,9 @@ def _take_rows(attempts: dict[str, Attempt], request: SyncRequest) -> None:
     for chunk in request.logs:
         if attempt := attempts.get(chunk.attempt_id):
             LogChunk.store(attempt, chunk.offset, chunk.text)
+    for trail in request.trails:
+        if (attempt := attempts.get(trail.attempt_id)) and attempt.leg.run.across is not None:
+            TrailRow.store(attempt.leg.run, attempt.leg.slot, trail.lines)
 
 
 def _take_results(machine: Machine, request: SyncRequest) -> None:
