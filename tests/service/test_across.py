@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -377,7 +378,7 @@ def test_terms_that_contradict_themselves_are_refused_by_the_key_of_train_yaml(l
 
 def test_a_spec_without_across_keeps_the_hash_it_had() -> None:
     spec = a_spec()
-    assert "across" not in spec.canonical().decode()
+    assert not {"across", "compile"} & set(json.loads(spec.canonical()))
     assert TrainSpec.from_json(spec.to_json()).digest() == spec.digest()
     assert spec.digest() != a_spec(
         across=AcrossSpec(), where={"machines": ("local", "second")}
