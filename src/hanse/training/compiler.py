@@ -1,4 +1,4 @@
-"""`compile: true` needs a compiler where the ranks run: it is looked for before data are prepared or torch is loaded."""
+"""`compile: true` needs a compiler where the ranks run: looked for before data are prepared or torch is loaded."""
 
 from __future__ import annotations
 
