@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from hanse.contracts.programme import Allocation
-from hanse.contracts.run import RunState
+from hanse.contracts.run import Attempt, Run, RunState
 from hanse.contracts.spec import CheckpointSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import LedgerEntry, TrainResult
 from hanse.schedulers.slurm import SlurmScheduler
+from hanse.schedulers.slurm_text import expand_nodes
 from hanse.workloads.load import load_spec
 from tests.slurm_site import ACCOUNT, SlurmSite
 from tests.stack import Stack, running
@@ -83,3 +84,35 @@ def test_the_demos_training_goes_on_after_its_batch_script_is_killed_and_is_char
         {f"hanse-{attempt.id}": attempt.job_id for attempt in run.legs[0].attempts}
     )
     assert sum(charged.values()) == sum(job.accelerator_seconds for reports in jobs.values() for job in reports)
+
+
+def test_a_run_whose_partition_loses_a_node_goes_on_with_one_and_reads_every_sample_once(
+    stack: Stack, allocation: Allocation, spec: TrainSpec, slurm_site: SlurmSite
+) -> None:
+    where = spec.where.model_copy(update={"partition": "debug", "min_nodes": 1})
+    run = stack.launch(spec.model_copy(update={"where": where}), allocation)
+    run_dir = stack.run_dir(run.id)
+    try:
+        until(lambda: list(run_dir.checkpoints.glob("step-????????")), within_s=200, what="a checkpoint", every_s=0.1)
+        held = slurm_site.run("squeue", "-h", "-o", "%N", "-n", f"hanse-{_attempts(stack, run)[0].id}").strip()
+        lost = expand_nodes(held)[-1]
+        slurm_site.take_down(lost)
+        run = stack.finish(run.id, within_s=240)
+    finally:
+        for node in slurm_site.cluster.node_names:
+            if "down" in slurm_site.run("sinfo", "-h", "-n", node, "-o", "%T"):
+                slurm_site.resume(node)
+        slurm_site.wait_for_nodes()
+    logs = "\n\n".join(path.read_text() for path in sorted(run_dir.root.glob("attempts/*/job.log")))
+    assert run.state is RunState.FINISHED, (run.reason, logs)
+    first, second = _attempts(stack, run)
+    assert (first.state, first.raw_state, second.state) == ("failed", "NODE_FAIL", "finished"), logs
+    assert len(first.nodes) == 2 and len(second.nodes) == 1 and lost not in second.nodes
+    entries = [LedgerEntry.from_json(line) for line in run_dir.ledger.read_text().splitlines()]
+    assert [e.first_sample for e in entries] == [sum(b.samples for b in entries[:n]) for n in range(len(entries))]
+    assert sum(entry.samples for entry in entries) == STEPS * BATCH and {e.attempt for e in entries} == {1, 2}
+
+
+def _attempts(stack: Stack, run: Run) -> tuple[Attempt, ...]:
+    with stack.client() as client:
+        return client.run(run.id).legs[0].attempts

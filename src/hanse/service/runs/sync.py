@@ -43,6 +43,9 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         # Not FOR UPDATE: what others write meanwhile refers to this row, and would wait for it with locks of their own.
         machine = Machine.objects.select_for_update(no_key=True).defer(*MACHINE_CONTRACTS).get(pk=machine.pk)
         machine.require_epoch(request.epoch)
+        # First, since what follows upon an attempt's end is planned for the nodes that are left.
+        if request.state is not None:
+            Machine.objects.filter(pk=machine.pk).update(state=_dated(request.state, machine.state))
         attempts = _attempts(machine, request)
         _take_rows(attempts, request)
         _take_results(machine, request)
@@ -68,9 +71,7 @@ def _in_its_words(assignment: Assignment, *, stopped: bool) -> Assignment:
 
 
 def _take_machine(machine: Machine, request: SyncRequest) -> None:
-    """What it tells of itself and of its accounts' jobs, and how its parcels stand."""
-    if request.state is not None:
-        Machine.objects.filter(pk=machine.pk).update(state=_dated(request.state, machine.state))
+    """What it tells of its accounts' jobs, and how its parcels stand."""
     if request.jobs:
         metering.take_jobs(machine, request.jobs)
     if request.budgets:
