@@ -17,7 +17,7 @@ from hanse.schedulers.slurm import SlurmScheduler
 from hanse.schedulers.slurm_text import expand_nodes
 from hanse.workloads.load import load_spec
 from tests.slurm_site import ACCOUNT, SlurmSite
-from tests.stack import Stack, running
+from tests.stack import Stack, plan_of, running
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.torch, pytest.mark.timeout(300)]
@@ -90,18 +90,22 @@ def test_a_run_whose_partition_loses_a_node_goes_on_with_one_and_reads_every_sam
     stack: Stack, allocation: Allocation, spec: TrainSpec, slurm_site: SlurmSite
 ) -> None:
     where = spec.where.model_copy(update={"partition": "debug", "min_nodes": 1})
-    run = stack.launch(spec.model_copy(update={"where": where}), allocation)
-    run_dir = stack.run_dir(run.id)
+    asked = spec.model_copy(update={"where": where})
+    on_two = plan_of(asked, stack.machine).model_copy(update={"partition": "debug"})
+    with stack.client() as client:
+        run = client.launch(asked, on_two, allocation=allocation.id, machine=stack.machine.id)
+    run_dir, lost = stack.run_dir(run.id), ""
     try:
         until(lambda: list(run_dir.checkpoints.glob("step-????????")), within_s=200, what="a checkpoint", every_s=0.1)
         held = slurm_site.run("squeue", "-h", "-o", "%N", "-n", f"hanse-{_attempts(stack, run)[0].id}").strip()
         lost = expand_nodes(held)[-1]
+        slurm_site.kill_node(lost)
         slurm_site.take_down(lost)
         run = stack.finish(run.id, within_s=240)
     finally:
-        for node in slurm_site.cluster.node_names:
-            if "down" in slurm_site.run("sinfo", "-h", "-n", node, "-o", "%T"):
-                slurm_site.resume(node)
+        if lost:
+            slurm_site.start_node(lost)
+            slurm_site.resume(lost)
         slurm_site.wait_for_nodes()
     logs = "\n\n".join(path.read_text() for path in sorted(run_dir.root.glob("attempts/*/job.log")))
     assert run.state is RunState.FINISHED, (run.reason, logs)
