@@ -179,6 +179,10 @@ class SlurmSite:
         chosen = ",".join(nodes or self.cluster.node_names)
         self.run("scontrol", "update", f"NodeName={chosen}", "State=DRAIN", f"Reason={reason}")
 
+    def take_down(self, *nodes: str, reason: str = "power supply") -> None:
+        """Nodes that are lost to Slurm, with the jobs on them. One whose slurmd lives soon comes back by itself."""
+        self.run("scontrol", "update", f"NodeName={','.join(nodes)}", "State=DOWN", f"Reason={reason}")
+
     def resume(self, *nodes: str) -> None:
         self.run("scontrol", "update", f"NodeName={','.join(nodes or self.cluster.node_names)}", "State=RESUME")
 

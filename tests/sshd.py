@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -49,6 +50,12 @@ class Sshd:
             self.login, port=self.port, key=key or self.key, known_hosts=known_hosts or self.known_hosts,
             config=self.root / "no-config", connect_within_s=10,
         )  # fmt: skip
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `host()` is made of, for another process."""
+        files = {"key": self.key, "known_hosts": self.known_hosts, "config": self.root / "no-config"}
+        return {"login": self.login, "port": self.port, **{name: str(path) for name, path in files.items()}}
 
     def certified(self, name: str, valid: str) -> Path:
         """A key that only its certificate makes welcome; `valid` as ssh-keygen -V has it."""

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -57,12 +58,19 @@ AGENT = """
 import json, os, signal, sys
 from pathlib import Path
 from hanse.agent.main import run
+from hanse.agent.setting import Setting
 from hanse.contracts.machine import Machine
 from hanse.schedulers.make import make
+from hanse.schedulers.ssh import SshHost
 
 home, url, token, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[6]
 machine = Machine.from_json(sys.argv[4])
-scheduler = make(machine, home / "work" / machine.id, json.loads(sys.argv[5]))
+environment, over, setting = json.loads(sys.argv[5]), json.loads(sys.argv[7]), Setting()
+if over:
+    files = {name: Path(over.pop(name)) for name in ("key", "known_hosts", "config")}
+    setting.host, setting.work, environment = SshHost(**over, **files), home / "work", {}
+host = setting.host if over else None
+scheduler = make(machine, home / "work" / machine.id, environment, host)
 submit = scheduler.submit
 
 def submit_and_die(*args, **kwargs):
@@ -73,7 +81,7 @@ def submit_and_die(*args, **kwargs):
 
 if die != "never":
     scheduler.submit = submit_and_die
-run(url, token, machine, scheduler, home, every_s=0.2)
+run(url, token, machine, scheduler, home, every_s=0.2, setting=setting)
 """
 
 
@@ -88,6 +96,8 @@ class Stack:
     machine: Machine = MACHINE
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
+    over: Mapping[str, Any] = field(default_factory=dict)
+    """What an SshHost is made of: the agent reaches the machine and its files by that alone."""
     database: str = ""
     """DATABASE_URL of the service; empty: SQLite in its home."""
     service: subprocess.Popen[bytes] | None = None
@@ -118,7 +128,7 @@ class Stack:
                     token.write_text(client.enrol_agent(self.machine.id, "this-machine").token)
         self.agent = self._start(
             "agent", AGENT, str(self.home), self.url, token.read_text().strip(), self.machine.model_dump_json(),
-            json.dumps(dict(self.environment)), die,
+            json.dumps(dict(self.environment)), die, json.dumps(dict(self.over)),
         )  # fmt: skip
 
     def kill_service(self) -> None:

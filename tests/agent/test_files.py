@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import sqlite3
 import stat
 import tarfile
 from datetime import timedelta
@@ -18,12 +19,16 @@ from hypothesis import strategies as st
 
 from hanse.agent import legs, place, tails
 from hanse.agent.store import Record, Store
-from hanse.contracts.agentapi import Assignment, Exchange, LostLegs
+from hanse.agent.telling import Telling
+from hanse.contracts.across import AcrossSpec
+from hanse.contracts.agentapi import Assignment, Exchange, LostLegs, Observation
 from hanse.contracts.errors import SiteError, TicketError
 from hanse.contracts.outer import OuterLaunch, OuterLeg, OuterTerms
+from hanse.contracts.run import AttemptState
 from hanse.contracts.rundir import RunDir
 from hanse.tickets.keys import new_private_key, public_key_b64
 from hanse.tickets.signing import sign
+from hanse.training.outer.trail import Trail
 from hanse.workloads.load import load_spec
 from tests.contracts.examples import ASSIGNMENT, AT, RESULT, SPEC, STEP, TICKET
 
@@ -164,6 +169,53 @@ def test_the_result_travels_once_the_attempt_has_ended(tmp_path: Path) -> None:
     assert tails.news(Record(assignment=ASSIGNMENT), run_dir, ended=False).result is None
     assert tails.news(Record(assignment=ASSIGNMENT), run_dir, ended=True).result == RESULT
     assert tails.news(Record(assignment=ASSIGNMENT, result_sent=True), run_dir, ended=True).result is None
+
+
+def test_a_legs_audit_trail_travels_line_by_line_over_all_its_attempts(tmp_path: Path) -> None:
+    run_dir = prepared(tmp_path)
+    where = SPEC.where.model_copy(update={"machines": ("local", "second")})
+    spec = SPEC.model_copy(update={"across": AcrossSpec(), "where": where})
+    leg = ASSIGNMENT.model_copy(update={"spec": spec})
+    notes = Trail(run_dir.outer_rows, "local", 1)
+    notes.note("sent", outer_step=0, fragment=0, sent_bytes=100)
+    with run_dir.outer_rows.open("a") as file:
+        file.write('{"cut": ')
+    store = Store(tmp_path / "agent.sqlite3")
+    store.take((leg,))
+    store.saw(Observation(attempt_id=leg.attempt_id, epoch=1, sequence=1, at=AT, state=AttemptState.RUNNING))
+    telling = Telling(store, lambda record: run_dir, 1)
+
+    def told() -> list[tuple[int, str]]:
+        letter = telling.letter()
+        telling.arrived(letter)
+        batches = [news.trail for news in letter.news.values() if news.trail]
+        return [(line.offset, line.row.what) for batch in batches for line in batch.lines]
+
+    assert told() == [(0, "sent")]
+    assert told() == [], "nothing twice"
+    with run_dir.outer_rows.open("a") as file:
+        file.write("\n")
+    begins = run_dir.outer_rows.stat().st_size
+    notes.note("applied", outer_step=0, fragment=0)
+    follower = leg.model_copy(update={"attempt_id": "att-next", "number": 2})
+    store.take((follower,))
+    store.saw(Observation(attempt_id="att-next", epoch=1, sequence=2, at=AT, state=AttemptState.RUNNING))
+    assert told() == [(begins, "applied")], "the next attempt goes on where the first had come to"
+    ordinary = Record(assignment=ASSIGNMENT)
+    assert tails.news(ordinary, run_dir, ended=False).trail is None
+    store.close()
+
+
+def test_a_store_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sqlite3"
+    store = Store(path)
+    store.take((ASSIGNMENT,))
+    store.close()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE attempts DROP COLUMN trail_offset")
+    again = Store(path)
+    assert again.open()[0].trail_offset == 0
+    again.close()
 
 
 @given(st.lists(st.binary(max_size=200), max_size=40), st.integers(10, 500))

@@ -43,6 +43,41 @@ def test_plan_compares_the_machines_that_train_yaml_names_with_the_terms_it_fixe
     assert (apart["terms"]["codec"], apart["terms"]["inner_steps"]) == ("bf16", 200)
 
 
+def test_json_and_pages_are_of_each_legs_own_plan(hanse: Hanse, path: Path) -> None:
+    answer = hanse("plan", str(path), "--json", "--html", str(path.with_name("plan.html")))
+    assert answer.code == 0, answer.err
+    legs = {leg["machine"]: leg["plan"] for leg in json.loads(answer.out)["legs"]}
+    assert [plan["workload"]["global_batch"] for plan in legs.values()] == [512, 512]
+    for machine, name in (("leonardo-booster", "Leonardo"), ("lumi-g", "LUMI")):
+        assert legs[machine]["machine"] == machine
+        assert name in path.with_name(f"plan-{machine}.html").read_text()
+        assert f"The page of the leg on {machine}" in answer.err
+    assert not path.with_name("plan.html").exists()
+
+
+@pytest.mark.torch
+def test_each_leg_is_taken_through_a_step(hanse: Hanse, path: Path) -> None:
+    small = "{shape: {layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 512, context: 64}}"
+    path.write_text(SPEC.replace("{preset: llama-3-8b}", small).replace("tokens: 20B", "tokens: 20M"))
+    answer = hanse("plan", str(path), "--check", "--json")
+    assert answer.code == 0, answer.err
+    legs = json.loads(answer.out)["legs"]
+    assert [leg["machine"] for leg in legs] == ["leonardo-booster", "lumi-g"]
+    for leg in legs:
+        assert leg["check"]["ranks_in_all"] > 1 and leg["check"]["ranks"][0]["parameters"] > 0
+
+
+@pytest.mark.parametrize("option", ["--export=torchtitan", "--why-not=tp=2", "--all-machines", "--scaling=weak"])
+def test_what_is_of_one_machine_is_refused_in_the_words_of_train_yaml(hanse: Hanse, path: Path, option: str) -> None:
+    answer = hanse("plan", str(path), option)
+    name = option.partition("=")[0]
+    assert answer.code == 2 and "--across" not in answer.err
+    assert f"train.yaml has across:, which plans a leg on each of its machines; {name} is of" in answer.err
+    assert "--machine leonardo-booster" in answer.err
+    typed = hanse("plan", str(path), option, "--across", "lumi-g,leonardo-booster")
+    assert typed.code == 2 and f"--across answers another question than {name}" in typed.err
+
+
 def test_a_dry_run_shows_the_job_of_every_leg(hanse: Hanse, path: Path) -> None:
     answer = hanse("launch", str(path), "--dry-run", "--json")
     assert answer.code == 0, answer.err

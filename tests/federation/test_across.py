@@ -55,6 +55,12 @@ def test_a_training_across_both_clusters_ends_with_one_model_though_one_leg_was_
     results = [TrainResult.from_json(folder.result.read_bytes()) for folder in folders.values()]
     record = joined.record(done)
     assert record.result is not None and record.result.tokens == sum(each.tokens for each in results)
+    told = record.across
+    assert told is not None and (told.exchanges, told.differing) == (len(ours), 0)
+    assert {leg.name for leg in told.legs} == set(folders) and all(leg.telemetry for leg in told.legs)
+    for leg in told.legs:
+        sent = sum(row.sent_bytes for row in trail.read(folders[leg.name].outer_rows))
+        assert leg.tally.applied == len(ours) and leg.tally.sent_bytes == sent > 0
     charged = {entry.allocation_id for entry in record.usage}
     assert charged == {place.award.id for place in joined.places}
     for place in joined.places:

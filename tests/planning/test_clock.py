@@ -36,6 +36,13 @@ def test_a_run_takes_its_steps_over_the_useful_share_and_a_start_for_each_job(no
     assert wall.low < WORK.steps * step.expected < wall.high
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_layout_that_takes_for_ever_on_a_machine_without_a_limit_takes_for_ever_without_a_warning() -> None:
+    clock = Clock(workload=workload(SMALL, batch=16, tokens=10**5, precision="fp32"), machine=calibrated())
+    for_ever, one = clock.wall_s(np.array([2, 2]), np.array([np.inf, 1.0]))
+    assert np.isinf(for_ever) and one > clock.workload.steps
+
+
 def test_more_nodes_fail_more_often_and_a_larger_share_of_the_time_is_lost() -> None:
     shares = [CLOCK.goodput(nodes, 10.0).share.expected for nodes in (1, 16, 256, 1024)]
     assert shares == sorted(shares, reverse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hanse.contracts.across_record import AcrossRecord, LegRecord, LegTally, OuterHappening, OuterSpan
 from hanse.contracts.decision import Decision, Finding
+from hanse.contracts.outer import OuterLeg, OuterTerms
 from hanse.contracts.record import RunRecord
 from hanse.contracts.run import Attempt, AttemptState, Leg, Run, RunState
 from hanse.contracts.spec import CommandSpec, TrainSpec, WhereSpec
@@ -51,6 +53,7 @@ def record(state: RunState, attempts: tuple[Attempt, ...], **parts: object) -> R
         ),
         "made_at": after(190),
     }
+    whole["across"] = parts.pop("record_across", None)
     for key, value in parts.items():
         (run if key in Run.model_fields else whole)[key] = value
     return RunRecord.model_validate({**whole, "run": Run.model_validate(run)})
@@ -113,6 +116,65 @@ def under_way() -> RunRecord:
         made_at=after(75),
         allocations=(allocation(0, 412),),
         usage=(),
+    )
+
+
+def across() -> RunRecord:
+    """Three legs at once, four fragments: the second was late once, the third was given up after its third step."""
+    names = ("leonardo", "lumi", "karolina")
+    terms = OuterTerms(
+        run_id="run-7f3a", inner_steps=60, fragments=4, codec="int8",
+        legs=tuple(OuterLeg(name=name, public_key=f"{place}" * 43 + "=") for place, name in enumerate(names)),
+    )  # fmt: skip
+    tries = {
+        "leonardo": attempt(1, AttemptState.FINISHED, 0, 3, 182, last_step=STEPS, reason=""),
+        "lumi": attempt(1, AttemptState.FINISHED, 0, 20, 196, last_step=STEPS, reason=""),
+        "karolina": attempt(1, AttemptState.FAILED, 0, 3, 120, last_step=150, reason="node k12 was lost"),
+    }
+    legs = tuple(
+        Leg(
+            id=f"leg-{place}", run_id="run-7f3a", machine=name, allocation_id="alloc-0001",
+            attempts=(tries[name].model_copy(update={"leg_id": f"leg-{place}"}),),
+            left_because="its hours are used up" if name == "karolina" else "",
+        )
+        for place, name in enumerate(names)
+    )  # fmt: skip
+    tallies = {
+        "leonardo": LegTally(
+            sent=16, applied=16, took_part=16, committed=16, sent_bytes=21_400_000, received_bytes=40_000_000,
+            waited_s=9.0,
+        ),
+        "lumi": LegTally(sent=16, applied=16, took_part=15, late=1, sent_bytes=21_400_000, received_bytes=39_000_000),
+        "karolina": LegTally(sent=12, applied=11, took_part=12, refused=1, sent_bytes=16_000_000),
+    }  # fmt: skip
+    told = tuple(
+        LegRecord(
+            name=name, plan=plan(), tally=tallies[name], telemetry=rows(1, tries[name].last_step or 1, start_s=9.0),
+        )
+        for name in names
+    )  # fmt: skip
+    happened = (
+        OuterHappening(at=after(80), leg="lumi", what="late", outer_step=1, reason="the part came after the commit"),
+        OuterHappening(at=after(95), leg="karolina", what="refused", reason="a.outer: its payload is damaged"),
+    )
+    exchanged = AcrossRecord(
+        legs=told, exchanges=16, happenings=happened,
+        spans=(
+            OuterSpan(first=0, last=2, legs=names), OuterSpan(first=3, last=3, legs=names[:2]),
+        ),
+    )  # fmt: skip
+    return record(
+        RunState.FINISHED,
+        tuple(tries.values()),
+        legs=legs,
+        across=terms,
+        record_across=exchanged,
+        machines=tuple(machine(name.capitalize()).model_copy(update={"id": name}) for name in names),
+        telemetry=told[0].telemetry,
+        result=result(),
+        step=STEPS,
+        ended_at=after(196),
+        made_at=after(200),
     )
 
 
@@ -219,6 +281,7 @@ ALL = {
     "waiting": waiting,
     "failed": failed,
     "command": command,
+    "across": across,
     "long": long,
     "hostile": hostile,
 }

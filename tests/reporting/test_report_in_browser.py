@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 def test_reports_fit_every_screen_in_both_modes_and_load_nothing(tmp_path: Path) -> None:
     with chromium() as browser:
-        for kind in ("finished", "interrupted", "under-way", "waiting", "command", "hostile"):
+        for kind in ("finished", "interrupted", "under-way", "waiting", "command", "across", "hostile"):
             file = tmp_path / f"{kind}.html"
             file.write_text(render(records.ALL[kind]()), encoding="utf-8")
             page = browser.new_page()

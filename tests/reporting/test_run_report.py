@@ -224,3 +224,35 @@ def test_where_a_rule_was_read_is_said_as_it_is_and_once_where_it_holds_for_all(
     assert shown(finding, finding, read).count("Read in a secondary source.") == 2
     assert "secondary" not in shown(read) and "Nobody has read" in shown(unread)
     assert "<code>a.<wbr>b-<wbr>c</code>" in shown(read)
+
+
+def test_a_run_across_machines_shows_each_leg_its_curve_its_plan_and_what_it_exchanged() -> None:
+    record = records.across()
+    said = Reader(render(record)).text
+    assert "on 6 nodes of Leonardo and Lumi and Karolina in 2 min 59 s" in said, said
+    assert said.count("Loss fell from") == 3, "each leg's curve"
+    for expected in (
+        "Leonardo 4 planned 4 100 %", "21.4 MB planned 21.5 MB", "9.00 s 5.7 % of its time", "Lumi 4 planned 4 94 %",
+        "1 late",
+        "Karolina 2 planned 4 75 %", "given up", "1\N{EN DASH}3 Leonardo, Lumi, Karolina", "4 Leonardo, Lumi Karolina",
+        "All legs held the same weights after each of 16 exchanges", "Lumi came too late for an exchange : the part",
+        "Karolina refused a file : a.outer: its payload is damaged",
+    ):  # fmt: skip
+        assert expected in said, (expected, said)
+    whole = {one.quantity: one for one in comparisons(record)}
+    assert set(whole) == {"Wall time", "GPU-hours"}, "steps are each leg's own"
+    one_plan = record.run.plan
+    assert one_plan is not None
+    assert whole["GPU-hours"].predicted == 3 * one_plan.accelerator_seconds
+    assert whole["Wall time"].measured == 179.0 and said.count("Step time") == 3
+
+
+def test_legs_that_come_to_different_weights_are_said_to() -> None:
+    record = records.across()
+    assert record.across is not None
+    parted = record.model_copy(update={"across": record.across.model_copy(update={"differing": 2})})
+    assert "After 2 exchanges two legs held different weights" in Reader(render(parted)).text
+
+
+def test_a_record_without_legs_abreast_keeps_its_hash() -> None:
+    assert b'"across":{' not in records.finished().canonical() and b'"differing"' in records.across().canonical()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,11 @@ from django.test import Client as Web
 
 from hanse.client.answers import LaunchLeg, LaunchRequest
 from hanse.contracts.across import AcrossSpec
-from hanse.contracts.agentapi import Exchange
+from hanse.contracts.agentapi import Exchange, TrailBatch, TrailLine
 from hanse.contracts.base import now
 from hanse.contracts.errors import PolicyError, UsageError
 from hanse.contracts.layout import Layout
+from hanse.contracts.outer import OuterRow, OuterShare
 from hanse.contracts.run import FINAL_ATTEMPT_STATES
 from hanse.contracts.spec import TrainSpec
 from hanse.contracts.telemetry import DatasetRead, TrainResult
@@ -23,6 +25,7 @@ from hanse.service.access.models import Allocation
 from hanse.service.runs import abreast, arrivals, placing
 from hanse.service.runs.launch import launch
 from hanse.service.runs.models import Attempt, Event, Machine, Run, StepRow, UsageEntry
+from hanse.service.runs.record import record_of
 from hanse.tickets import keys
 from hanse.tickets.signing import verify
 from tests.service.fixtures import HOUR, Agent, World, a_plan, a_row, a_spec
@@ -290,6 +293,64 @@ def test_the_curve_is_one_legs_and_the_tokens_are_all_legs(legs: Legs) -> None:
     assert StepRow.tokens_of(run) == (4 + 6) * 512
 
 
+def test_what_the_legs_exchanged_stands_in_the_record_and_on_the_runs_page(legs: Legs, client: Web) -> None:
+    run = legs.launch(NAMES[:2], fragments=2)
+    attempts = {name: legs.attempt(run, name) for name in NAMES[:2]}
+    for name, loss in (("local", 3.0), ("second", 9.0)):
+        StepRow.store(attempts[name], [a_row(step, loss=loss - step / 10) for step in range(1, 5)])
+
+    def tell(name: str, *rows: OuterRow, of: str | None = None) -> None:
+        lines = tuple(TrailLine(offset=100 * place, row=row) for place, row in enumerate(rows))
+        batch = TrailBatch(attempt_id=attempts[of or name].public_id, lines=lines)
+        for _ in range(2):  # again after a lost answer
+            legs.agents[name].sync(trails=(batch,))
+
+    def row(leg: str, what: str, number: int = 0, took: tuple[str, ...] = NAMES[:2], **more: Any) -> OuterRow:
+        shares = tuple(OuterShare(leg=each, part_sha256="0" * 64, tokens=1) for each in took)
+        done = {"parts": shares, "result_sha256": f"{number}" * 64} if what == "applied" else {}
+        outer = {"outer_step": number // 2, "fragment": number % 2}
+        return OuterRow(at=now(), what=what, leg=leg, attempt=1, **outer, **done, **more)
+
+    for name in NAMES[:2]:
+        tell(
+            name, row(name, "sent", sent_bytes=1000), row(name, "applied", waited_s=2.0, received_bytes=1000),
+            row(name, "sent", 1, sent_bytes=1000), row(name, "applied", 1),
+            row(name, "sent", 2, sent_bytes=1000), row(name, "applied", 2, took=("local",)),
+            row(name, "applied", 2, took=("local",)),
+            *([row(name, "late", 2, reason="the part came after the commit")] if name == "second" else []),
+        )  # fmt: skip
+    tell("second", row("local", "sent", 3, sent_bytes=10**9), of="local")  # of another machine's leg: not its to tell
+    across = record_of(run).across
+    assert across is not None and (across.exchanges, across.differing) == (3, 0)
+    assert [leg.name for leg in across.legs] == ["local", "second"]
+    assert [leg.telemetry[-1].loss for leg in across.legs] == [2.6, 8.6]
+    ours, theirs = (leg.tally for leg in across.legs)
+    assert (ours.sent, ours.applied, ours.took_part, ours.sent_bytes, ours.waited_s) == (3, 3, 3, 3000, 2.0)
+    assert (theirs.took_part, theirs.late, theirs.received_bytes) == (2, 1, 1000)
+    assert [(each.first, each.last, each.legs) for each in across.spans] == [
+        (0, 0, ("local", "second")), (1, 1, ("local",)),
+    ]  # fmt: skip
+    assert [(each.leg, each.what, each.outer_step) for each in across.happenings] == [("second", "late", 1)]
+    client.force_login(legs.world.founder)
+    page = client.get(f"/runs/{run.public_id}/").content.decode()
+    assert "What the legs exchanged" in page and page.count("Loss fell from") >= 2 and "1 late" in page
+    assert record_of(legs.world.launch()).across is None
+
+
+def test_legs_that_told_of_different_weights_are_counted(legs: Legs) -> None:
+    run = legs.launch(NAMES[:2])
+    for name, sha256 in (("local", "a"), ("second", "b")):
+        applied = OuterRow(
+            at=now(), what="applied", leg=name, attempt=1, outer_step=0, fragment=0, result_sha256=sha256 * 64
+        )  # fmt: skip
+        batch = TrailBatch(
+            attempt_id=legs.attempt(run, name).public_id, lines=(TrailLine(offset=0, row=applied),)
+        )  # fmt: skip
+        legs.agents[name].sync(trails=(batch,))
+    across = record_of(run).across
+    assert across is not None and across.differing == 1
+
+
 def test_a_launch_that_does_not_fit_one_machine_starts_none(legs: Legs) -> None:
     Allocation.objects.filter(pk=legs.allocations["second"].pk).update(granted_accelerator_seconds=60)
     with pytest.raises(PolicyError) as refused:
@@ -317,7 +378,7 @@ def test_terms_that_contradict_themselves_are_refused_by_the_key_of_train_yaml(l
 
 def test_a_spec_without_across_keeps_the_hash_it_had() -> None:
     spec = a_spec()
-    assert "across" not in spec.canonical().decode()
+    assert not {"across", "compile"} & set(json.loads(spec.canonical()))
     assert TrainSpec.from_json(spec.to_json()).digest() == spec.digest()
     assert spec.digest() != a_spec(
         across=AcrossSpec(), where={"machines": ("local", "second")}

@@ -62,6 +62,17 @@ def test_after_a_lost_node_the_next_attempt_takes_those_that_are_left(four: Worl
     assert nodes(four, run) == [4, 2, 4], "once they are back it has all of them again"
 
 
+def test_a_lost_node_that_is_told_of_together_with_the_end_of_its_job_counts_at_once(four: World) -> None:
+    run = launch(four)
+    attempt = four.attempt(run)
+    four.agent.report(attempt, "running", step=10)
+    down(four, 0)
+    ended = four.agent.seen(attempt, "failed", step=40, raw_state="NODE_FAIL", nodes=("n1", "n2", "n3", "n4"))
+    partition = PartitionState(name="all", up=True, nodes=4, nodes_down=2)
+    four.agent.sync(ended, state=MachineState(at=now(), partitions=(partition,)))
+    assert nodes(four, run) == [4, 2]
+
+
 def test_a_job_that_waits_for_nodes_that_went_away_is_replaced(four: World) -> None:
     run = launch(four)
     four.agent.report(four.attempt(run), "queued")

@@ -51,6 +51,8 @@ class Seen:
     gradients: dict[str, Tensor]
     held: int
     """Numbers of parameters in this rank's memory."""
+    graphs: int
+    """That were compiled and run."""
 
 
 def train(cases: Sequence[Case], folder: Path) -> Mapping[str, list[Seen]]:
@@ -100,6 +102,9 @@ def _pool(number: int, cases: Sequence[Case], folder: Path) -> None:
 
 
 def _trained(case: Case) -> Seen:
+    if case.compiled:
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
     parallel = _made(case)
     optimizer = make_optimizer(parallel, OptimizerSpec(lr=0.01))
     context, vocab = (16, 64) if not isinstance(case.model, ModelShape) else (case.model.context, case.model.vocab)
@@ -118,7 +123,8 @@ def _trained(case: Case) -> Seen:
         dist.all_reduce(mean)
         losses.append(float(mean) / dist.get_world_size())
     held = sum((p.to_local() if isinstance(p, DTensor) else p).numel() for p in parallel.parameters)
-    return Seen(losses=losses, norm=norm, gradients=first, held=held)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"] if case.compiled else 0
+    return Seen(losses=losses, norm=norm, gradients=first, held=held, graphs=graphs)
 
 
 def _made(case: Case) -> Parallel:

@@ -83,6 +83,12 @@ SINGLE = {id(DENSE): "one", id(TIED): "one-tied", id(MIXTURE): "one-mixture", id
 MODELS = {"one": DENSE, "one-tied": TIED, "one-mixture": MIXTURE, "one-own": Own}
 
 
+COMPILED: dict[str, tuple[ModelShape | type[nn.Module], dict[str, Any]]] = {
+    "compiled-one": (DENSE, {"accumulate": 2, "recompute": "selective"}),
+    "compiled-dp": (DENSE, {"dp": 2, "recompute": "full"}),
+}
+
+
 def case(name: str, model: ModelShape | type[nn.Module], degrees: dict[str, Any], **more: Any) -> Case:
     layout = Layout.model_validate(degrees)
     share = BATCH // (layout.dp * layout.fsdp * layout.accumulate)
@@ -95,6 +101,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Seen]]:
     cases += [case(name, model, degrees) for name, (model, degrees) in GRID.items()]
     cases += [case("bf16-tp-fsdp", DENSE, {"tp": 2, "fsdp": 2}, precision="bf16")]
     cases += [case("bf16-pp-cp", DENSE, {"pp": 2, "cp": 2, "accumulate": 2}, precision="bf16")]
+    cases += [case(name, *COMPILED[name], compiled=True) for name in COMPILED]
     return grid.train(cases, tmp_path_factory.mktemp("grid"))
 
 
@@ -109,6 +116,18 @@ def test_a_layout_follows_the_single_process(name: str, seen: Mapping[str, list[
             torch.testing.assert_close(gradient, single.gradients[parameter], rtol=1e-4, atol=1e-6, msg=parameter)
     held = set().union(*(rank.gradients for rank in seen[name]))
     assert held == set(single.gradients), "every parameter has its gradient on some rank"
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_blocks_follow_those_that_are_not(name: str, seen: Mapping[str, list[Seen]]) -> None:
+    (single,) = seen["one"]
+    for rank in seen[name]:
+        assert rank.losses == pytest.approx(single.losses, rel=1e-5)
+        assert rank.graphs > 0, "something was compiled"
+        for parameter, gradient in rank.gradients.items():
+            torch.testing.assert_close(gradient, single.gradients[parameter], rtol=1e-4, atol=1e-6, msg=parameter)
+    assert set(seen[name][0].gradients) == set(single.gradients), "parameters keep their names"
+    assert single.graphs == 0
 
 
 @pytest.mark.parametrize("name", ["bf16-tp-fsdp", "bf16-pp-cp"])

@@ -9,7 +9,9 @@ import pytest
 
 from hanse.contracts import jobenv
 from hanse.contracts.errors import UsageError
-from hanse.training import allocator, launch
+from hanse.contracts.rundir import RunDir
+from hanse.machines import catalogue
+from hanse.training import allocator, compiler, launch
 from hanse.training.job import Job
 from hanse.workloads.load import dump_spec
 from tests.training.hands import make_job, make_run, make_spec, variables, write_texts
@@ -127,3 +129,27 @@ def test_a_model_the_trainer_cannot_build_is_refused_before_anything_is_prepared
         assert said.count("FAILED") == 1
         assert "not a decoder with experts and latent attention" in said and "planned, not launched" in said
     assert not any((tmp_path / "data").glob("*"))
+
+
+def test_a_node_without_a_compiler_is_found_out_before_anything_is_prepared(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDir(Path(given[jobenv.RUN_DIR]))
+    run.spec.write_text(dump_spec(make_spec(tmp_path / "texts", compile=True)))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    for command in (["--prepare"], []):
+        assert launch.main(command) == 2
+        said = "".join(capfd.readouterr())
+        assert said.count("FAILED") == 1 and "needs a C++ compiler on this node, and it has none: no g++ or" in said
+    assert not any((tmp_path / "data").glob("*"))
+    job = Job.from_environment(given)
+    run.machine.write_text(catalogue.load("leonardo-booster").to_json())
+    with pytest.raises(UsageError, match=r"needs a C compiler on this node, .* no gcc or clang or cc"):
+        compiler.require(job)
+    (tmp_path / "own-cc").touch(mode=0o755)
+    monkeypatch.setenv("CC", "own-cc -O2")
+    compiler.require(job)

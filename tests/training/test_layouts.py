@@ -65,6 +65,7 @@ def test_a_run_changes_layout_and_world_size_between_attempts_and_reads_every_sa
     whole = fresh(tmp_path, "whole", ONE)
     first = fresh(tmp_path, "moved", Layout(dp=2, micro_batch=4))
     second = with_layout(first, Layout(fsdp=2, micro_batch=4), attempt=2)
+    second = replace(second, spec=second.spec.model_copy(update={"compile": True}))
     third = with_layout(first, Layout(dp=2, fsdp=2, micro_batch=1, accumulate=2), attempt=3)
     last = with_layout(first, ONE, attempt=4)
     together(1, Trained(whole))

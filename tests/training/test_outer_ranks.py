@@ -68,6 +68,21 @@ def test_a_leg_comes_to_the_same_weights_on_one_rank_and_sharded_over_two_also_w
     assert sum(each.samples for each in ledger.read(two.run.ledger)) == 8 * 12
 
 
+def test_a_leg_whose_products_are_split_over_ranks_comes_to_the_weights_of_one_rank(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts")
+    one = with_layout(leg_of(tmp_path, "one", texts, fragments=2), Layout(nodes=1, micro_batch=8))
+    together(1, Trained(one))
+    layout = Layout(nodes=1, fsdp=2, tp=2, micro_batch=4)
+    split = with_layout(leg_of(tmp_path, "split", texts, fragments=2), layout)
+    together(layout.world_size, Trained(split))
+    expected, found = weights_of(one.run), weights_of(split.run)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    ours, theirs = ([row.norm for row in trail.read(each.run.outer_rows) if row.norm] for each in (one, split))
+    assert theirs == pytest.approx(ours, rel=1e-4) and len(ours) > 6
+
+
 def test_a_leg_trains_only_under_the_terms_that_its_ticket_names(tmp_path: Path) -> None:
     job = leg_of(tmp_path, "run", write_texts(tmp_path / "texts"))
     environment = variables(job.run, tmp_path / "data")

@@ -126,7 +126,8 @@ class Agent:
             SyncRequest(
                 epoch=self.welcome.epoch, observations=tuple(letter.observations.values()),
                 telemetry=tuple(n.telemetry for n in letter.news.values() if n.telemetry),
-                logs=tuple(n.log for n in letter.news.values() if n.log), results=tuple(letter.results),
+                logs=tuple(n.log for n in letter.news.values() if n.log),
+                trails=tuple(n.trail for n in letter.news.values() if n.trail), results=tuple(letter.results),
                 cursor=self._cursor, state=state, jobs=jobs, budgets=budgets, parcels=parcels,
             )
         )  # fmt: skip
@@ -323,6 +324,8 @@ class Agent:
             self._say(record.attempt_id, f"adopted job {job.job_id} found under its name")
             self._store.submitted(record.attempt_id, job.job_id, now())
         failed = follow.state is AttemptState.FAILED
+        if failed and job.state == "node-failed":
+            self._looks.soon()  # its next attempt is planned for the nodes that are left
         cancelled = follow.state is AttemptState.CANCELLED
         reason = (self._halted.pop(record.attempt_id, "") if cancelled else "") or follow.reason
         log = self.run_dir(record).attempt(record.assignment.number).log

@@ -59,6 +59,10 @@ class Looks:
                 fresh = self._safely("its counters", lambda: meter.budgets(accounts, at)) or ()
                 self.untold_budgets = fresh or self.untold_budgets
 
+    def soon(self) -> None:
+        """Something has happened to the machine: its state is looked at now, however lately that was."""
+        self._state_at = None
+
     def told(
         self, state: MachineState | None, jobs: tuple[SiteJob, ...], budgets: tuple[SiteBudget, ...]
     ) -> None:  # fmt: skip

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS attempts (
   steps_offset INTEGER NOT NULL DEFAULT 0,
   steps_sent_at REAL NOT NULL DEFAULT 0,
   log_offset INTEGER NOT NULL DEFAULT 0,
+  trail_offset INTEGER NOT NULL DEFAULT 0,
   result_sent INTEGER NOT NULL DEFAULT 0,
   closed_at TEXT
 )
@@ -60,6 +61,8 @@ class Record:
     steps_sent_at: float = 0.0
     """Unix time of the last step told."""
     log_offset: int = 0
+    trail_offset: int = 0
+    """Of outer.jsonl, which all attempts of a leg write on."""
     result_sent: bool = False
 
     @property
@@ -77,6 +80,10 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_LAYOUT)
+        if "trail_offset" not in {row["name"] for row in self._db.execute("PRAGMA table_info(attempts)")}:
+            self._db.execute(
+                "ALTER TABLE attempts ADD COLUMN trail_offset INTEGER NOT NULL DEFAULT 0"
+            )  # older releases
         self._db.execute(_WATCHED)
         rows = self._db.execute("SELECT * FROM attempts WHERE closed_at IS NULL ORDER BY rowid")
         self._open = {row["attempt_id"]: _record(row) for row in rows}
@@ -128,6 +135,11 @@ class Store:
             return self._open[attempt_id]
         row = self._db.execute("SELECT * FROM attempts WHERE attempt_id = ?", (attempt_id,)).fetchone()
         return _record(row) if row else None
+
+    def trail_offset_of(self, run_id: str) -> int:
+        """How much of a leg's audit trail has been told, by whichever of its attempts."""
+        told = "SELECT MAX(trail_offset) FROM attempts WHERE json_extract(assignment, '$.run_id') = ?"
+        return int(self._db.execute(told, (run_id,)).fetchone()[0] or 0)
 
     def is_open(self, attempt_id: str) -> bool:
         return attempt_id in self._open
@@ -226,5 +238,6 @@ def _record(row: sqlite3.Row) -> Record:
         steps_offset=row["steps_offset"],
         steps_sent_at=row["steps_sent_at"],
         log_offset=row["log_offset"],
+        trail_offset=row["trail_offset"],
         result_sent=bool(row["result_sent"]),
     )

@@ -8,6 +8,7 @@ reached raises HostUnreachable, and nothing is known then.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 
 from hanse.agent.decide import Traces
 from hanse.agent.store import Record
-from hanse.contracts.agentapi import LogChunk, TelemetryBatch
+from hanse.contracts.agentapi import LogChunk, TelemetryBatch, TrailBatch, TrailLine
+from hanse.contracts.outer import OuterRow
 from hanse.contracts.rundir import AttemptDir, RunDir
 from hanse.contracts.telemetry import StepSummary, TrainResult
 from hanse.schedulers.host import Host, LocalHost
@@ -25,6 +27,7 @@ HERE = LocalHost()
 ROW_EVERY_S = 5.0
 CHUNK_BYTES = 64_000
 BACKLOG_BYTES = 1_000_000
+TRAIL_BYTES = 200_000
 _STEPS_END_BYTES = 8_000
 _RESULT_BYTES = 1_000_000
 _TELLING = re.compile(r"\b\w*(error|exception|killed|refused|denied|no such|not found)\b", re.IGNORECASE)
@@ -42,14 +45,17 @@ class News:
     more_log: bool = False
     """The log goes on after this piece."""
     more_steps: bool = False
+    trail: TrailBatch | None = None
+    more_trail: bool = False
     result: TrainResult | None = None
     steps_offset: int
     steps_sent_at: float
     log_offset: int
+    trail_offset: int
 
     @property
     def more(self) -> bool:
-        return self.more_log or self.more_steps
+        return self.more_log or self.more_steps or self.more_trail
 
 
 def traces(run_dir: RunDir, number: int, host: Host = HERE) -> Traces:
@@ -110,16 +116,34 @@ def news(record: Record, run_dir: RunDir, host: Host = HERE, *, ended: bool) -> 
         kept.append(last)
         sent_at = last.at.timestamp()
     chunk, more_log = log_chunk(record, attempt, host)
+    trail, trail_offset, more_trail = _trail(record, run_dir, host)
     return News(
         telemetry=TelemetryBatch(attempt_id=record.attempt_id, rows=tuple(kept)) if kept else None,
         log=chunk,
         more_log=more_log,
         more_steps=more_steps,
+        trail=trail,
+        more_trail=more_trail,
         result=_result(run_dir, host) if ended and not record.result_sent else None,
         steps_offset=steps_offset,
         steps_sent_at=sent_at,
         log_offset=chunk.offset + len(chunk.text.encode()) if chunk else record.log_offset,
+        trail_offset=trail_offset,
     )
+
+
+def _trail(record: Record, run_dir: RunDir, host: Host) -> tuple[TrailBatch | None, int, bool]:
+    """New lines of a leg's audit trail, where they end, and whether there may be more; an ordinary run has none."""
+    offset = record.trail_offset
+    if record.assignment.spec.across is None:
+        return None, offset, False
+    raw, end, more = _new_lines(run_dir.outer_rows, offset, TRAIL_BYTES, host)
+    lines = []
+    for each in raw:
+        with suppress(ValidationError):  # cut off when its writer was killed
+            lines.append(TrailLine(offset=offset, row=OuterRow.from_json(each)))
+        offset += len(each) + 1
+    return TrailBatch(attempt_id=record.attempt_id, lines=tuple(lines)) if lines else None, end, more
 
 
 def log_chunk(record: Record, attempt: AttemptDir, host: Host = HERE) -> tuple[LogChunk | None, bool]:

@@ -7,7 +7,7 @@ written down only once it has arrived.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hanse.agent import tails
@@ -83,6 +83,8 @@ class Telling:
     def _news(self, record: Record, *, ended: bool) -> tails.News | None:
         """None: where its files lie cannot be reached now."""
         try:
+            if record.assignment.spec.across is not None and not record.trail_offset:
+                record = replace(record, trail_offset=self._store.trail_offset_of(record.assignment.run_id))
             return tails.news(record, self._run_dir(record), self._host, ended=ended)
         except HostUnreachable:
             return None
@@ -97,7 +99,7 @@ class Telling:
                 sent = record is not None and (record.result_sent or record.assignment.run_id in results)
                 self._store.told(
                     attempt_id, steps_offset=news.steps_offset, steps_sent_at=news.steps_sent_at,
-                    log_offset=news.log_offset, result_sent=sent,
+                    log_offset=news.log_offset, trail_offset=news.trail_offset, result_sent=sent,
                 )  # fmt: skip
 
     def forget(self, attempt_ids: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from hanse.cli.plan_answers import Bounds
     from hanse.cli.plan_source import Described
+    from hanse.contracts.machine import Machine
+    from hanse.contracts.plan import Plan
     from hanse.planning.ways import Between, Way
 
 
@@ -28,10 +31,15 @@ class Across:
     codec: str | None = None
 
 
-def refuse_beside(others: list[str]) -> None:
-    """Raises UsageError for what answers another question."""
-    if others:
+def refuse_beside(others: list[str], across: Across, *, typed: bool) -> None:
+    """Raises UsageError for what answers another question; `typed`: by --across, and not by what train.yaml says."""
+    if others and typed:
         raise UsageError(f"--across answers another question than {others[0]}.", fix="Give one of them.")
+    if others:
+        raise UsageError(
+            f"train.yaml has across:, which plans a leg on each of its machines; {others[0]} is of a plan on one.",
+            fix=f"Leave {others[0]} out, or add --machine {across.machines.partition(',')[0]} to plan the whole there.",
+        )
 
 
 def named_by(spec_path: Path | None) -> Across | None:
@@ -94,13 +102,68 @@ def compare(spec_path: Path | None, described: Described, bounds: Bounds, across
     )  # fmt: skip
 
 
-def tell(made: Between, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLeg:
+    """What one machine would train, were it launched apart."""
+
+    machine: Machine
+    plan: Plan
+    checked: list[dict[str, int]] | None = None
+    """What a dry run of it counted."""
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        from hanse.cli import check
+
+        found: dict[str, Any] = {"machine": self.machine.id, "plan": self.plan.model_dump(mode="json")}
+        return found if self.checked is None else found | {"check": check.facts(self.plan, self.checked)}
+
+
+def legs_of(made: Between, spec_path: Path | None, bounds: Bounds, *, check: bool) -> tuple[PlannedLeg, ...]:
+    """Each leg's own plan, as `hanse launch` would make it, and with `check` taken through a step.
+
+    Raises:
+        PlanError: it fits in no way there, or the trainer cannot build it.
+    """
+    from hanse.cli import check as dry_run
+    from hanse.cli.machine import resolve
+    from hanse.planning import legs
+
+    found, way = [], legs.apart(made.ways)
+    for name in way.machines:
+        machine = resolve(name)
+        plan = legs.plan_of(way, machine, made.workload, partition=bounds.partition)
+        checked = dry_run.run(plan, spec_path) if check else None
+        found.append(PlannedLeg(machine=machine, plan=plan, checked=checked))
+    return tuple(found)
+
+
+def pages(legs: Sequence[PlannedLeg], out: Path) -> None:
+    """A page of each leg beside the name that was asked for: plan.html becomes plan-lumi-g.html."""
+    from hanse.cli.home import short
+    from hanse.cli.output import require_file_can_be
+    from hanse.reporting.plan_page import render
+
+    paths = [out.with_name(f"{out.stem}-{leg.machine.id}{out.suffix}") for leg in legs]
+    for path in paths:
+        require_file_can_be(path)
+    for leg, path in zip(legs, paths, strict=True):
+        path.write_text(render(leg.plan, leg.machine), encoding="utf-8")
+        note(f"The page of the leg on {leg.machine.id} is in {short(path)}")
+
+
+def tell(made: Between, legs: Sequence[PlannedLeg] = (), *, as_json: bool) -> None:
+    from hanse.cli import check
     from hanse.cli.output import print_json, tell
 
     if as_json:
-        print_json(facts(made))
+        print_json(facts(made) | {"legs": [each.facts() for each in legs]})
         return
     tell(view(made))
+    for leg in legs:
+        if leg.checked is not None:
+            tell("", f"The leg on {leg.machine.id}:")
+            check.tell(leg.plan, leg.checked)
     if not made.link.known:
         note("The speed between the machines decides much here: measure it, and give it with --link.")
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from hanse.contracts.base import Contract, Count, Identifier, Positive, Sha256, Timestamp
 from hanse.contracts.job import JobSpec
 from hanse.contracts.machine import Machine
-from hanse.contracts.outer import OuterLaunch
+from hanse.contracts.outer import OuterLaunch, OuterRow
 from hanse.contracts.parcel import Parcel, ParcelOrder, ParcelReport
 from hanse.contracts.plan import Plan
 from hanse.contracts.run import AttemptState
@@ -97,6 +97,19 @@ class LogChunk(Contract):
     text: str
 
 
+class TrailLine(Contract):
+    offset: Count
+    """Of the line's first byte in the leg's outer.jsonl: a line told again is known by it."""
+    row: OuterRow
+
+
+class TrailBatch(Contract):
+    """New lines of the audit trail of the leg that the attempt is of."""
+
+    attempt_id: Identifier
+    lines: tuple[TrailLine, ...]
+
+
 class RunResultReport(Contract):
     run_id: Identifier
     result: TrainResult
@@ -108,6 +121,7 @@ class SyncRequest(Contract):
     observations: tuple[Observation, ...] = ()
     telemetry: tuple[TelemetryBatch, ...] = ()
     logs: tuple[LogChunk, ...] = ()
+    trails: tuple[TrailBatch, ...] = ()
     results: tuple[RunResultReport, ...] = ()
     cursor: Count = 0
     """Of the last answer that was written down; 0 in a new epoch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from hanse.contracts.across_record import AcrossRecord
 from hanse.contracts.base import Contract, Timestamp
 from hanse.contracts.decision import Decision
 from hanse.contracts.event import Event
@@ -29,9 +30,12 @@ class RunRecord(Contract):
     usage: tuple[UsageEntry, ...] = ()
     events: tuple[Event, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    across: AcrossRecord | None = None
+    """Of a run with legs on several machines; `telemetry` is then that of the leg that speaks for it."""
     made_at: Timestamp
 
     def canonical(self) -> bytes:
-        """Without evaluations where there are none: documents made before a record could hold any keep their hash."""
-        dumped = self.model_dump(mode="json", exclude=None if self.evaluations else {"evaluations"})
+        """Without what came later where there is none: documents made before a record could hold it keep their hash."""
+        empty = {name for name in ("evaluations", "across") if not getattr(self, name)}
+        dumped = self.model_dump(mode="json", exclude=empty)
         return json.dumps(dumped, sort_keys=True, separators=(",", ":")).encode()

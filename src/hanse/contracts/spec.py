@@ -214,6 +214,9 @@ class TrainSpec(Contract):
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     precision: Precision = "bf16"
+    compile: bool = False
+    """Each of the model's repeated blocks by torch.compile, in layouts of dp and fsdp: it needs a C++ compiler where it
+    runs, and the first step takes longer."""
     seed: int = 0
     checkpoint: CheckpointSpec = CheckpointSpec()
     faults: FaultsSpec = FaultsSpec()
@@ -226,8 +229,10 @@ class TrainSpec(Contract):
     where: WhereSpec
 
     def canonical(self) -> bytes:
-        """Without `across` and `where.min_nodes` where there are none: specs from before them keep their hashes."""
+        """Without what came later where there is none of it: specs from before it keep their hashes."""
         fields = self.model_dump(mode="json")
+        if not self.compile:
+            del fields["compile"]
         if self.across is None:
             del fields["across"]
         if self.where.min_nodes is None:
@@ -289,6 +294,7 @@ class TrainSpec(Contract):
     def _one_kind(self) -> TrainSpec:
         if self.command is not None:
             extra = [key for key in ("model", "batch", "tokens", "layout") if getattr(self, key) is not None]
+            extra += ["compile"] if self.compile else []
             if extra or self.data:
                 raise ValueError(
                     f"command runs a program of yours; drop {', '.join(extra or ['data'])} or drop command"

@@ -168,6 +168,8 @@ class Workload(Contract):
     precision: Precision = "bf16"
     training: Training = "pretraining"
     lora: Lora | None = None
+    compiled: bool = False
+    """Its blocks by torch.compile."""
     software: str = "hanse"
     """What trains it, by name ('megatron-core', 'torchtitan', …): kernels, overlap and memory differ."""
     parameters: Positive

@@ -78,5 +78,6 @@ class Clock:
 
     def _with_starts(self, held_s: Array, limits_s: Array) -> Array:
         """With the start-up of each job."""
-        jobs = np.maximum(np.ceil(held_s / limits_s), 1.0)
+        bounded = np.isfinite(limits_s)
+        jobs = np.maximum(np.ceil(np.divide(held_s, limits_s, out=np.zeros_like(held_s), where=bounded)), 1.0)
         return np.asarray(held_s + STARTUP_S[self.machine.scheduler.kind] * jobs)

@@ -22,7 +22,11 @@ def refusal(layout: Layout, workload: Workload | None = None) -> str | None:
     if workload is None:
         return layouts.refusal(layout)
     return layouts.refusal(
-        layout, workload.shape, own_module=workload.shape is None, tuned=workload.training != "pretraining"
+        layout,
+        workload.shape,
+        own_module=workload.shape is None,
+        tuned=workload.training != "pretraining",
+        compiled=workload.compiled,
     )
 
 

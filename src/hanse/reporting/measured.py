@@ -95,10 +95,18 @@ def duration_s(attempt: Attempt, at: datetime) -> float | None:
     return max(0.0, ((attempt.ended_at or max(at, attempt.started_at)) - attempt.started_at).total_seconds())
 
 
-def held_s(run: Run, at: datetime) -> float | None:
-    """Time on the machine over all attempts, up to `at` for those that run; None if none ever did."""
-    durations = [d for a in attempts(run) if (d := duration_s(a, at)) is not None]
-    return sum(durations) if durations else None
+def held_s(run: Run, at: datetime, *, abreast: bool = False) -> float | None:
+    """Time on the machine over all attempts, up to `at` for those that run; None if none ever did.
+
+    `abreast`: its legs trained on several machines at once; it is that of the machine that was held longest.
+    """
+    on: dict[str, float] = {}
+    for leg in run.legs:
+        for attempt in leg.attempts:
+            if (lasted := duration_s(attempt, at)) is not None:
+                where = leg.machine if abreast else ""
+                on[where] = on.get(where, 0.0) + lasted
+    return max(on.values()) if on else None
 
 
 def middle(rows: Sequence[StepSummary], of: Callable[[StepSummary], float]) -> float | None:
@@ -127,14 +135,27 @@ def repeated_steps(record: RunRecord, before: Attempt) -> int:
 
 
 def comparisons(record: RunRecord) -> tuple[Comparison, ...]:
-    """The plan's quantities beside the measured ones; empty without a plan."""
+    """The plan's quantities beside the measured ones; empty without a plan.
+
+    Of a run across machines only what is the whole run's: its legs each have a plan of their own (`of_steps`).
+    """
+    if record.across is not None:
+        plans = [leg.plan for leg in record.across.legs]
+        known = [each for each in plans if each is not None]
+        return of_whole(known, record) if known and len(known) == len(plans) else ()
     plan = record.run.plan
-    if plan is None:
-        return ()
-    rows, final = record.telemetry, is_final(record)
+    return () if plan is None else (*of_steps(plan, record.telemetry), *of_whole([plan], record))
+
+
+def predicted_accelerator_seconds(record: RunRecord) -> int:
+    """Of all legs together; 0 where nothing was predicted."""
+    plans = [leg.plan for leg in record.across.legs] if record.across else [record.run.plan]
+    return sum(each.accelerator_seconds for each in plans if each is not None)
+
+
+def of_steps(plan: Plan, rows: Sequence[StepSummary]) -> tuple[Comparison, ...]:
+    """What each step says: its time, throughput, memory and MFU."""
     speed, expected = middle(rows, lambda r: r.tokens_per_s), plan.tokens_per_s
-    charge = float(plan.accelerator_seconds)
-    wall = plan.wall_time_s
     return (
         Comparison(
             quantity="Step time",
@@ -176,21 +197,30 @@ def comparisons(record: RunRecord) -> tuple[Comparison, ...]:
             unit_note="model FLOPs used of the peak",
             write=format_percent,
         ),
+    )
+
+
+def of_whole(plans: Sequence[Plan], record: RunRecord) -> tuple[Comparison, ...]:
+    """Wall time and GPU-hours. Of several plans, one a machine at the same time, the longest and the sum."""
+    final, longest = is_final(record), max(plans, key=lambda each: each.wall_time_s.expected).wall_time_s
+    charge = float(sum(each.accelerator_seconds for each in plans))
+    walls = [(float(each.accelerator_seconds), each.wall_time_s) for each in plans]
+    return (
         Comparison(
             quantity="Wall time",
-            predicted=wall.expected,
-            low=wall.low,
-            high=wall.high,
-            measured=held_s(record.run, record.made_at),
+            predicted=longest.expected,
+            low=longest.low,
+            high=longest.high,
+            measured=held_s(record.run, record.made_at, abreast=record.across is not None),
             final=final,
-            unit_note="on the machine, all attempts",
+            unit_note="on the machine, all attempts" if record.across is None else "of the longest leg, all attempts",
             write=format_seconds,
         ),
         Comparison(
             quantity="GPU-hours",
             predicted=charge,
-            low=_ratio(charge, wall.low, wall.expected),
-            high=_ratio(charge, wall.high, wall.expected),
+            low=sum(_ratio(each, wall.low, wall.expected) for each, wall in walls),
+            high=sum(_ratio(each, wall.high, wall.expected) for each, wall in walls),
             measured=float(record.run.used_accelerator_seconds),
             final=final,
             unit_note="by the scheduler's count",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from hanse.contracts.across_record import LegRecord
 from hanse.contracts.plan import Plan
 from hanse.contracts.run import FINAL_RUN_STATES, Run
 from hanse.contracts.telemetry import StepSummary
 from hanse.contracts.units import format_seconds, significant
 from hanse.reporting.bars import Bar, Tone, stacked_bars, swatch
 from hanse.reporting.charts import Band, Level, Line, LineChart, Segment, line_chart
-from hanse.reporting.markup import Html, h, join
+from hanse.reporting.markup import Child, Html, h, join
 from hanse.reporting.measured import Breakdown, middle
 from hanse.reporting.scale import Axis
 from hanse.reporting.spans import Spans, attempts_chart
@@ -40,6 +41,44 @@ def loss_figure(rows: Sequence[StepSummary], *, plan: Plan | None, unigram: floa
         "Below the dotted line, the model knows more than how frequent each token is. " if unigram is not None else ""
     )
     return _figure(finding, line_chart(chart), f"{known}Solid is measured{_gaps(rows)}." if rows else None)
+
+
+def legs_figures(
+    legs: Sequence[LegRecord], *, unigram: float | None, running: bool, names: Mapping[str, str]
+) -> Html:  # fmt: skip
+    """The loss of each leg of a run across machines, two legs a chart. `names` are the machines', by id."""
+    pairs = (legs[place : place + 2] for place in range(0, len(legs), 2))
+    charts = [_legs_figure(pair, unigram=unigram, running=running, names=names) for pair in pairs]
+    return join([h("div", each, class_="card") for each in charts])
+
+
+def _legs_figure(
+    legs: Sequence[LegRecord], *, unigram: float | None, running: bool, names: Mapping[str, str]
+) -> Html:  # fmt: skip
+    lines = tuple(
+        Line(label=each.name, segments=_segments(each.telemetry, lambda row: row.loss), series=1 if place == 0 else 2)
+        for place, each in enumerate(legs)
+    )
+    chart = LineChart(
+        finding=f"Training loss of {' and '.join(each.name for each in legs)}, by each one's tokens.",
+        empty=_nothing("loss", running=running),
+        x=_TOKENS,
+        y=Axis("Training loss", "nats per token"),
+        lines=lines,
+        level=None if unigram is None else Level(label=f"unigram entropy {significant(unigram)}", value=unigram),
+        x_from_zero=True,
+    )
+    title = [
+        join(
+            h("br") if place else None,
+            names.get(each.name, each.name),
+            ": ",
+            h("span", loss_finding(each.telemetry, None)),
+        )
+        for place, each in enumerate(legs)
+    ]
+    drawn = any(each.telemetry for each in legs)
+    return _figure(join(*title), line_chart(chart), "Each leg by its own tokens. Solid is measured." if drawn else None)
 
 
 def throughput_figure(rows: Sequence[StepSummary], *, plan: Plan | None, running: bool) -> Html:
@@ -134,7 +173,7 @@ def attempts_figure(run: Run, *, names: dict[str, str], made_at: datetime) -> Ht
     )
 
 
-def _figure(title: str, drawing: Html, caption: str | None) -> Html:
+def _figure(title: Child, drawing: Html, caption: str | None) -> Html:
     return h(
         "figure", h("strong", title, class_="figure-title"), drawing, h("figcaption", caption) if caption else None
     )

@@ -17,10 +17,10 @@ from hanse.contracts.units import (
     format_seconds,
     significant,
 )
-from hanse.reporting import measured
+from hanse.reporting import legs, measured
 from hanse.reporting.bars import meter, meter_key
 from hanse.reporting.markup import Child, Html, breakable, h, join
-from hanse.reporting.run_charts import attempts_figure, breakdown_figure, loss_figure, throughput_figure
+from hanse.reporting.run_charts import attempts_figure, breakdown_figure, legs_figures, loss_figure, throughput_figure
 from hanse.reporting.tables import Column, Happening, facts, section, table, timeline
 from hanse.reporting.words import (
     ATTEMPT_LOOKS,
@@ -47,6 +47,16 @@ def predicted_and_measured(record: RunRecord) -> Html:
     running = not measured.is_final(record)
     unigram = record.result.unigram_entropy if record.result else None
     parts = measured.breakdown(record)
+    if record.across is not None:
+        names = {machine.id: machine.name for machine in record.machines}
+        drawn = legs_figures(record.across.legs, unigram=unigram, running=running, names=names)
+        charts = h("div", drawn, class_="block cols cols--pair")
+        return join(
+            section("r1", "1 Predicted and measured", _comparison(record)),
+            charts,
+            section("legs", "What the legs exchanged", legs.exchanged(record.across, record.run, names)),
+            _sample(record),
+        )
     charts = h(
         "div",
         loss_figure(rows, plan=plan, unigram=unigram, running=running),
@@ -62,19 +72,22 @@ def predicted_and_measured(record: RunRecord) -> Html:
 
 
 def _comparison(record: RunRecord) -> Html:
-    compared = measured.comparisons(record)
+    compared = [("", one) for one in measured.comparisons(record)]
+    for leg in record.across.legs if record.across else ():
+        name = next((each.name for each in record.machines if each.id == leg.name), leg.name)
+        compared += [(name, one) for one in measured.of_steps(leg.plan, leg.telemetry)] if leg.plan else []
     if not compared:
         why = "a program of the user's runs without a plan" if record.run.spec.command else "this run has no plan"
         return h("p", f"Nothing was predicted: {why}. What it used is measured and stands below.", class_="muted")
     rows: list[tuple[Child, ...]] = [
         (
-            join(one.quantity, h("small", one.unit_note)),
+            join(h("small", name) if name else None, one.quantity, h("small", one.unit_note)),
             one.write(one.predicted),
             _range(one),
             "not measured" if one.measured is None else one.write(one.measured),
             badge(_INSIDE[one.verdict]) if one.verdict else "",
         )
-        for one in compared
+        for name, one in compared
     ]
     columns = ("Quantity", Column("Predicted", True), Column("Range", True), Column("Measured", True), "Inside?")
     plan = record.run.plan
@@ -86,7 +99,7 @@ def _comparison(record: RunRecord) -> Html:
             h("span", f"{plan.layout.describe()}. {' '.join(plan.why)}", lang="en"),
             class_="small muted",
         )
-        if plan
+        if plan and record.across is None
         else None,
         h("p", "A range should hold eight times in ten. ", _estimates(record), class_="small muted"),
     )

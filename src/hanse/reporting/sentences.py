@@ -13,7 +13,7 @@ from hanse.contracts.units import (
     format_seconds,
     significant,
 )
-from hanse.reporting.measured import attempts, held_s
+from hanse.reporting.measured import attempts, held_s, predicted_accelerator_seconds
 from hanse.reporting.words import plural, sentence
 
 
@@ -25,8 +25,10 @@ def opening(record: RunRecord) -> str:
 def place(record: RunRecord) -> str:
     """'2 nodes of Leonardo', or as much of it as is known."""
     names = {machine.id: machine.name for machine in record.machines}
-    machines = " and ".join(names.get(leg.machine, leg.machine) for leg in record.run.legs)
+    machines = " and ".join(dict.fromkeys(names.get(leg.machine, leg.machine) for leg in record.run.legs))
     nodes = record.run.plan.layout.nodes if record.run.plan else record.run.spec.where.nodes
+    if record.across is not None:
+        nodes = sum(leg.plan.layout.nodes for leg in record.across.legs if leg.plan)
     if not machines:
         return ""
     return f"{plural(nodes, 'node')} of {machines}" if nodes else machines
@@ -56,7 +58,7 @@ def progress(record: RunRecord) -> str:
 
 
 def _what(record: RunRecord) -> str:
-    run, held = record.run, held_s(record.run, record.made_at)
+    run, held = record.run, held_s(record.run, record.made_at, abreast=record.across is not None)
     lasted = f" in {format_seconds(held)}" if held else ""
     where = f" on {place(record)}" if place(record) else ""
     if run.state is RunState.FINISHED:
@@ -88,11 +90,12 @@ def _cost(record: RunRecord) -> str:
     if not used:
         return "No GPU-hours were charged so far." if attempts(record.run) else ""
     text = f"It used {format_gpu_hours(used)}"
-    if run.plan is None or run.plan.accelerator_seconds == 0:
+    predicted = predicted_accelerator_seconds(record)
+    if not predicted:
         return f"{text}; nothing was predicted for it."
     if run.state is not RunState.FINISHED:
-        return f"{text} of the {format_gpu_hours(run.plan.accelerator_seconds)} predicted for the whole."
-    more = used / run.plan.accelerator_seconds - 1
+        return f"{text} of the {format_gpu_hours(predicted)} predicted for the whole."
+    more = used / predicted - 1
     if abs(more) < 0.005:
         return f"{text}, as predicted."
     if more >= 1:

@@ -54,11 +54,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _refuse(job: Job) -> None:
-    """Before data are prepared or torch is loaded: is this a training of ours at all?"""
+    """Before data are prepared or torch is loaded: is this a training of ours at all, and what it needs here?"""
+    from hanse.training import compiler
     from hanse.workloads.supported import refusal
 
     if (because := refusal(job.spec)) is not None:
         raise UsageError(because, where=str(job.run.spec))
+    compiler.require(job)
 
 
 def _prepare(job: Job, *, no_ticket: bool) -> int:

@@ -34,7 +34,7 @@ from hanse.training.experts import ExpertRanks, ExpertWeights, Mixture
 from hanse.training.job import Job
 from hanse.training.model import Decoder
 from hanse.training.parallelize_mesh import Ranks
-from hanse.training.parallelize_recompute import recompute
+from hanse.training.parallelize_recompute import compile_blocks, recompute, what_to_recompute
 from hanse.training.parallelize_sums import counted, plain_data_parallel, sums_of
 from hanse.training.parallelize_tensor import split_decoder, split_module, vocabulary_cross_entropy
 from hanse.training.pipeline import Schedule, parts_of
@@ -200,7 +200,9 @@ def spread(job: Job, device: torch.device) -> Parallel:
     refuse_what_is_not_built(job)
     model = _build(job)
     initial = tune.first_values(job) if job.shape is not None else None
-    spread_out = parallelize(model, job.layout, device=device, precision=job.spec.precision, initial=initial)
+    spread_out = parallelize(
+        model, job.layout, device=device, precision=job.spec.precision, initial=initial, compiled=job.spec.compile
+    )
     masked = any(each.kind == "messages" or each.boundaries for each in job.spec.data)
     return replace(spread_out, masked=masked)
 
@@ -219,7 +221,7 @@ def parallelize(
         TrainingError: the layout is none the trainer can execute for this model.
     """
     shape = model.shape if isinstance(model, Decoder) else None
-    if (because := layouts.refusal(layout, shape, own_module=shape is None)) is not None:
+    if (because := layouts.refusal(layout, shape, own_module=shape is None, compiled=compiled)) is not None:
         raise TrainingError(because, where=f"layout {layout.describe()}", fix="Plan again, or take that one.")
     ranks = ranks or Ranks.of(layout, device)
     parts: list[nn.Module] = [model]
@@ -228,10 +230,9 @@ def parallelize(
         parts = [part.module for part in numbered]
     _split(parts, ranks)
     for part in parts:
-        recompute(blocks_of(part), layout.recompute)
         if compiled:
-            for block in blocks_of(part):
-                block.compile()
+            compile_blocks(blocks_of(part))
+        recompute(blocks_of(part), what_to_recompute(layout.recompute, compiled=compiled))
         if layout.fsdp > 1:
             _shard(part, ranks, precision)
         if place is not None:
@@ -269,7 +270,13 @@ def refuse_what_is_not_built(job: Job) -> None:
     where = f"layout {layout.describe()}"
     if job.spec.precision == "fp8":
         raise TrainingError("Hanse's trainer has no fp8", where=where, fix="Set precision: bf16.")
-    because = layouts.refusal(layout, job.shape, own_module=job.shape is None, tuned=job.spec.training != "pretraining")
+    because = layouts.refusal(
+        layout,
+        job.shape,
+        own_module=job.shape is None,
+        tuned=job.spec.training != "pretraining",
+        compiled=job.spec.compile,
+    )
     if because is not None:
         raise TrainingError(because, where=where, fix="Plan again, or take that one.")
 

@@ -22,29 +22,39 @@ class Limit:
 
 
 def refusal(
-    layout: Layout, shape: ModelShape | None = None, *, own_module: bool = False, tuned: bool = False
+    layout: Layout,
+    shape: ModelShape | None = None,
+    *,
+    own_module: bool = False,
+    tuned: bool = False,
+    compiled: bool = False,
 ) -> str | None:
     """Why the trainer cannot execute `layout`, as one or two sentences; None if it can.
 
     `shape` None asks for what holds for every model; `own_module` is one of the user's, `tuned` one that begins from
-    weights.
+    weights, `compiled` one by torch.compile.
     """
-    found = next(_limits(layout, shape, own_module=own_module, tuned=tuned), None)
+    found = next(_limits(layout, shape, own_module=own_module, tuned=tuned, compiled=compiled), None)
     if found is None:
         return None
-    near = nearest(layout, shape, own_module=own_module, tuned=tuned)
+    near = nearest(layout, shape, own_module=own_module, tuned=tuned, compiled=compiled)
     return f"{found.reason} Nearest that works: {near.describe()}." if near is not None else found.reason
 
 
 def nearest(
-    layout: Layout, shape: ModelShape | None = None, *, own_module: bool = False, tuned: bool = False
+    layout: Layout,
+    shape: ModelShape | None = None,
+    *,
+    own_module: bool = False,
+    tuned: bool = False,
+    compiled: bool = False,
 ) -> Layout | None:
     """`layout` with as little changed as makes it executable on as many ranks with the same batch; None: nothing does.
 
     Ranks that a degree gives up go to fsdp, where the batch divides over them.
     """
     for _ in range(_MOST_CHANGES):
-        found = next(_limits(layout, shape, own_module=own_module, tuned=tuned), None)
+        found = next(_limits(layout, shape, own_module=own_module, tuned=tuned, compiled=compiled), None)
         if found is None:
             return layout
         changed = _with_ranks(layout, found.change)
@@ -65,11 +75,15 @@ def even_stages(layers: int, stages: int) -> tuple[int, ...]:
 _MOST_CHANGES: Final = 12
 
 
-def _limits(layout: Layout, shape: ModelShape | None, *, own_module: bool, tuned: bool) -> Iterator[Limit]:
+def _limits(
+    layout: Layout, shape: ModelShape | None, *, own_module: bool, tuned: bool, compiled: bool
+) -> Iterator[Limit]:
     for rule in _RULES:
         yield from rule(layout)
     if tuned:
-        yield from _of_tuning(layout)
+        yield from _by_data_alone(layout, "fine-tuning runs")
+    if compiled:
+        yield from _by_data_alone(layout, "compiled blocks run")
     if own_module:
         yield from _of_own_module(layout)
     elif shape is not None:
@@ -200,13 +214,11 @@ def _of_own_module(layout: Layout) -> Iterator[Limit]:
             yield Limit(reason=f"{name} {getattr(layout, name)}: {why}.", change=change)
 
 
-def _of_tuning(layout: Layout) -> Iterator[Limit]:
+def _by_data_alone(layout: Layout, what: str) -> Iterator[Limit]:
     for name in ("pp", "tp", "cp", "ep"):
         if getattr(layout, name) > 1:
             change = {name: 1} | (_PLAIN_PIPELINE if name == "pp" else {})
-            yield Limit(
-                reason=f"{name} {getattr(layout, name)}: fine-tuning runs with dp and fsdp only.", change=change
-            )
+            yield Limit(reason=f"{name} {getattr(layout, name)}: {what} with dp and fsdp only.", change=change)
 
 
 _PLAIN_PIPELINE: Final[dict[str, Any]] = {"pipeline": "1f1b", "chunks": 1, "stages": ()}

@@ -280,8 +280,8 @@ def workload_of(spec: TrainSpec, parameters: int | None = None) -> Workload:
         )  # fmt: skip
     return Workload(
         name=spec.name, context=spec.model.context, vocab=spec.model.vocab, global_batch=spec.batch,
-        total_tokens=spec.tokens, precision=spec.precision, training=spec.training, parameters=count,
-        flops_per_token=(1 + BACKWARD_OVER_FORWARD) * 2.0 * count,
+        total_tokens=spec.tokens, precision=spec.precision, training=spec.training, compiled=spec.compile,
+        parameters=count, flops_per_token=(1 + BACKWARD_OVER_FORWARD) * 2.0 * count,
     )  # fmt: skip
 
 
@@ -290,7 +290,7 @@ def _of_shape(spec: TrainSpec, shape: ModelShape, batch: int, tokens: int) -> Wo
     adapters = adapter_parameters(shape, lora) if lora else 0
     return Workload(
         name=spec.name, shape=shape, context=shape.context, vocab=shape.vocab, global_batch=batch,
-        total_tokens=tokens, precision=spec.precision, training=spec.training, lora=lora,
+        total_tokens=tokens, precision=spec.precision, training=spec.training, lora=lora, compiled=spec.compile,
         parameters=_count(shape) + adapters, trainable_parameters=adapters or None,
         active_parameters=_active(shape, lora) if shape.experts else None,
         embedding_parameters=embedding_parameters(shape), flops_per_token=flops_per_token(shape, lora),

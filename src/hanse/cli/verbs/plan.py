@@ -125,10 +125,14 @@ def run(
     asked = plan_across.asked(written, across, link, inner_steps, codec)
     if asked is not None:
         others = {"--machine": machine, "--why-not": why_not, "--all-machines": all_machines, "--scaling": scaling,
-                  "--check": check, "--html": html, "--export": export}  # fmt: skip
-        plan_across.refuse_beside([name for name, given in others.items() if given])
+                  "--export": export}  # fmt: skip
+        plan_across.refuse_beside([name for name, given in others.items() if given], asked, typed=across is not None)
         made = plan_across.compare(spec_path, described, bounds, asked)
-        plan_across.tell(made, as_json=as_json)
+        each = check or as_json or html is not None
+        legs = plan_across.legs_of(made, spec_path, bounds, check=check) if each else ()
+        if html is not None:
+            plan_across.pages(legs, html)
+        plan_across.tell(made, legs, as_json=as_json)
         return
     if link is not None or inner_steps is not None or codec is not None:
         raise UsageError("--link, --inner-steps and --codec are of --across.", fix="Add --across with two machines.")

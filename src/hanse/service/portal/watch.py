@@ -13,11 +13,13 @@ from hanse.contracts.base import now
 from hanse.contracts.run import FINAL_RUN_STATES, Run
 from hanse.contracts.telemetry import StepSummary
 from hanse.reporting import run_report
-from hanse.reporting.run_charts import attempts_figure, loss_figure, throughput_figure
+from hanse.reporting.legs import exchanged
+from hanse.reporting.run_charts import attempts_figure, legs_figures, loss_figure, throughput_figure
 from hanse.reporting.sections import attempts_table
 from hanse.reporting.sentences import opening
 from hanse.service.portal import blocks, moves, standing
-from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow
+from hanse.service.runs import trail
+from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow, TrailRow
 from hanse.service.runs.record import events_of, record_of
 
 CHART_ROWS = 400
@@ -43,7 +45,6 @@ def overview(run: Any) -> dict[str, Any]:
     contract, rows, at = run.contract(), StepRow.thinned(run, CHART_ROWS), now()
     legs = list(run.legs.all())
     names = _names(run, legs)
-    final = run.state in FINAL_RUN_STATES
     attempts = [attempt for leg in legs for attempt in leg.attempts.all()]
     failed = next((attempt for attempt in reversed(attempts) if attempt.error), None)
     machine = legs[-1].machine if legs else None
@@ -56,8 +57,7 @@ def overview(run: Any) -> dict[str, Any]:
         **_head(run, contract, rows),
         "poll_headers": json.dumps({"If-None-Match": entity_tag(run)}),
         "note": standing.callout(contract, error=failed.error if failed else "", machine=machine),
-        "loss": loss_figure(rows, plan=run.plan, unigram=unigram, running=not final),
-        "throughput": throughput_figure(rows, plan=run.plan, running=not final),
+        **_charts(run, rows, unigram, names),
         "attempts_chart": attempts_figure(contract, names=names, made_at=at),
         "attempts": attempts_table(contract, names=names, at=at, newest_first=True),
         "allowance": blocks.allowance(contract, names),
@@ -72,6 +72,19 @@ def overview(run: Any) -> dict[str, Any]:
         "parcels": moves.parcels(run, names),
         "tail": _tail(run),
     }  # fmt: skip
+
+
+def _charts(run: Any, rows: Sequence[StepSummary], unigram: float | None, names: dict[str, str]) -> dict[str, Any]:
+    """Of a run across machines each leg's curve, and what the legs exchanged."""
+    running = run.state not in FINAL_RUN_STATES
+    across = trail.record_of(run, rows=CHART_ROWS)
+    if across is not None:
+        return {
+            "curves": legs_figures(across.legs, unigram=unigram, running=running, names=names),
+            "exchanged": exchanged(across, run.contract(), names),
+        }
+    loss = loss_figure(rows, plan=run.plan, unigram=unigram, running=running)
+    return {"loss": loss, "throughput": throughput_figure(rows, plan=run.plan, running=running)}
 
 
 def _names(run: Any, legs: list[Any]) -> dict[str, str]:
@@ -95,13 +108,12 @@ def entity_tag(run: Any) -> str:
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:24]}"'
 
 
-def _newest(run: Any, attempts: Sequence[Attempt]) -> tuple[int | None, int | None]:
-    """The newest piece of log and the newest row, in one query."""
+def _newest(run: Any, attempts: Sequence[Attempt]) -> tuple[int | None, ...]:
+    """The newest piece of log, row and line of an audit trail, in one query."""
     pks = [each.pk for each in attempts]
-    ends = (
-        Subquery(kind.objects.filter(attempt__in=pks).order_by("-pk").values("pk")[:1]) for kind in (LogChunk, StepRow)
-    )
-    found: tuple[int | None, int | None] = type(run).objects.filter(pk=run.pk).values_list(*ends).get()
+    told = [kind.objects.filter(attempt__in=pks) for kind in (LogChunk, StepRow)]
+    ends = (Subquery(rows.order_by("-pk").values("pk")[:1]) for rows in (*told, TrailRow.objects.filter(run=run.pk)))
+    found: tuple[int | None, ...] = type(run).objects.filter(pk=run.pk).values_list(*ends).get()
     return found
 
 

@@ -21,6 +21,7 @@ from hanse.service.runs.models import (
     SiteJobRow,
     StepRow,
     StopAsked,
+    TrailRow,
     UsageEntry,
 )
 
@@ -117,6 +118,13 @@ class ParcelAdmin(ReadOnlyAdmin):
 class StepRowAdmin(ReadOnlyAdmin):
     list_display = ["attempt", "step"]
     list_select_related = ["attempt"]
+
+
+@admin.register(TrailRow)
+class TrailRowAdmin(ReadOnlyAdmin):
+    list_display = ["run", "slot", "at", "what", "exchange", "reason"]
+    list_filter = ["what"]
+    list_select_related = ["run"]
 
 
 @admin.register(LogChunk)

@@ -11,6 +11,7 @@ from hanse.service.runs.metering import SiteCounter, SiteJobRow
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.revisions import Revision
 from hanse.service.runs.telemetry import LogChunk, StepRow
+from hanse.service.runs.trail import TrailRow
 from hanse.service.runs.trouble import NodeTrouble
 from hanse.service.runs.usage import UsageEntry
 
@@ -30,5 +31,6 @@ __all__ = [
     "SiteJobRow",
     "StepRow",
     "StopAsked",
+    "TrailRow",
     "UsageEntry",
 ]

@@ -7,10 +7,14 @@ from itertools import chain
 from hanse.contracts.base import now
 from hanse.contracts.record import RunRecord
 from hanse.service.access.awards import Allocation
+from hanse.service.runs import trail
 from hanse.service.runs.events import Event
 from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.telemetry import StepRow
 from hanse.service.runs.usage import UsageEntry
+
+LEG_ROWS = 500
+"""Step rows of each leg of a run across machines."""
 
 
 def events_of(run: Run) -> object:
@@ -39,5 +43,6 @@ def record_of(run: Run) -> RunRecord:
         usage=tuple(entry.contract() for entry in usage),
         events=tuple(event.contract() for event in events_of(run)),  # type: ignore[attr-defined]
         evaluations=tuple(one.evaluation for one in run.evaluations.all()),
+        across=trail.record_of(run, rows=LEG_ROWS),
         made_at=now(),
     )

@@ -24,6 +24,7 @@ from hanse.service.runs.lifecycle import Run
 from hanse.service.runs.machines import MACHINE_CONTRACTS, Machine, UnknownProtocol
 from hanse.service.runs.parcels import Parcel
 from hanse.service.runs.telemetry import LogChunk, StepRow
+from hanse.service.runs.trail import TrailRow
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ def sync(machine: Machine, request: SyncRequest) -> SyncResponse:
         # Not FOR UPDATE: what others write meanwhile refers to this row, and would wait for it with locks of their own.
         machine = Machine.objects.select_for_update(no_key=True).defer(*MACHINE_CONTRACTS).get(pk=machine.pk)
         machine.require_epoch(request.epoch)
+        # First, since what follows upon an attempt's end is planned for the nodes that are left.
+        if request.state is not None:
+            Machine.objects.filter(pk=machine.pk).update(state=_dated(request.state, machine.state))
         attempts = _attempts(machine, request)
         _take_rows(attempts, request)
         _take_results(machine, request)
@@ -67,9 +71,7 @@ def _in_its_words(assignment: Assignment, *, stopped: bool) -> Assignment:
 
 
 def _take_machine(machine: Machine, request: SyncRequest) -> None:
-    """What it tells of itself and of its accounts' jobs, and how its parcels stand."""
-    if request.state is not None:
-        Machine.objects.filter(pk=machine.pk).update(state=_dated(request.state, machine.state))
+    """What it tells of its accounts' jobs, and how its parcels stand."""
     if request.jobs:
         metering.take_jobs(machine, request.jobs)
     if request.budgets:
@@ -94,7 +96,7 @@ def _dated(state: MachineState, before: MachineState | None) -> MachineState:
 
 def _attempts(machine: Machine, request: SyncRequest) -> dict[str, Attempt]:
     """The attempts spoken of that are this machine's own; others are not its to report."""
-    named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs)}
+    named = {item.attempt_id for item in (*request.observations, *request.telemetry, *request.logs, *request.trails)}
     if not named:
         return {}
     own = Attempt.objects.filter(public_id__in=named, leg__machine=machine)
@@ -112,6 +114,9 @@ def _take_rows(attempts: dict[str, Attempt], request: SyncRequest) -> None:
     for chunk in request.logs:
         if attempt := attempts.get(chunk.attempt_id):
             LogChunk.store(attempt, chunk.offset, chunk.text)
+    for trail in request.trails:
+        if (attempt := attempts.get(trail.attempt_id)) and attempt.leg.run.across is not None:
+            TrailRow.store(attempt.leg.run, attempt.leg.slot, trail.lines)
 
 
 def _take_results(machine: Machine, request: SyncRequest) -> None:

@@ -46,14 +46,14 @@ class StepRow(models.Model):
         )
 
     @classmethod
-    def of_run(cls, run: Any, *, after_step: int = 0) -> Any:
-        """A run's rows; of one across machines those of the leg that speaks for it."""
+    def of_run(cls, run: Any, *, after_step: int = 0, slot: str | None = None) -> Any:
+        """A run's rows; of one across machines those of one leg, which unless named is the one that speaks for it."""
         rows = cls.objects.filter(attempt__leg__run=run, step__gt=after_step)
         if run.across is None:
             return rows
         from hanse.service.runs.abreast import speaker
 
-        return rows.filter(attempt__leg__slot=speaker(run).slot)
+        return rows.filter(attempt__leg__slot=speaker(run).slot if slot is None else slot)
 
     @classmethod
     def tokens_of(cls, run: Any) -> int:
@@ -63,14 +63,14 @@ class StepRow(models.Model):
         return sum(one.row.tokens for one in latest if one is not None)
 
     @classmethod
-    def thinned(cls, run: Any, limit: int = 2000) -> tuple[StepSummary, ...]:
+    def thinned(cls, run: Any, limit: int = 2000, *, slot: str | None = None) -> tuple[StepSummary, ...]:
         """A run's rows in order of step, the latest attempt's where one was repeated, evenly thinned to `limit`."""
-        by_step = dict(cls.of_run(run).values_list("step", "pk"))
+        by_step = dict(cls.of_run(run, slot=slot).values_list("step", "pk"))
         steps = sorted(by_step)
         if len(steps) > limit:
             stride = (len(steps) - 1) / (limit - 1)
             steps = [steps[round(i * stride)] for i in range(limit)]
-        rows = cls.of_run(run).filter(pk__in=[by_step[step] for step in steps])
+        rows = cls.of_run(run, slot=slot).filter(pk__in=[by_step[step] for step in steps])
         return tuple(row.row for row in rows)
 
 
