@@ -80,6 +80,7 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
     reviewer = people.reviewers[0]
     in_round = Application.objects.filter(cut_off__isnull=False, state="in-review", call__call_id="large-scale")
     latest = in_round.order_by("-cut_off").first()
+    ranked = Application.objects.filter(cut_off__isnull=False, call__call_id="large-scale").order_by("cut_off").first()
     faces = {
         "much": people.founders[0], "some": people.founders[people.organisations.index(some)],
         "officer": people.officers[0], "operator": people.operators[0], "reviewer": reviewer.person,
@@ -99,6 +100,8 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
         "waiting": newest(Application.objects, state="sent"), "granted": newest(Application.objects, state="granted"),
         "sheet": newest(Assignment.objects, reviewer=reviewer, state="given"),
         "round": f"large-scale/{stamp(latest.cut_off)}" if latest else "",
+        "ranked": f"large-scale/{stamp(ranked.cut_off)}" if ranked else "",
+        "in round": latest.public_id if latest else "",
     }  # fmt: skip
     return {
         "sessions": {name: _session(person) for name, person in faces.items()},

@@ -72,7 +72,13 @@ class Person(AbstractUser):
         return policy.may(self, "organisation:operate", organisation)
 
     def belongs_to(self, organisation: Organisation) -> bool:
-        return self.memberships.filter(organisation=organisation).exists()
+        return bool(self.roles_in(organisation))
+
+    def roles_in(self, organisation: Organisation) -> set[str]:
+        """Asked anew each time, but on a page that has read its reader's memberships (`prefetch_related_objects`)."""
+        if "memberships" in getattr(self, "_prefetched_objects_cache", {}):
+            return {one.role for one in self.memberships.all() if one.organisation_id == organisation.pk}
+        return set(self.memberships.filter(organisation=organisation).values_list("role", flat=True))
 
     def require_officer(self) -> None:
         """Raises PolicyError for anybody else."""

@@ -82,11 +82,9 @@ class DecideForm(forms.Form):
         return policy.declines_by() > 1
 
 
-def may_decide(person: Any, application: Application) -> bool:
-    """Not while another's proposal waits: that is confirmed, refused or taken back first."""
-    if not person.is_officer or application.state not in ("sent", "in-review"):
-        return False
-    return Proposal.waiting_for(application) is None
+def may_decide(person: Any, application: Application, proposal: Proposal | None) -> bool:
+    """Not while another's `proposal` waits: that is confirmed, refused or taken back first."""
+    return person.is_officer and application.state in ("sent", "in-review") and proposal is None
 
 
 def form_for(application: Application) -> DecideForm:

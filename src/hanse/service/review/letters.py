@@ -66,7 +66,7 @@ class Letter(models.Model):
         if person.is_officer and settings.HANSE_EMBEDDED:
             return rows
         if person.is_officer:
-            own = list(person.memberships.values_list("organisation_id", flat=True))
+            own = person.memberships.values("organisation")
             return rows.exclude(state="draft", application__organisation__in=own)
         return rows.filter(state="sent", application__organisation__memberships__person=person).distinct()
 

@@ -95,16 +95,22 @@ def failed_of(stands: Mapping[StepKind, StepState]) -> StepKind | None:
     return next((kind for kind, state in stands.items() if state == "failed"), None)
 
 
-def of(application: Any) -> tuple[contract.Step, ...]:
-    """Every step of the call as it stands, done or waiting; the technical one that waits with what was prepared."""
+def of(application: Any, known: Any = None) -> tuple[contract.Step, ...]:
+    """Every step of the call as it stands, done or waiting; the technical one that waits with what was prepared.
+
+    `known` (known.Known) is what a page has read of it already.
+    """
     terms = application.call.terms
-    rows = {one.kind: one for one in Step.objects.filter(application=application).select_related("done_by")}
+    if known is None:
+        rows = {one.kind: one for one in Step.objects.filter(application=application).select_related("done_by")}
+    else:
+        rows = known.rows
     at_turn = steps.turn(terms, {kind: one.state for kind, one in rows.items()})  # type: ignore[misc]
     shown = []
     for kind in steps.kinds(terms):
         row = rows.get(kind)
         if row is None or row.state == "waiting":
-            findings = prepared(application) if kind == "technical" else ()
+            findings = prepared(application, known) if kind == "technical" else ()
             who = steps.by(terms, kind)
             shown.append(contract.Step(kind=kind, by=who, findings=findings, turn=kind == at_turn))
         else:
@@ -121,10 +127,10 @@ def of(application: Any) -> tuple[contract.Step, ...]:
     return tuple(shown)
 
 
-def prepared(application: Any) -> tuple[contract.StepFinding, ...]:
+def prepared(application: Any, known: Any = None) -> tuple[contract.StepFinding, ...]:
     """The technical check as Hanse prepares it: from the form, and from the machine's facts as they are known now."""
     form = application.form
-    machine = Machine.objects.filter(public_id=form.machine).first()
+    machine = known.machine if known is not None else Machine.objects.filter(public_id=form.machine).first()
     facts = machine.facts if machine else None
     if facts is None and form.machine in catalogue.ids():
         facts = catalogue.load(form.machine)
@@ -189,16 +195,16 @@ def turn_after(application: Any, kind: StepKind) -> StepKind | None:
     return next(iter(order[order.index(kind) + 1 :]), None)
 
 
-def may(application: Any, kind: StepKind, person: Person) -> bool:
+def may(application: Any, kind: StepKind, person: Person, known: Any = None) -> bool:
     """Whether the step is this person's to do."""
     try:
-        require_may(application, kind, person)
+        require_may(application, kind, person, known)
     except PolicyError:
         return False
     return True
 
 
-def require_may(application: Any, kind: StepKind, person: Person) -> None:
+def require_may(application: Any, kind: StepKind, person: Person, known: Any = None) -> None:
     """Operators of the machine's site do the technical step (officers where the machine is not joined here).
 
     Raises:
@@ -207,7 +213,8 @@ def require_may(application: Any, kind: StepKind, person: Person) -> None:
     if kind != "technical":
         require_judge(person, application)
         return
-    machine = Machine.objects.filter(public_id=application.form.machine).select_related("site__organisation").first()
+    rows = Machine.objects.filter(public_id=application.form.machine).select_related("site__organisation")
+    machine = known.machine if known is not None else rows.first()
     if machine is None:
         require_judge(person, application)
         return
@@ -236,22 +243,25 @@ def sheet(application: Any, kind: StepKind) -> contract.StepSheet:
     )  # fmt: skip
 
 
-def alone(application: Any, kind: StepKind) -> bool:
+def alone(application: Any, kind: StepKind, known: Any = None) -> bool:
     """Whether it is done by itself, and not with its round or the panel's meeting."""
     try:
-        _require_alone(application, kind)
+        _require_alone(application, kind, known)
     except UsageError:
         return False
     return True
 
 
-def _require_alone(application: Any, kind: StepKind) -> None:
+def _require_alone(application: Any, kind: StepKind, known: Any = None) -> None:
     """Raises UsageError: the step is done with its round. After redress, the round being closed, it is done alone."""
-    held = Round.of(application)
+    if kind not in ("scientific", "panel"):
+        return
+    held = known.round if known is not None else Round.of(application)
     closed = held is not None and held.state == "closed"
     if kind == "scientific" and application.cut_off is not None and not closed:
         raise UsageError("this step is done by closing the round", where=kind, fix="close the round")
-    if kind == "panel" and not (closed and states(application).get("panel") == "waiting"):
+    stands = known.stands if known is not None else states(application) if kind == "panel" else {}
+    if kind == "panel" and not (closed and stands.get("panel") == "waiting"):
         raise UsageError("this step is done by closing the panel's meeting", where=kind, fix="close the meeting")
 
 
