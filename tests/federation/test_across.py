@@ -1,8 +1,13 @@
-"""One run with a leg on each of the two clusters: real jobs, real agents, and nothing between them but the courier."""
+"""One run with a leg on each of the two clusters: real jobs, real agents, and nothing between them but the courier.
+
+One of the clusters is reached over SSH, as by an agent on its user's own machine.
+"""
 
 from __future__ import annotations
 
 import stat
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from hanse.contracts.spec import CheckpointSpec, TrainSpec, WhereSpec
 from hanse.contracts.telemetry import TrainResult
 from hanse.training.outer import trail
 from hanse.workloads.load import load_spec
+from tests import sshd
 from tests.federation.conftest import Joined, Place
 from tests.stack import ROOT
 from tests.waiting import until
@@ -26,6 +32,27 @@ pytestmark = [pytest.mark.slurm, pytest.mark.torch, pytest.mark.timeout(500)]
 ROUNDS, INNER, BATCH = 4, 5, 8
 
 
+@pytest.fixture
+def behind_ssh(joined: Joined, tmp_path: Path) -> Iterator[None]:
+    """The second cluster's agent stands elsewhere: scheduler, folders and boxes are behind a real sshd."""
+    post = joined.b.post
+    server = sshd.up(tmp_path / "sshd", {**joined.b.site.environment, "PYTHONPATH": str(ROOT / "src")})
+    machine, environment = post.machine, post.environment
+    facts = machine.scheduler.model_copy(update={"python": sys.executable})
+    post.machine = machine.model_copy(update={"scheduler": facts})
+    post.environment, post.over = {}, server.facts
+    try:
+        post.kill_agent()
+        post.start_agent()
+        yield
+    finally:
+        post.machine, post.environment, post.over = machine, environment, {}
+        post.kill_agent()
+        server.stop()
+        post.start_agent()
+
+
+@pytest.mark.usefixtures("behind_ssh")
 def test_a_training_across_both_clusters_ends_with_one_model_though_one_leg_was_killed(joined: Joined) -> None:
     run = _launch(joined)
     folders = {place.site.machine.id: place.post.run_dir(run.id) for place in joined.places}

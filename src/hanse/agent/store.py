@@ -81,9 +81,8 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_LAYOUT)
         if "trail_offset" not in {row["name"] for row in self._db.execute("PRAGMA table_info(attempts)")}:
-            self._db.execute(
-                "ALTER TABLE attempts ADD COLUMN trail_offset INTEGER NOT NULL DEFAULT 0"
-            )  # older releases
+            # It was written by an earlier release.
+            self._db.execute("ALTER TABLE attempts ADD COLUMN trail_offset INTEGER NOT NULL DEFAULT 0")
         self._db.execute(_WATCHED)
         rows = self._db.execute("SELECT * FROM attempts WHERE closed_at IS NULL ORDER BY rowid")
         self._open = {row["attempt_id"]: _record(row) for row in rows}
