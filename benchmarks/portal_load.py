@@ -36,14 +36,20 @@ BESIDE = {
 }  # fmt: skip
 
 
-def of_hanse(scratch: Path, database: str, *, divide: int, rounds: int, for_s: float) -> dict[str, Any]:
-    """`database` is a DATABASE_URL; empty: SQLite in the home, which is what `hanse serve` takes by itself."""
+def of_hanse(
+    scratch: Path, database: str, *, divide: int, rounds: int, for_s: float, processes: int = 0
+) -> dict[str, Any]:
+    """`database` is a DATABASE_URL; empty: SQLite in the home, which is what `hanse serve` takes by itself.
+
+    `processes` answer; 0: as many as `hanse serve` starts by itself.
+    """
     unset = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")
     environment = {
         name: value for name, value in os.environ.items() if name not in unset and not name.startswith("HANSE_")
     }
     environment |= {"HANSE_HOME": str(scratch), "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT)))}
     environment |= {"DATABASE_URL": database} if database else {}
+    environment |= {"HANSE_PROCESSES": str(processes)} if processes else {}
 
     def run(module: str, *arguments: str, given: str = "") -> Any:
         command = [sys.executable, "-m", f"benchmarks.{module}", str(scratch), *arguments]
@@ -83,7 +89,7 @@ def _ask(page: Page, world: dict[str, Any]) -> Ask:
 
 def figures(
     scratch: Path, *, databases: tuple[str, ...], divide: int = 1, rounds: int = ROUNDS, for_s: float = FOR_S,
-    beside: bool = True,
+    beside: bool = True, processes: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     found: dict[str, Any] = {}
     for wanted in databases:
@@ -91,7 +97,7 @@ def figures(
         home = scratch / name
         home.mkdir(exist_ok=True)
         url = "" if name == "sqlite" else wanted if "://" in wanted else postgres.up()
-        found[name] = of_hanse(home, url, divide=divide, rounds=rounds, for_s=for_s)
+        found[name] = of_hanse(home, url, divide=divide, rounds=rounds, for_s=for_s, processes=processes)
     if beside:
         home = Path(tempfile.mkdtemp(prefix="coldfront-", dir=scratch))
         found["coldfront"] = portal_peer.measure(
@@ -152,6 +158,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--database", default="sqlite", help="sqlite, postgresql (started here), or its URL; several with a comma"
     )
+    parser.add_argument("--processes", type=int, default=0, help="that answer; as many as it takes itself")
     parser.add_argument("--alone", action="store_true", help="without ColdFront")
     parser.add_argument("--keep", type=Path, help="a folder whose homes are used again, and filled where they are not")
     parser.add_argument("--json", action="store_true", help="as JSON, which is how it is printed anyhow")
@@ -163,7 +170,7 @@ def main(arguments: list[str]) -> int:
             given.keep.mkdir(parents=True, exist_ok=True)
         found = figures(
             given.keep or Path(home), databases=databases, divide=SMALL if given.small else given.divide,
-            rounds=given.rounds, for_s=given.seconds, beside=not given.alone,
+            rounds=given.rounds, for_s=given.seconds, beside=not given.alone, processes=given.processes,
         )  # fmt: skip
     print(json.dumps(found, indent=2))
     return 0

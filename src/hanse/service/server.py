@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 THREADS = 8
 MOST_PROCESSES = 4
+MOST_ASKED = 64
 TICK_EVERY_S = 30.0
 ANSWER_WITHIN_S = 30.0
 ORPHAN_WITHIN_S = 10.0
@@ -218,8 +219,19 @@ class _Server:
 
 
 def _processes() -> int:
-    """One beside SQLite, which one process writes at a time; before a database server one a core, four at most."""
-    return min(MOST_PROCESSES, os.cpu_count() or 1) if os.environ.get("DATABASE_URL") else 1
+    """One beside SQLite, which one process writes at a time; before a database server one a core, four at most.
+
+    HANSE_PROCESSES says otherwise. Raises UsageError: it is no number, or more than one beside SQLite.
+    """
+    served, given = bool(os.environ.get("DATABASE_URL")), os.environ.get("HANSE_PROCESSES", "")
+    if not given:
+        return min(MOST_PROCESSES, os.cpu_count() or 1) if served else 1
+    if not given.isdecimal() or not 1 <= int(given) <= (MOST_ASKED if served else 1):
+        most = f"from 1 to {MOST_ASKED}" if served else "1 beside SQLite, which one process writes at a time"
+        raise UsageError(
+            f"{given} is no number of processes", where="HANSE_PROCESSES", fix=f"set it to {most}, or leave it out"
+        )
+    return int(given)
 
 
 def _answers(url: str) -> bool:

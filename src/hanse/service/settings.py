@@ -6,7 +6,8 @@ HANSE_LOG_FORMAT=json · HANSE_METRICS_TOKEN (opens /metrics) ·
 HANSE_BEHIND_PROXY=1 (a proxy that ends TLS and sets X-Forwarded-Proto) · HANSE_EMBEDDED=1 (one user, this machine) ·
 HANSE_PUBLIC_URL (this service's address in mails) · HANSE_AWARDS_BY, HANSE_DECLINES_BY (officers it takes) ·
 HANSE_OVERDUE_BLOCKS · HANSE_RETURN_AFTER_DAYS (awarding/policy.py) ·
-HANSE_FIGURES_KEPT_S=60 (seconds after which officers' figures are counted anew).
+HANSE_FIGURES_KEPT_S=60 (seconds after which officers' figures are counted anew) ·
+HANSE_PROCESSES (that answer before a database server; one a core, four at most, where it is not said).
 Those of signing in are in signon/options.py, those of mail (HANSE_MAIL_HOST, …) in notices/options.py.
 """
 
