@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.programme import ReviewStep
 from hanse.contracts.review_steps import FindingWord, StepWord
 from hanse.service.access.models import Application, Membership, Person
-from hanse.service.review import lanes, orders, queue, rounds, steps
+from hanse.service.review import desk_pages, lanes, orders, queue, rounds, steps
 from hanse.service.review.models import Assignment, OutOfOrder, Step
 from hanse.service.runs.models import Event
 from tests.portal import seed
@@ -210,3 +211,25 @@ def test_of_two_operators_who_do_a_step_at_once_one_does() -> None:
     assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "Step"], answers
     assert Step.objects.get(application=one).state in ("passed", "failed")
     assert Event.objects.filter(name__startswith="review:step:").count() == 1
+
+
+def test_the_desk_shows_the_first_of_a_lane_and_its_own_page_the_others_in_order(
+    officer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_pages, "IN_LANE", 2)
+    monkeypatch.setattr(desk_pages, "A_PAGE", 3)
+    made = a_lane(5)
+    page = Client()
+    page.force_login(officer)
+
+    def listed(address: str) -> list[str]:
+        lane = page.get(address).content.decode().partition('id="lane-a-call"')[2]
+        text = lane or page.get(address).content.decode()
+        return sorted((one.public_id for one in made if one.public_id in text), key=text.index)
+
+    ids = [one.public_id for one in made]
+    assert listed("/review/") == ids[:2]
+    assert "And 3 more" in page.get("/review/").content.decode()
+    assert listed("/review/lanes/a-call/") == ids[:3] and listed("/review/lanes/a-call/?page=2") == ids[3:]
+    assert "5 wait in order of arrival" in page.get("/review/lanes/a-call/").content.decode()
+    assert [page.get(f"/review/lanes/{one}").status_code for one in ("playground/", "a-call/?page=x")] == [404, 404]
