@@ -54,6 +54,10 @@ class Dice(random.Random):
     def one_of(self, weights: dict[str, int]) -> str:
         return self.choices(list(weights), list(weights.values()))[0]
 
+    def name(self) -> str:
+        """Of a person or a town: three syllables of 70, so that few have one in common."""
+        return "".join(self.choice("bdfgklmnprstvz") + self.choice("aeiou") for _ in range(3)).capitalize()
+
     def days_ago(self, least: float, most: float) -> datetime:
         return self.at - timedelta(days=self.uniform(least, most))
 

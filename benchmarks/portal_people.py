@@ -65,7 +65,7 @@ def fill(sizes: Sizes, dice: Dice) -> People:
     Group.objects.get_or_create(name=OFFICERS)[0].user_set.add(*officers)
     experts = _persons("expert", min(REVIEWERS_COUNT, len(organisations)), dice)
     reviewers = store(Reviewer, (
-        Reviewer(person=person, organisation="A university", keywords=["language model", "vision"])
+        Reviewer(person=person, organisation=f"University of {dice.name()}", keywords=["language model", "vision"])
         for person in experts
     ))  # fmt: skip
     machines = _machines(JOINED[: sizes.machines], dice)
@@ -82,8 +82,8 @@ def fill(sizes: Sizes, dice: Dice) -> People:
 def _persons(kind: str, count: int, dice: Dice) -> list[Any]:
     return store(Person, (
         Person(
-            username=f"{kind}-{number:05}", email=f"{kind}-{number:05}@example.eu", first_name=kind.capitalize(),
-            last_name=f"{kind}{number:05}", password="!", date_joined=dice.days_ago(300, 1200),
+            username=f"{kind}-{number:05}", email=f"{kind}-{number:05}@example.eu", first_name=dice.name(),
+            last_name=dice.name(), password="!", date_joined=dice.days_ago(300, 1200),
         )
         for number in range(count)
     ))  # fmt: skip

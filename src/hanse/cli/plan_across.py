@@ -29,6 +29,8 @@ class Across:
     link_gbit_s: float | None = None
     inner_steps: int | None = None
     codec: str | None = None
+    partition: str | None = None
+    """As train.yaml has it."""
 
 
 def refuse_beside(others: list[str], across: Across, *, typed: bool) -> None:
@@ -55,7 +57,10 @@ def named_by(spec_path: Path | None) -> Across | None:
     spec = load_spec(path)
     if spec.across is None:
         return None
-    return Across(machines=",".join(spec.where.machines), inner_steps=spec.across.inner_steps, codec=spec.across.codec)
+    return Across(
+        machines=",".join(spec.where.machines), inner_steps=spec.across.inner_steps, codec=spec.across.codec,
+        partition=spec.where.partition,
+    )  # fmt: skip
 
 
 def asked(
@@ -67,7 +72,7 @@ def asked(
     known = written or Across(machines="")
     return Across(
         machines=machines or known.machines, link_gbit_s=link_gbit_s, inner_steps=inner_steps or known.inner_steps,
-        codec=codec or known.codec,
+        codec=codec or known.codec, partition=known.partition,
     )  # fmt: skip
 
 
@@ -119,7 +124,9 @@ class PlannedLeg:
         return found if self.checked is None else found | {"check": check.facts(self.plan, self.checked)}
 
 
-def legs_of(made: Between, spec_path: Path | None, bounds: Bounds, *, check: bool) -> tuple[PlannedLeg, ...]:
+def legs_of(
+    made: Between, spec_path: Path | None, *, partition: str | None, check: bool
+) -> tuple[PlannedLeg, ...]:  # fmt: skip
     """Each leg's own plan, as `hanse launch` would make it, and with `check` taken through a step.
 
     Raises:
@@ -132,7 +139,7 @@ def legs_of(made: Between, spec_path: Path | None, bounds: Bounds, *, check: boo
     found, way = [], legs.apart(made.ways)
     for name in way.machines:
         machine = resolve(name)
-        plan = legs.plan_of(way, machine, made.workload, partition=bounds.partition)
+        plan = legs.plan_of(way, machine, made.workload, partition=partition)
         checked = dry_run.run(plan, spec_path) if check else None
         found.append(PlannedLeg(machine=machine, plan=plan, checked=checked))
     return tuple(found)

@@ -129,7 +129,8 @@ def run(
         plan_across.refuse_beside([name for name, given in others.items() if given], asked, typed=across is not None)
         made = plan_across.compare(spec_path, described, bounds, asked)
         each = check or as_json or html is not None
-        legs = plan_across.legs_of(made, spec_path, bounds, check=check) if each else ()
+        where = partition or asked.partition
+        legs = plan_across.legs_of(made, spec_path, partition=where, check=check) if each else ()
         if html is not None:
             plan_across.pages(legs, html)
         plan_across.tell(made, legs, as_json=as_json)
