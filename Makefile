@@ -8,7 +8,7 @@ TYPED := contracts files workloads machines programme rules client tickets plann
 # Rooms whose tests start many processes, or share a cluster: one test at a time. The others run two files at once.
 ALONE := cli client crash docs federation schedulers slurm stories training
 # Rooms that are looked at on PostgreSQL, too.
-STORED := service client compliance notices monitoring
+STORED := service client compliance notices monitoring awarding/test_whole_or_not.py review/test_whole_or_not.py
 ARGS ?=
 
 .PHONY: help setup setup-dev demo test lint audit docs bench schemas reference clean

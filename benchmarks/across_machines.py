@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody reads
 from torch import nn
 
-from benchmarks.figures import load, machine
+from benchmarks.figures import Table, load, machine
 from benchmarks.trainings import TEXTS
 from hanse.contracts.outer import OuterTerms
 from hanse.contracts.spec import DatasetSpec
@@ -152,6 +152,21 @@ def measured(scratch: Path) -> dict[str, Any]:
         "machine": machine(), "load": load(), "parameters": parameters(), "tokens": BATCH * STEPS * SHAPE.context,
         "inner_steps": INNER_STEPS, "synchronous_held_out_loss": round(alone, 4), "legs": found,
     }  # fmt: skip
+
+
+def measure(scratch: Path) -> Table:
+    """For `benchmarks.run`."""
+    found = measured(scratch)
+    rows = [
+        (name, f"**{one['loss_over_synchronous']:.3f}**", f"{one['sent_over_synchronous']:.2%}", f"{one['tokens']:,}")
+        for name, one in found["legs"].items()
+    ]
+    verdict = (
+        f"Held-out loss together at every step: {found['synchronous_held_out_loss']}, over {found['tokens']:,} tokens; "
+        f"{found['parameters']:,} parameters, {STEPS} steps, an outer step every {INNER_STEPS}."
+    )
+    header = ("case", "loss over that of training together", "bytes a leg sends over a reduction's", "tokens")
+    return Table(header, rows, verdict)
 
 
 @contextmanager

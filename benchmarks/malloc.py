@@ -10,9 +10,11 @@ from pathlib import Path
 
 from benchmarks.figures import Table, alternate, load, ratios
 from benchmarks.ranks import Ranks
-from benchmarks.trainer_overhead import LAYOUT, STEPS
-from benchmarks.trainings import make_run, spec
+from benchmarks.trainings import RANKS, make_run, spec
+from hanse.contracts.layout import Layout
 
+STEPS = 9
+LAYOUT = Layout(nodes=RANKS, dp=RANKS, micro_batch=8)
 NAMES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 KEEPING = dict(zip(NAMES, (str(32 << 20), str(1 << 30), str(64 << 20)), strict=True))
 WORTH_IT = 0.95

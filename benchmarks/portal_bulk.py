@@ -81,17 +81,16 @@ def store(model: Any, rows: Iterable[Any]) -> list[Any]:
                 for row in part
             ])  # fmt: skip
         stored += part
+    _set_sequence(connection, model)
     return stored
 
 
-def set_sequences() -> None:
+def _set_sequence(connection: Any, model: Any) -> None:
     """PostgreSQL counts keys on its own; what was stored here brought them along."""
-    from django.apps import apps
     from django.core.management.color import no_style
-    from django.db import connection
 
     with connection.cursor() as cursor:
-        for sql in connection.ops.sequence_reset_sql(no_style(), list(apps.get_models())):
+        for sql in connection.ops.sequence_reset_sql(no_style(), [model]):
             cursor.execute(sql)
 
 

@@ -20,7 +20,6 @@ from benchmarks import portal_peer
 from benchmarks.figures import Table, load
 from benchmarks.portal_clients import Ask, asked, served
 from benchmarks.portal_pages import Page, pages
-from hanse.contracts.base import now
 from tests import postgres
 from tests.daemons import free_ports
 
@@ -57,8 +56,6 @@ def of_hanse(scratch: Path, database: str, *, divide: int, rounds: int, for_s: f
     world = json.loads(known.read_text())
     counts = {one["name"]: one for one in run("portal_pages", given=json.dumps(world))}
     every, port = pages(world["about"]), free_ports(1)[0]
-    # The daily screening anew is no part of it, though a kept world has slept over midnight.
-    (scratch / "service" / "rescreened").write_text(f"{now():%Y-%m-%d}")
     command = [sys.executable, "-m", "hanse", "serve", "--port", str(port)]
     with served(command, port, environment, scratch / "serve.log"):
         together = [_ask(page, world) for page in every if not page.apart]
@@ -89,17 +86,20 @@ def figures(
     beside: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     found: dict[str, Any] = {}
-    for name in databases:
+    for wanted in databases:
+        name = "postgresql" if "://" in wanted else wanted
         home = scratch / name
         home.mkdir(exist_ok=True)
-        url = postgres.up() if name == "postgresql" else ""
+        url = "" if name == "sqlite" else wanted if "://" in wanted else postgres.up()
         found[name] = of_hanse(home, url, divide=divide, rounds=rounds, for_s=for_s)
     if beside:
         home = Path(tempfile.mkdtemp(prefix="coldfront-", dir=scratch))
         found["coldfront"] = portal_peer.measure(
             home, allocations=max(100, portal_peer.ALLOCATIONS // divide), clients=CLIENTS, rounds=rounds, for_s=for_s
         )
-        found["over_coldfront"] = {name: _ratios(found[name]["pages"], found["coldfront"]) for name in databases}
+        found["over_coldfront"] = {
+            name: _ratios(found[name]["pages"], found["coldfront"]) for name in found if name != "coldfront"
+        }
     return found
 
 
@@ -149,11 +149,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--divide", type=int, default=1, help="1/N of everything")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each of {CLIENTS} clients asks a page")
     parser.add_argument("--seconds", type=float, default=FOR_S, help="at most, for a database")
-    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or both with a comma")
-    parser.add_argument("--alone", action="store_true", help="without ColdFront")
     parser.add_argument(
-        "--keep", type=Path, help="a folder whose SQLite home is used again, and filled where it is not"
+        "--database", default="sqlite", help="sqlite, postgresql (started here), or its URL; several with a comma"
     )
+    parser.add_argument("--alone", action="store_true", help="without ColdFront")
+    parser.add_argument("--keep", type=Path, help="a folder whose homes are used again, and filled where they are not")
     parser.add_argument("--json", action="store_true", help="as JSON, which is how it is printed anyhow")
     given = parser.parse_args(arguments)
     names = {"postgres": "postgresql"}

@@ -83,7 +83,7 @@ def _persons(kind: str, count: int, dice: Dice) -> list[Any]:
     return store(Person, (
         Person(
             username=f"{kind}-{number:05}", email=f"{kind}-{number:05}@example.eu", first_name=kind.capitalize(),
-            last_name=f"Number {number}", password="!", date_joined=dice.days_ago(300, 1200),
+            last_name=f"{kind}{number:05}", password="!", date_joined=dice.days_ago(300, 1200),
         )
         for number in range(count)
     ))  # fmt: skip

@@ -247,7 +247,7 @@ def _asked(applications: list[Any], allocations: list[Any], people: People, dice
     ))  # fmt: skip
     waiting = [one for one in applications if one.state == "sent"][:OPEN_PROPOSALS]
     store(Proposal, (
-        Proposal(public_id=dice.id("pro"), application=one, decision="grant", terms=AwardTerms(reason="Sound."),
-                 proposed_by=people.officers[1])
+        Proposal(public_id=dice.id("pro"), application=one, decision="grant", proposed_by=people.officers[1],
+                 terms=AwardTerms(reason="Sound.", gpu_hours=one.call.terms.max_gpu_hours))
         for one in waiting
     ))  # fmt: skip

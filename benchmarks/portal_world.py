@@ -32,13 +32,13 @@ def main(arguments: list[str]) -> int:
 
 def filled(sizes: Any) -> dict[str, Any]:
     """Needs Django and a database without tables."""
-    from django.conf import settings
     from django.db import connection
 
     from benchmarks import portal_people, portal_programme, portal_runs
-    from benchmarks.portal_bulk import Dice, set_sequences, times_as_given
-    from hanse.files.durable import write_atomically
+    from benchmarks.portal_bulk import Dice, times_as_given
+    from hanse.rules.files import shipped
     from hanse.service import bootstrap
+    from hanse.service.compliance.models import RescreenPass
 
     began, dice = time.monotonic(), Dice()
     bootstrap.prepare()
@@ -46,10 +46,9 @@ def filled(sizes: Any) -> dict[str, Any]:
         people = portal_people.fill(sizes, dice)
         programme = portal_programme.fill(sizes, people, dice)
         portal_runs.fill(sizes, people, programme, dice)
-    set_sequences()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    write_atomically(Path(settings.SERVICE_FOLDER) / "rescreened", dice.at.date().isoformat())
+    RescreenPass.objects.create(basis=f"{dice.at.date().isoformat()} {shipped().label}", done_at=dice.at)
     return _who(people, programme) | {"seconds": round(time.monotonic() - began), "rows": _rows()}
 
 
@@ -81,6 +80,7 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
     reviewer = people.reviewers[0]
     in_round = Application.objects.filter(cut_off__isnull=False, state="in-review", call__call_id="large-scale")
     latest = in_round.order_by("-cut_off").first()
+    ranked = Application.objects.filter(cut_off__isnull=False, call__call_id="large-scale").order_by("cut_off").first()
     faces = {
         "much": people.founders[0], "some": people.founders[people.organisations.index(some)],
         "officer": people.officers[0], "operator": people.operators[0], "reviewer": reviewer.person,
@@ -100,6 +100,8 @@ def _who(people: Any, programme: Any) -> dict[str, Any]:
         "waiting": newest(Application.objects, state="sent"), "granted": newest(Application.objects, state="granted"),
         "sheet": newest(Assignment.objects, reviewer=reviewer, state="given"),
         "round": f"large-scale/{stamp(latest.cut_off)}" if latest else "",
+        "ranked": f"large-scale/{stamp(ranked.cut_off)}" if ranked else "",
+        "in round": latest.public_id if latest else "",
     }  # fmt: skip
     return {
         "sessions": {name: _session(person) for name, person in faces.items()},

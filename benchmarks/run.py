@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.figures import load, machine, replace_block
 
 NAMES = (
-    "planner_speed", "planner_accuracy", "planner_memory", "start_up", "trainer_overhead", "malloc", "prediction",
+    "planner_speed", "planner_accuracy", "planner_memory", "start_up", "trainer", "across_machines", "malloc",
     "portal_load",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -24,7 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - the name everybody reads
 
 from benchmarks import planner_memory, trainings
-from benchmarks.figures import load, machine, ratios
+from benchmarks.figures import Table, load, machine, ratios
 from benchmarks.ranks import WARM_UP_STEPS, Clocks
 from hanse.contracts.layout import Layout
 from hanse.contracts.machine import Calibration
@@ -209,32 +209,68 @@ def predictions(scratch: Path, cases: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PARTS: dict[str, Callable[[Path, int, int], Any]] = {
+    "throughput_1_rank": lambda place, rounds, _: throughput(place, 1, rounds=rounds),
+    "throughput_2_ranks": lambda place, rounds, _: throughput(place, 2, rounds=rounds),
+    "checkpoint_stall": lambda place, _, __: stalls(place),
+    "first_step": lambda place, _, __: resume(place),
+    "planner": lambda place, _, cases: predictions(place, cases),
+}
+CASES = len(SIZES) * len(LAYOUTS)
+
+
+def measure(scratch: Path) -> Table:
+    """For `benchmarks.run`: every figure beside what it was to be."""
+    before = load()
+    found = {name: part(scratch, ROUNDS, CASES) for name, part in PARTS.items()}
+    rows, met = [], []
+
+    def say(what: str, reached: str, target: str, *, ok: bool) -> None:
+        rows.append((what, f"**{reached}**", target))
+        met.append(ok)
+
+    for ranks in ("1_rank", "2_ranks"):
+        told, where = found[f"throughput_{ranks}"], ranks.replace("_", " ")
+        for other, least in (("plain", 0.98), ("accelerate", 1.0)):
+            each = told[f"hanse_over_{other}"]
+            reached = f"{each['median']:.3f} ({each['low']:.3f}–{each['high']:.3f}, {ROUNDS} rounds)"
+            say(f"tokens/s over {other}, {where}", reached, f"at least {least:g}", ok=each["median"] >= least)
+        many = told["loader_over_step"]
+        say(f"a step's time over a batch's, {where}", f"{many:.0f}", "at least 5", ok=many >= 5)
+    stall = found["checkpoint_stall"]["asynchronous_over_synchronous"]
+    say("a checkpoint's stall, behind the steps over waited for", f"{stall:.3f}", "at most 0.1", ok=stall <= 0.1)
+    for name, seconds in found["first_step"].items():
+        rows.append((f"from launchers to the first step, {name.removesuffix('_s')}", f"{seconds:.1f} s", ""))
+    for what, key, within in (
+        ("step", "step_predicted_over_measured", 0.15),
+        ("peak", "peak_predicted_over_counted", 0.1),
+    ):
+        for layout, ratio in found["planner"][key].items():
+            say(f"{what} predicted over measured, {layout}", f"{ratio:.3f}", f"within {within:.0%}",
+                ok=abs(ratio - 1) <= within)  # fmt: skip
+    verdict = f"{sum(met)} of {len(met)} as they were to be; load {before} before, {load()} after."
+    return Table(("what", "reached", "target"), rows, verdict)
+
+
 def _told(pairs: Any) -> dict[str, float]:
     each = ratios(pairs)
     return {"low": round(each.low, 3), "median": round(each.median, 3), "high": round(each.high, 3)}
 
 
 def main() -> None:
-    parts: dict[str, Callable[[Path, argparse.Namespace], Any]] = {
-        "throughput_1_rank": lambda place, given: throughput(place, 1, rounds=given.rounds),
-        "throughput_2_ranks": lambda place, given: throughput(place, 2, rounds=given.rounds),
-        "checkpoint_stall": lambda place, _: stalls(place),
-        "first_step": lambda place, _: resume(place),
-        "planner": lambda place, given: predictions(place, given.cases),
-    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="figures as JSON; else as lines")
-    parser.add_argument("--only", choices=parts, action="append", help="these parts alone")
+    parser.add_argument("--only", choices=PARTS, action="append", help="these parts alone")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--cases", type=int, default=len(SIZES) * len(LAYOUTS))
+    parser.add_argument("--cases", type=int, default=CASES)
     given = parser.parse_args()
     # The trainer says what it does on descriptor 1: the figures alone go there.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     found: dict[str, Any] = {"machine": machine(), "load_before": load()}
     with tempfile.TemporaryDirectory(prefix="trainer-") as folder:
-        for name in given.only or parts:
-            found[name] = parts[name](Path(folder), given)
+        for name in given.only or PARTS:
+            found[name] = PARTS[name](Path(folder), given.rounds, given.cases)
             print(f"{name}: {found[name]}", file=sys.stderr, flush=True)  # kept, whatever becomes of the next one
     found["load_after"] = load()
     if given.json:

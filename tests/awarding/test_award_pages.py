@@ -58,6 +58,29 @@ def test_a_line_that_is_no_machine_with_its_hours_is_named(programme: Programme,
     assert not Proposal.objects.exists()
 
 
+def test_a_reason_that_is_too_long_comes_back_whole_and_nothing_is_done_with_it(programme: Programme) -> None:
+    first, second = page(programme.world.officer), page(programme.second)
+    path, long = f"/applications/{programme.application.public_id}/decision/", "Why.\n" + "x" * 1995 + "and the end"
+    told = first.post(path, {"reason": long, "grant": "", "gpu_hours": "5"})
+    text = told.content.decode()
+    assert told.status_code == 422 and "2,011 characters, and 2,000 are taken" in text
+    assert long in text and 'name="gpu_hours" value="5"' in text, "nothing that was typed is lost"
+    assert not Proposal.objects.exists()
+    first.post(path, {"reason": long[:2000], "grant": "", "gpu_hours": "5"})
+    proposal = Proposal.objects.get()
+    assert proposal.terms.reason == long[:2000]
+    where = f"/awards/proposals/{proposal.public_id}/decide/"
+    assert second.post(where, {"refuse": "", "reason": long}).status_code == 422
+    proposal.refresh_from_db()
+    assert (proposal.state, proposal.reason) == ("waiting", "")
+    typed = ("a\r\n" * 1000)[:-2]
+    second.post(where, {"refuse": "", "reason": typed})
+    proposal.refresh_from_db()
+    assert (proposal.state, len(proposal.reason)) == ("refused", 1999), "a line's end counts once, as in the browser"
+    told = first.post(path, {"reason": "x", "grant": "", "conditions": "y" * 501}, follow=True)
+    assert "a condition has 501 characters, and 500 are taken" in told.content.decode()
+
+
 def test_a_request_is_sent_and_answered_on_its_page_and_a_refusal_stands_at_its_field(programme: Programme) -> None:
     held = programme.award()
     founder, officer = page(programme.world.founder), page(programme.second)
@@ -103,6 +126,20 @@ def test_a_report_is_written_kept_sent_and_accepted_on_its_page(programme: Progr
     assert "Reports and obligations" in read(founder, "/").text
     Duty.objects.filter(pk=evidence.pk).update(due=now().date() - timedelta(days=3))
     assert "Overdue" in read(founder, "/").text
+
+
+def test_a_report_is_accepted_without_a_reason_and_not_sent_back_without_one(programme: Programme) -> None:
+    programme.award()
+    duty = Duty.objects.get(kind="progress-report")
+    Duty.objects.filter(pk=duty.pk).update(state="sent")
+    client, where = page(programme.second), f"/awards/duties/{duty.public_id}/"
+    field = read(client, where)
+    assert "Needed to send it back or to waive it" in field.text
+    for verb in ("send-back", "waive"):
+        told = client.post(f"{where}decide/", {verb: "", "judge-reason": " "}, follow=True).content.decode()
+        assert "this needs its reason" in told and Duty.objects.get(pk=duty.pk).state == "sent"
+    client.post(f"{where}decide/", {"accept": "", "judge-reason": ""})
+    assert Duty.objects.get(pk=duty.pk).state == "accepted"
 
 
 def test_capacity_prices_and_statements_have_their_pages(programme: Programme) -> None:

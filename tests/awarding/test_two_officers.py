@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from hanse.contracts.awarding import AwardPart, CapacityOffer
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
+from hanse.service import records
 from hanse.service.access.models import Allocation, Award, Membership
-from hanse.service.awarding import capacity, proposals
+from hanse.service.awarding import capacity, duties, proposals
 from hanse.service.awarding.proposals import Proposal
 from tests.awarding.world import Programme
 from tests.service.test_api import Http
@@ -164,6 +166,40 @@ def test_room_that_went_between_proposal_and_confirmation_stops_the_confirmation
     programme.award(**start)
     with pytest.raises(PolicyError, match="not so much room"):
         late.confirm(programme.second)
+    assert (late.state, late.reason, late.decided_by, late.decided_at) == ("waiting", "", None, None), "in memory, too"
     late.refresh_from_db()
     rival.refresh_from_db()
     assert (late.state, rival.state) == ("waiting", "sent"), "nothing of it was taken"
+    capacity.offer(CapacityOffer(machine="local", month="2027-01", gpu_hours=5000), by=programme.second)
+    capacity.offer(CapacityOffer(machine="local", month="2027-02", gpu_hours=5000), by=programme.second)
+    assert late.confirm(programme.second) and late.application.state == "granted", "the same object can be asked again"
+
+
+def test_a_grant_that_fails_at_its_end_leaves_the_application_and_its_screening_as_they_were(
+    programme: Programme, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.HANSE_AWARDS_BY = 1
+    asked, officer = programme.application, programme.world.officer
+    gate = asked.screening.decision.model_copy(update={"verdict": "review"})
+    type(asked.screening).objects.update(decision=gate)
+    asked.screening.refresh_from_db()
+    with monkeypatch.context() as broken:
+        broken.setattr(duties, "open_for", lambda _award: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asked.grant(officer, reason="Sound.", override_reason="Seen.")
+    assert (asked.state, asked.reason, asked.decided_at) == ("sent", "", None)
+    assert asked.screening.decision.verdict == "review" and not Award.objects.exists()
+    assert asked.grant(officer, reason="Sound.", override_reason="Seen.") and asked.state == "granted"
+
+
+def test_what_a_savepoint_lost_goes_back_and_what_was_kept_around_it_stays(programme: Programme) -> None:
+    first, second = programme.application, programme.apply()
+    officer = programme.world.officer
+    with pytest.raises(Conflict, match="cannot become"), records.together():
+        first.withdraw(by=officer)
+        with contextlib.suppress(ZeroDivisionError), records.together():
+            second.withdraw(by=officer)
+            raise ZeroDivisionError
+        assert (first.state, second.state) == ("withdrawn", "sent")
+        first.withdraw(by=officer)
+    assert (first.state, second.state) == ("sent", "sent")

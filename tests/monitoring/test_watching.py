@@ -74,9 +74,9 @@ def test_figures_are_kept_for_their_time_and_counted_anew_after_it(ida: Person, 
     first = watching.figures(YEAR, AT)
     award(ida, "Grand", 100)
     assert watching.figures(YEAR, AT + timedelta(seconds=59)) == first
-    later = watching.figures(YEAR, AT + timedelta(seconds=60))
+    later = watching.figures(YEAR, AT + timedelta(seconds=120))
     assert (first.awards, later.awards) == (1, 2)
-    assert (first.as_of, later.as_of) == ("2026-06-15T12:00:00+00:00", "2026-06-15T12:01:00+00:00")
+    assert (first.as_of, later.as_of) == ("2026-06-15T12:00:00+00:00", "2026-06-15T12:02:00+00:00")
 
 
 def test_hours_are_told_by_mode_country_kind_field_and_machine_with_the_share_of_small_ones(ida: Person) -> None:

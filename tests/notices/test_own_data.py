@@ -20,7 +20,7 @@ from hanse.service.access.models import Allocation, ApiToken, Application, Membe
 from hanse.service.access.people import OFFICERS
 from hanse.service.notices import inbox, own_data, viewings
 from hanse.service.notices.invitations import Invitation
-from hanse.service.notices.models import Viewing
+from hanse.service.notices.models import Mail, Viewing
 from hanse.service.review.models import Assignment, Letter, Redress, Reply, Reviewer
 from hanse.service.runs.models import Event, UsageEntry
 from tests.portal import seed
@@ -127,6 +127,49 @@ def test_erasure_leaves_a_pseudonym_everywhere_and_loses_no_decision_and_no_hour
     sent = Application.objects.filter(applicant=quirina).order_by("pk").first()
     assert sent and sent.form.whole.team[1].name == "Kai", "others named in it stay"
     assert Event.objects.filter(name="user:application:sent", actor=quirina.username).exists()
+
+
+def test_a_user_name_that_is_an_ordinary_word_goes_only_where_it_names_the_person() -> None:
+    max_ = seed.person("max", organisation=seed.organisation(), first_name="Max", last_name="Muster")
+    max_.email = "max@norrlyd.example"
+    max_.save()
+    sent = seed.application(seed.person("kai"))
+    said = (
+        "max 3 nodes, the max of all; @max agreed, so did Max Muster (max@norrlyd.example, Max@Norrlyd.example). "
+        "Not climax@norrlyd.example, a.max@norrlyd.example, @maxim, Max Muster-Schmidt. Cancelled by max."
+    )
+    Event.record("officer:place:freed", sent.public_id, by="max", reason=said, to="kai, max", kind="max", title="max")
+    reply = Reply.objects.create(application=sent, text=said, by=sent.applicant)
+    with override_settings(MAIL_ON=True, PUBLIC_URL="https://hanse.example"):
+        Invitation.invite(max_, seed.organisation(), email="x@y.example", role="owner")
+    name = own_data.erase(max_, by=max_, confirmed="max")
+    reply.refresh_from_db()
+    assert reply.text == (
+        f"max 3 nodes, the max of all; @{name} agreed, so did {name} ({name}@erased.invalid, {name}@erased.invalid). "
+        f"Not climax@norrlyd.example, a.max@norrlyd.example, @maxim, Max Muster-Schmidt. Cancelled by {name}."
+    )
+    event = Event.objects.get(name="officer:place:freed")
+    assert (event.actor, event.reason) == (name, reply.text)
+    assert event.data == {"to": f"kai, {name}", "kind": "max", "title": "max"}
+    assert Mail.objects.get(to="x@y.example").subject.startswith(f"Hanse: {name} invites you")
+
+
+def test_a_full_name_that_another_person_has_too_stays_in_what_others_wrote() -> None:
+    first = seed.person("anna1", organisation=seed.organisation(), first_name="Anna", last_name="Schmidt")
+    seed.person("anna2", first_name="Anna", last_name="Schmidt")
+    sent = seed.application(seed.person("kai"))
+    reply = Reply.objects.create(application=sent, text="Anna Schmidt agreed.", by=sent.applicant)
+    own_data.erase(first, by=first, confirmed="anna1")
+    reply.refresh_from_db()
+    assert reply.text == "Anna Schmidt agreed."
+
+
+def test_who_gave_no_name_is_not_named_in_the_mails_they_invited_with() -> None:
+    test = seed.person("test", organisation=seed.organisation("A test bench"))
+    with override_settings(MAIL_ON=True, PUBLIC_URL="https://hanse.example"):
+        Invitation.invite(test, test.memberships.get().organisation, email="x@y.example", role="owner")
+    name = own_data.erase(test, by=test, confirmed="test")
+    assert Mail.objects.get().subject == f"Hanse: {name} invites you to A test bench"
 
 
 def test_the_only_owner_of_an_organisation_with_compute_is_not_erased_until_somebody_else_owns_it(

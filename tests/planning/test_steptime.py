@@ -107,6 +107,22 @@ def test_sharding_sends_each_block_twice_a_micro_batch_and_reduces_it_once_a_ste
     assert replicated < once < twice < 2 * once
 
 
+def test_every_exchange_of_sharded_blocks_costs_what_was_measured_amid_their_compute() -> None:
+    work, machine = workload(SMALL, batch=16, precision="fp32"), calibrated()
+    assert machine.calibration is not None
+    changes = {"calibration": machine.calibration.model_copy(update={"exchange_overhead_s": 0.004})}
+    slower = machine.model_copy(update=changes)
+
+    def more(layout: Layout) -> float:
+        return parts(work, slower, layout)["communication"] - parts(work, machine, layout)["communication"]
+
+    pieces = SMALL.layers + 1  # the ends are gathered once
+    assert more(Layout(nodes=2, dp=2, micro_batch=8)) == 0
+    assert more(Layout(nodes=2, fsdp=2, micro_batch=8)) == pytest.approx(0.004 * (3 * pieces - 1))
+    twice = more(Layout(nodes=2, fsdp=2, micro_batch=4, accumulate=2))
+    assert twice == pytest.approx(0.004 * (2 * (2 * pieces - 1) + pieces))
+
+
 @settings(max_examples=80, deadline=None)
 @given(machine=machines, data=st.data())
 def test_every_part_is_finite_and_none_is_negative(machine: Machine, data: st.DataObject) -> None:

@@ -14,8 +14,8 @@ from hanse.contracts.errors import UsageError
 from hanse.programme import calls
 from hanse.programme.review import names, rules
 from hanse.programme.review.assignment import propose
-from hanse.programme.review.conflicts import Entry, Reviewer, found, possible
-from hanse.programme.review.lanes import Arrival, lane, overtaken
+from hanse.programme.review.conflicts import Entry, Reviewer, found, marks, possible
+from hanse.programme.review.lanes import Arrival, key, lane, overtaken, record
 from hanse.programme.review.ranking import Scored, rank
 
 RULES = rules.default()
@@ -254,3 +254,38 @@ def test_a_lane_lists_who_waits_by_arrival_and_counts_who_was_passed_over(hours:
     if len(queue) > served + 1:
         late = {queue[-1].id: START + timedelta(days=2)}
         assert overtaken([replace(one, decided_at=decided.get(one.id) or late.get(one.id)) for one in every]) == 1
+
+
+WORDS = ("Müller", "mueller", "Muller", "Jana", "J.", "Nováková", "Dr.", "O'Brien", "GmbH", "Acme", "AG", "of", "Åse")
+said = st.lists(st.sampled_from((*WORDS, "jana.muller@acme.eu", "Jana@x.eu", ",", "(")), max_size=6).map(" ".join)
+many = st.lists(said, max_size=3).map(tuple)
+
+
+@given(said, st.sampled_from(("", "Jana@X.eu", "jana.muller@acme.eu")), many, many, many, many)
+@settings(max_examples=400, deadline=None)
+def test_of_two_that_share_no_mark_no_conflict_is_found(
+    name: str, email: str, works_at: tuple[str, ...], houses: tuple[str, ...], team: tuple[str, ...],
+    excluded: tuple[str, ...],
+) -> None:  # fmt: skip
+    reviewer = Reviewer(id="r", name=name, email=email, organisations=works_at)
+    entry = Entry(id="e", organisations=houses, team=team, excluded=excluded)
+    if found(reviewer, entry) or possible(reviewer, entry):
+        assert marks(reviewer) & marks(entry)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 30), st.booleans()), max_size=14))
+@settings(max_examples=200, deadline=None)
+def test_what_is_kept_of_the_answered_counts_who_was_overtaken_as_the_whole_lane_does(
+    told: list[tuple[int, int | None, bool]],
+) -> None:
+    rounds: dict[datetime | None, list[Arrival]] = {None: [], START: []}
+    for number, (sent, decided, in_round) in enumerate(told):
+        rounds[START if in_round else None].append(Arrival(
+            id=f"app-{number}", sent_at=START + timedelta(hours=sent), decide_by=None,
+            decided_at=None if decided is None else START + timedelta(hours=sent + decided),
+        ))  # fmt: skip
+    decided = [(cut_off, one) for cut_off, each in rounds.items() for one in each if one.decided_at is not None]
+    waits = {cut_off: [key(one) for one in each if one.decided_at is None] for cut_off, each in rounds.items()}
+    first = {cut_off: min(each) for cut_off, each in waits.items() if each}
+    so_far = record(calls.load("playground"), decided)
+    assert so_far.overtaken(first) == sum(overtaken(each) for each in rounds.values())

@@ -147,6 +147,13 @@ def test_working_days_between_add_up(day: date, first: int, second: int) -> None
     assert working_days_between(last, day) == -working_days_between(day, last)
 
 
+@given(st.dates(date(2024, 1, 1), date(2031, 1, 1)), st.integers(0, 800), st.sampled_from(["LU", "BE"]))
+@settings(max_examples=40, deadline=None)
+def test_working_days_between_are_those_one_would_count_by_hand(day: date, length: int, calendar: str) -> None:
+    by_hand = sum(is_working_day(day + timedelta(days=n), calendar) for n in range(1, length + 1))
+    assert working_days_between(day, day + timedelta(days=length), calendar) == by_hand
+
+
 def test_a_month_after_the_end_of_january_is_the_end_of_february() -> None:
     assert add_months(date(2027, 1, 31), 1) == date(2027, 2, 28)
 

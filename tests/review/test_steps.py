@@ -86,7 +86,7 @@ def test_a_step_passes_against_a_finding_only_with_a_reason_and_one_that_failed_
     steps.do(second, "technical", operator, FAIL)
     assert [one.excusable for one in orders.missing(second, "grant") if one.kind == "step"] == [False]
     assert orders.missing(second, "decline") == ()
-    assert lanes.ahead(second) == [first]
+    assert lanes.ahead(second) == (1, first.public_id)
 
 
 def test_reviewers_are_given_only_after_the_steps_before_and_closing_the_round_does_the_scientific_one(
@@ -138,7 +138,7 @@ def test_a_lane_is_decided_in_order_of_arrival_unless_a_reason_is_put_down(offic
     with pytest.raises(TypeError):
         OutOfOrder.objects.all().delete()
     first.withdraw(Person.objects.get(username="ida"))
-    assert lanes.ahead(second) == []
+    assert lanes.ahead(second) == (0, "")
 
 
 def test_a_lane_shows_its_clock_and_how_the_promise_is_kept(officer: Person) -> None:

@@ -215,6 +215,8 @@ def _of_award(world: World) -> dict[str, Any]:
     held_round = Round.kept(stepped.call_id, cut_off)
     done = Call.objects.create(call_id="ranked", version=1, terms=terms.model_copy(update={"id": "ranked"}))
     Application.objects.filter(pk=granted.pk).update(cut_off=cut_off, call=done)
+    lane = terms.model_copy(update={"id": "arrivals", "order": "arrival"})
+    Call.objects.create(call_id=lane.id, version=1, terms=lane)
     Round.objects.create(call_id="ranked", cut_off=cut_off, state="closed", places=1, closed_at=now(), closed_by=by)
     later = {
         "letters": Letter.objects.create(
@@ -252,6 +254,7 @@ def _of_award(world: World) -> dict[str, Any]:
             "letter_id": later["letters"].public_id,
             "call": stepped.call_id,
             "/review/rounds/{call}": done.call_id,
+            "/review/lanes/{call}": lane.id,
             "/review/steps/{application_id}": reviewed.public_id,
             "cut_off": stamp(cut_off),
             "step": "administrative",

@@ -27,7 +27,7 @@ def test_two_ranks_measure_all_the_planner_asks_for(tmp_path: Path) -> None:
     assert found.nodes == 1 and found.between_nodes is None
     assert 1e8 < max(found.matmul.y) < 1e13 and found.matmul.x == tuple(sorted(found.matmul.x))
     assert 1e8 < found.memory_bytes_per_s < 1e12 and 1e-8 < found.launch_overhead_s < 1e-3
-    assert 0.2 < found.block_scale < 10
+    assert 0.2 < found.block_scale < 10 and 0 <= found.exchange_overhead_s < 0.5
 
 
 def test_two_nodes_measure_what_lies_between_them_and_write_it_into_the_machines_file(tmp_path: Path) -> None:

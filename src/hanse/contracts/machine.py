@@ -122,6 +122,9 @@ class Calibration(Contract):
     """Like `matmul`, in the precisions an accelerator trains in."""
     launch_overhead_s: Seconds = 0.0
     """Host time per small kernel."""
+    exchange_overhead_s: Seconds = 0.0
+    """On processors, what a collective of sharded blocks costs amid their compute beyond its curve: hooks, copies, and
+    ranks that wait for one another at each of them."""
     block_scale: float = Field(default=1.0, gt=0)
     """Measured time of a reference transformer block over what the formulas say for it."""
     spread: float = Field(default=0.2, ge=0)

@@ -81,7 +81,8 @@ def parts(
         "matmul": (matmul + head_matmul) * times,
         "attention": attention * times,
         "memory-bound": (memory + head_memory) * times + _parameter_traffic(workload, machine, layouts, held),
-        "communication": _communication(workload, shape, hardware, layouts, constants, held),
+        "communication": _communication(workload, shape, hardware, layouts, constants, held)
+        + _amid_compute(machine, shape, layouts),
         "bubble": (layouts.pp - 1) * stage_s,
         "optimiser": held / layouts.fsdp * _OPTIMISER_BYTES / _memory_rate(machine),
         "launch": launch * times,
@@ -167,6 +168,15 @@ def _parameter_traffic(workload: Workload, machine: Machine, layouts: Layouts, h
     added = (layouts.accumulate - 1) * held * _ACCUMULATE_BYTES
     casts = np.where((layouts.fsdp == 1) & (workload.precision != "fp32"), layouts.accumulate * held * _CAST_BYTES, 0)
     return np.asarray((added + casts) / _memory_rate(machine))
+
+
+def _amid_compute(machine: Machine, shape: ModelShape, layouts: Layouts) -> Array:
+    """What each collective of sharded blocks, and of the ends beside them, costs beyond its own time."""
+    each = machine.calibration.exchange_overhead_s if machine.calibration else 0.0
+    pieces = shape.layers / layouts.pp + 1
+    reductions = pieces * (layouts.accumulate if REDUCES_EVERY_MICRO_BATCH else 1)
+    gathers = (2 * pieces - 1) * layouts.accumulate  # the ends are gathered once
+    return np.where(layouts.fsdp > 1, each * (gathers + reductions), 0.0)
 
 
 def _communication(

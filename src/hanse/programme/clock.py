@@ -8,9 +8,10 @@ The day of the event is not counted (the EU's own way with periods, Regulation 1
 
 from __future__ import annotations
 
-from calendar import monthrange
+from calendar import isleap, monthrange
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -59,10 +60,24 @@ def add_working_days(start: datetime, days: int, calendar: str = SEAT) -> dateti
 
 def working_days_between(first: date, last: date, calendar: str = SEAT) -> int:
     """Working days after `first` up to and with `last`; negative where `last` comes first."""
-    if last < first:
-        return -working_days_between(last, first, calendar)
-    days = (first + timedelta(days=n) for n in range(1, (last - first).days + 1))
-    return sum(is_working_day(day, calendar) for day in days)
+    between = _since_new_year(last, calendar) - _since_new_year(first, calendar)
+    for year in range(first.year, last.year):
+        between += _sums(year, calendar)[-1]
+    for year in range(last.year, first.year):
+        between -= _sums(year, calendar)[-1]
+    return between
+
+
+def _since_new_year(day: date, calendar: str) -> int:
+    """Working days of its year up to and with `day`."""
+    return _sums(day.year, calendar)[day.timetuple().tm_yday - 1]
+
+
+@lru_cache(maxsize=64)
+def _sums(year: int, calendar: str) -> tuple[int, ...]:
+    """By day of the year: three years of answers are counted from these, and not day by day."""
+    days = (date(year, 1, 1) + timedelta(days=n) for n in range(366 if isleap(year) else 365))
+    return tuple(accumulate(is_working_day(day, calendar) for day in days))
 
 
 def add_months(day: date, months: int) -> date:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from html import escape
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"  # HTML does not allow them
     "\u202a-\u202e\u2066-\u2069]"  # they turn the direction of the text around them
 )
+_SPECIAL = re.compile(f"[&<>\"']|{_UNSHOWABLE.pattern}")
+"""Most texts hold none of them, and stand as they are."""
 _VOID = frozenset({"meta", "br", "wbr", "link", "input"})
 
 
@@ -41,6 +44,8 @@ Value: TypeAlias = "str | int | float | bool | None"
 
 def text(value: str) -> Html:
     """`value` escaped, with what cannot or must not be shown replaced by its sign."""
+    if _SPECIAL.search(value) is None:
+        return Html(value)
     return Html(escape(_UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value), quote=True))
 
 
@@ -66,7 +71,7 @@ def _said(value: str) -> Html:
 
 def join(*children: Child) -> Html:
     """The children one after another; None is left out, a list is walked through."""
-    return Html("".join(_render(child) for child in children))
+    return Html("".join([_render(child) for child in children]))
 
 
 def h(name: str, /, *children: Child, **attributes: Value) -> Html:
@@ -74,13 +79,18 @@ def h(name: str, /, *children: Child, **attributes: Value) -> Html:
 
     None and False leave an attribute out, True writes its bare name.
     """
-    written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
+    written = "".join([_attribute(_spelled(key), value) for key, value in attributes.items()])
     if name in _VOID:
         return Html(f"<{name}{written}>")
     if name in _AS_IT_STANDS or attributes.get("lang"):
         with speaking(None):
             return Html(f"<{name}{written}>{join(*children)}</{name}>")
     return Html(f"<{name}{written}>{join(*children)}</{name}>")
+
+
+@lru_cache(maxsize=1000)
+def _spelled(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
 
 
 def _attribute(name: str, value: Value) -> str:
@@ -109,4 +119,4 @@ def _render(child: Child) -> str:
         return number(child)
     if isinstance(child, int):
         return str(child)
-    return "".join(_render(one) for one in child)
+    return "".join([_render(one) for one in child])

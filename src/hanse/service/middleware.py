@@ -32,7 +32,8 @@ _ABOUT = {"run_id": "run", "attempt_id": "attempt", "machine_id": "machine"}
 def brussels_time(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     def middleware(request: HttpRequest) -> HttpResponse:
         # What a machine reads stays English, whoever's browser asks for it.
-        say = None if request.path.startswith("/api/") else language.say
+        stands = request.path.startswith("/api/") or language.is_english()
+        say = None if stands else language.say
         with timezone.override(settings.DISPLAY_TIME_ZONE), speaking(say):
             return language.kept(request, get_response(request))
 

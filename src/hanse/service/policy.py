@@ -90,7 +90,7 @@ def roles(person: Any, thing: Any = None) -> frozenset[Role]:
         return frozenset(found | ({"self"} if thing.pk == person.pk else set()))
     organisation = organisation_of(thing)
     if organisation is not None:
-        held = set(person.memberships.filter(organisation=organisation).values_list("role", flat=True))
+        held = person.roles_in(organisation)
         found |= held & {"owner", "operator"} | ({"member"} if held else set())
     return frozenset(found)
 

@@ -1,13 +1,16 @@
 """What every stored object shares: a public id, contracts as columns, and state changes by compare-and-set.
 
 A change of state is one UPDATE that names the state it starts from, with its event in the same transaction: of two that
-race, one wins and the other raises Conflict.
+race, one wins and the other raises Conflict. Where the transaction around it is rolled back, `together` has the objects
+in memory be as they were, too.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -81,6 +84,42 @@ class ContractField(models.JSONField):
         return kind
 
 
+_undoing: ContextVar[list[tuple[Any, dict[str, Any]]] | None] = ContextVar("undoing", default=None)
+"""Objects whose fields were set within `together`, each with what stood there before."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """All of it or nothing: a transaction, after whose failure the objects changed within are as they were before it.
+
+    A decision that was refused half-way may then be asked of the same object again.
+    """
+    outer, mine = _undoing.get(), list[tuple[Any, dict[str, Any]]]()
+    reset = _undoing.set(mine)
+    try:
+        with transaction.atomic():
+            yield
+    except BaseException:
+        for record, before in reversed(mine):
+            for name, value in before.items():
+                setattr(record, name, value)
+        raise
+    finally:
+        _undoing.reset(reset)
+    if outer is not None:
+        outer += mine
+
+
+def set_fields(record: Any, **fields: Any) -> None:
+    """Set what was just stored on the object, too; undone where the work around it fails."""
+    undoing = _undoing.get()
+    if undoing is not None:
+        columns = {record._meta.get_field(name).attname for name in fields}
+        undoing.append((record, {name: record.__dict__[name] for name in columns if name in record.__dict__}))
+    for name, value in fields.items():
+        setattr(record, name, value)
+
+
 def transition(
     record: Any,
     to: Any,
@@ -109,6 +148,4 @@ def transition(
                 f"somebody else changed the {noun} first", where=record.public_id, fix="look at it again, then decide"
             )
         Event.record(event, record.public_id, by=by, reason=reason, **(data or {}))
-    record.state = to
-    for name, value in fields.items():
-        setattr(record, name, value)
+    set_fields(record, state=to, **fields)

@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import import_module
-from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from hanse.contracts.base import now
-from hanse.files.durable import write_atomically
 from hanse.service import health
 from hanse.service.access.models import Allocation, ApiToken, LoginLink
 from hanse.service.awarding import chores as awarding
 from hanse.service.compliance import chores as compliance
-from hanse.service.compliance.rescreen import rescreen
+from hanse.service.compliance import rescreen
 from hanse.service.forms import chores as forms
 from hanse.service.imports import chores as imports
 from hanse.service.monitoring import chores as monitoring
@@ -89,7 +87,7 @@ def _own() -> dict[str, Callable[[datetime], int]]:
         "purged": _purge,
         "warnings": forecast.warn,
         "stops_asked": forecast.stop_in_time,
-        "rescreened": _rescreen,
+        "rescreened": rescreen.share,
     }
 
 
@@ -102,16 +100,6 @@ def _note_ended_allocations(at: datetime) -> int:
                 Event.record("service:allocation:ended", allocation.public_id, by="tick")
                 noted += 1
     return noted
-
-
-def _rescreen(at: datetime) -> int:
-    """Once a day: rules begin and end on days, and come with new versions."""
-    marker, today = Path(settings.SERVICE_FOLDER) / "rescreened", at.date().isoformat()
-    if marker.exists() and marker.read_text() == today:
-        return 0
-    changed = rescreen(as_of=at.date())
-    write_atomically(marker, today)
-    return len(changed)
 
 
 def _purge(at: datetime) -> int:

@@ -55,6 +55,9 @@ BLOCKS: Final = (
     (ModelShape(layers=1, hidden=512, heads=8, kv_heads=8, ffn=1408, vocab=2, context=256), 2),
 )
 """Shapes and micro-batches of the reference blocks: what is trained on such machines."""
+STACK: Final = 4
+"""As many of the first of them are measured whole and sharded by turns."""
+TURNS: Final = 10
 
 
 class Rank:
@@ -82,12 +85,13 @@ class Rank:
         own = {} if self.ranks == 1 else {name: self._collective(name, inside) for name in ("all_reduce", "all_gather")}
         block_scale = self._block_scale(matmul, memory, launch_s)
         spread = max(0.05, statistics.median(self.spreads))
+        overhead_s = self._exchange_overhead_s(**own) if own and not self._accelerated else 0.0
         if self.ranks > 1:
             own |= {name: self._collective(name, inside, BRIEFLY) for name in COLLECTIVES if name not in own}
         return Calibration(
             measured_at=now(), software=f"torch {self.torch.__version__} on {self.device.type}", ranks=self.ranks,
             matmul=matmul, memory_bytes_per_s=memory, launch_overhead_s=launch_s, block_scale=block_scale,
-            spread=spread, nodes=self.nodes, between_nodes=self._between_nodes(), **own,
+            spread=spread, exchange_overhead_s=overhead_s, nodes=self.nodes, between_nodes=self._between_nodes(), **own,
             products={"bf16": self._products(LARGE_MATMUL_SIZES, self.torch.bfloat16)} if self._accelerated else {},
         )  # fmt: skip
 
@@ -195,6 +199,40 @@ class Rank:
 
         return self._seconds(once)
 
+    def _exchange_overhead_s(self, all_reduce: Curve, all_gather: Curve) -> float:
+        """A stack of blocks, sharded in each node, over the same blocks whole, by turns; less what the curves say.
+
+        A block is gathered before its forward and its backward pass, and its gradients are reduced once.
+        """
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        from hanse.machines.rates import interpolate
+        from hanse.training.model import Block, rotary_table
+
+        shape, micro_batch = BLOCKS[0]
+        mesh = init_device_mesh(self.device.type, (self.nodes, self.ranks), mesh_dim_names=("node", "rank"))["rank"]
+        rotary = rotary_table(shape.context, shape.head_dim, device=self.device, dtype=self.torch.float32)
+        whole, sharded = (_stack([Block(shape) for _ in range(STACK)]) for _ in range(2))
+        message = 4.0 * sum(each.numel() for each in whole.parameters()) / STACK
+        for block in sharded.blocks:
+            fully_shard(block, mesh=mesh)
+        fully_shard(sharded, mesh=mesh)
+        x = self._random(micro_batch, shape.context, shape.hidden).requires_grad_()
+
+        def once_s(stack: Any) -> float:
+            self.dist.barrier()
+            began = time.perf_counter()
+            self.torch.autograd.backward(stack(x, rotary).sum())
+            took_s = time.perf_counter() - began
+            for each in (x, *stack.parameters()):
+                each.grad = None
+            return took_s
+
+        more_s = [once_s(sharded) - once_s(whole) for _ in range(TURNS + 2)][2:]  # the first two warm up
+        told_s = 2 * message / interpolate(all_gather, message) + message / interpolate(all_reduce, message)
+        return max(0.0, (self._slowest(statistics.median(more_s)) / STACK - float(told_s)) / 3)
+
     def _random(self, *size: int) -> torch.Tensor:
         return self.torch.randn(*size, device=self.device)
 
@@ -227,6 +265,23 @@ class Rank:
         shared = self.torch.tensor([value], dtype=self.torch.float64, device=self.device)
         self.dist.all_reduce(shared, op=self.dist.ReduceOp.MAX)
         return float(shared)
+
+
+def _stack(blocks: Sequence[Any]) -> Any:
+    """Blocks, one after another, as one module: what shards them needs one that holds them all."""
+    from torch import nn
+
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(blocks)
+
+        def forward(self, x: Any, rotary: Any) -> Any:
+            for block in self.blocks:
+                x = block(x, rotary)
+            return x
+
+    return Stack()
 
 
 def calibrate(ranks: int, out: Path, *, seconds: float = SECONDS_A_FIGURE) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hanse.programme.review import names
 
@@ -42,11 +43,34 @@ class Entry:
     keywords: frozenset[str] = frozenset()
 
 
+@lru_cache(maxsize=names.KEPT)
 def plain(name: str) -> str:
     """`name` without case, accents and punctuation, its words apart by one blank."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     kept = "".join(c if c.isalnum() or c in "@" else " " for c in letters if not unicodedata.combining(c))
     return " ".join(kept.split())
+
+
+def marks(one: Reviewer | Entry) -> frozenset[tuple[str, str]]:
+    """What it can be found by. Of two that share no mark no conflict is found: the thousands of pairs of a round need
+    not be compared word by word."""
+    houses = {(kind, way) for name in one.organisations for kind, way in _of_house(plain(name))}
+    if isinstance(one, Reviewer):
+        inside = {("said", word) for name in one.organisations for word in plain(name).split()}
+        return frozenset(houses | inside | _of_name(one.name) | {("address", one.email.casefold())})
+    texts = (*one.team, *one.excluded)
+    people = {mark for text in texts for mark in _of_name(text)}
+    sent = {("address", address) for text in texts for address in names.addresses(text)}
+    inside = {("said", word) for text in one.excluded for word in plain(text).split()}
+    return frozenset(houses | people | sent | inside)
+
+
+def _of_house(name: str) -> set[tuple[str, str]]:
+    return {("house", name), ("house", _without_form(name))} - {("house", "")}
+
+
+def _of_name(text: str) -> set[tuple[str, str]]:
+    return {("word", word) for word in (*plain(text).split(), *names.ways(text))}
 
 
 def found(reviewer: Reviewer, entry: Entry) -> tuple[str, ...]:

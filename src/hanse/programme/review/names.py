@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 _TITLES = (
@@ -24,6 +25,8 @@ _FOLDED = (("ue", "u"), ("oe", "o"), ("ae", "a"), ("aa", "a"), ("ss", "s"))
 _ADDRESS = re.compile(r"[\w.+'-]+@[\w.-]+")
 _SHORT_TEXT_WORDS = 4
 """Up to so many words a text is a name; a longer one says something in which a name may stand."""
+KEPT = 4096
+"""Texts and words that stay read: a round compares the same few hundred names with one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Name:
     initials: frozenset[str]
 
 
+@lru_cache(maxsize=KEPT)
 def read(text: str) -> Name:
     """The words of a name, without titles; a single letter is an initial."""
     words: list[frozenset[str]] = []
@@ -94,6 +98,7 @@ def like_in(name: str, text: str) -> bool:
     return len(said.words) > _SHORT_TEXT_WORDS and any(_folded(surname) & _folded(word) for word in said.words)
 
 
+@lru_cache(maxsize=KEPT)
 def addresses(text: str) -> frozenset[str]:
     """Addresses of e-mail in it, without case."""
     return frozenset(found.casefold() for found in _ADDRESS.findall(text))
@@ -105,6 +110,11 @@ def like_address(name: str, text: str) -> bool:
         len(read(local := one.partition("@")[0]).words) > 1 and like(name, local) and same_words(name, local) > 1
         for one in addresses(text)
     )
+
+
+def ways(text: str) -> frozenset[str]:
+    """Every way in which a word of the text may be written; names that are the same, or alike, share one."""
+    return frozenset(way for word in _words(text) for way in _folded(_ways(word)))
 
 
 def same_words(one: str, other: str) -> int:
@@ -131,12 +141,14 @@ def _words(text: str) -> Iterator[str]:
     yield from kept.split()
 
 
+@lru_cache(maxsize=KEPT)
 def _ways(word: str) -> frozenset[str]:
     written = "".join(_WRITTEN.get(c, c) for c in word)
     plain = "".join(_PLAIN.get(c, c) for c in word)
     return frozenset(_stripped(one) for one in (written, plain))
 
 
+@lru_cache(maxsize=KEPT)
 def _folded(word: frozenset[str]) -> frozenset[str]:
     """Each way with what ü and its like are written by taken back to one letter: more is alike than is the same."""
     found = set()

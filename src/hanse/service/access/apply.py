@@ -6,8 +6,6 @@ decides. An application is bound to the version of the call it was checked again
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from hanse.contracts.application import Draft
 from hanse.contracts.base import now
 from hanse.contracts.decision import worst
@@ -20,7 +18,7 @@ from hanse.service.access.calls import APPLICATION_TRANSITIONS, Application, Cal
 from hanse.service.access.people import Organisation, Person
 from hanse.service.awarding.duties import require_none_overdue
 from hanse.service.compliance.models import Screening
-from hanse.service.records import transition
+from hanse.service.records import together, transition
 from hanse.service.runs.events import Event
 
 
@@ -48,7 +46,7 @@ def submit(person: Person, form: ApplicationForm) -> Application:
             findings=findings,
         )
     promise = rounds.promise(call.terms, at)
-    with transaction.atomic():
+    with together():
         call.require_room()
         organisation = Organisation.of_applicant(
             person, name=form.organisation, kind=form.organisation_kind, country=form.country

@@ -18,7 +18,7 @@ from hanse.contracts.base import now
 from hanse.contracts.decision import Decision
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.service.access.people import Organisation, Person, Project
-from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.records import ContractField, PublicIdField, together, transition
 from hanse.service.runs.events import Event
 
 _DECIDED: frozenset[str] = frozenset({"granted", "declined"})
@@ -172,6 +172,7 @@ class Application(models.Model):
             models.Index(fields=["state", "decide_by"], name="application_due"),
             models.Index(fields=["sent_at", "state", "cut_off", "call"], name="application_sent"),
             models.Index(fields=["decided_at", "sent_at", "cut_off", "decide_by"], name="application_decided"),
+            models.Index(fields=["call", "cut_off", "state"], name="application_round"),
         ]
 
     def __str__(self) -> str:
@@ -210,7 +211,7 @@ class Application(models.Model):
         parts = self.parts_of(terms, partition=partition, account=account)
         hours, starts = sum(part.gpu_hours for part in parts), terms.starts or now().date()
         duration_months = terms.duration_months or self.form.duration_months
-        with transaction.atomic():
+        with together():
             screening = self.screening.passed(by, override_reason=terms.override_reason)
             capacity.require_room(parts, starts, duration_months, terms.pattern)
             self._decide("granted", by, reason, gpu_hours=hours)
@@ -261,7 +262,7 @@ class Application(models.Model):
 
         self.require_judge(by)
         policy.require_two(self, "decline", by, proposal)
-        with transaction.atomic():
+        with together():
             self._decide("declined", by, reason)
 
     def withdraw(self, by: Person, *, reason: str = "") -> None:

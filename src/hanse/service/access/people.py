@@ -40,12 +40,25 @@ class Person(AbstractUser):
     def is_reviewer(self) -> bool:
         return self._stands[1]
 
+    @classmethod
+    def standing(cls) -> models.QuerySet[Person]:
+        """Persons with whether each is among the officers, and among the reviewers."""
+        officers = Group.objects.filter(user=models.OuterRef("pk"), name=OFFICERS)
+        return cls.objects.annotate(
+            among_officers=models.Exists(officers), among_reviewers=models.Q(reviewer__isnull=False)
+        )
+
+    def remember_standing(self) -> None:
+        """Of one that `standing` read."""
+        self.__dict__["_stands"] = (self.among_officers, self.among_reviewers)  # type: ignore[attr-defined]
+
     @cached_property
     def _stands(self) -> tuple[bool, bool]:
         """Among the officers, among the reviewers: a page asks many times, so it is read once for this object."""
-        officers = Group.objects.filter(user=models.OuterRef("pk"), name=OFFICERS)
-        found = Person.objects.filter(pk=self.pk).values_list(models.Exists(officers), models.Q(reviewer__isnull=False))
-        return found.first() or (False, False)
+        return Person.standing().filter(pk=self.pk).values_list("among_officers", "among_reviewers").first() or (
+            False,
+            False,
+        )
 
     def refresh_from_db(self, *args: Any, **options: Any) -> None:
         self.forget_standing()
@@ -59,7 +72,13 @@ class Person(AbstractUser):
         return policy.may(self, "organisation:operate", organisation)
 
     def belongs_to(self, organisation: Organisation) -> bool:
-        return self.memberships.filter(organisation=organisation).exists()
+        return bool(self.roles_in(organisation))
+
+    def roles_in(self, organisation: Organisation) -> set[str]:
+        """Asked anew each time, but on a page that has read its reader's memberships (`prefetch_related_objects`)."""
+        if "memberships" in getattr(self, "_prefetched_objects_cache", {}):
+            return {one.role for one in self.memberships.all() if one.organisation_id == organisation.pk}
+        return set(self.memberships.filter(organisation=organisation).values_list("role", flat=True))
 
     def require_officer(self) -> None:
         """Raises PolicyError for anybody else."""

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import Sum
 
 from hanse.contracts.awarding import AwardPart, CapacityMonth, CapacityOffer, Pattern
 from hanse.contracts.errors import PolicyError
@@ -159,12 +160,12 @@ def _taken(offered: dict[Place, dict[str, int]], machines: Iterable[Any] | None)
         return taken
     held = Allocation.objects.filter(award__isnull=False, ends__gte=date.fromisoformat(f"{first}-01")).order_by()
     held = held if machines is None else held.filter(machine__in=list(machines))
-    for machine, partition, amount, starts, ends, pattern in held.values_list(
-        "machine__public_id", "partition", "granted_accelerator_seconds", "starts", "ends", "award__pattern"
-    ):
+    alike = ("machine__public_id", "partition", "starts", "ends", "award__pattern")
+    summed = held.values(*alike).annotate(amount=Sum("granted_accelerator_seconds"))
+    for machine, partition, starts, ends, pattern, amount in summed.values_list(*alike, "amount"):
         place = _place(machine, partition, offered)
         if place is not None:
-            taken[place].update(spread(amount, starts, ends, pattern))
+            taken[place].update(spread(int(amount), starts, ends, pattern))
     return taken
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Sum
 
 from hanse.contracts import awarding as contract
@@ -22,7 +22,7 @@ from hanse.service.access.awards import Allocation, machine_named
 from hanse.service.access.people import Person
 from hanse.service.awarding import capacity, duties, policy
 from hanse.service.awarding.movements import Movement, move
-from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.records import ContractField, PublicIdField, set_fields, together, transition
 from hanse.service.runs.events import Event
 from hanse.service.runs.machines import Machine
 
@@ -83,7 +83,7 @@ class ChangeRequest(models.Model):
         if not by.belongs_to(allocation.project.organisation):
             raise PolicyError("only members of the project ask for that", where=allocation.public_id)
         explained = explain(allocation, asked)
-        with transaction.atomic():
+        with together():
             Allocation.objects.select_for_update().get(pk=allocation.pk)
             if cls.objects.filter(allocation=allocation, kind=asked.kind, state__in=OPEN_STATES).exists():
                 raise Conflict(
@@ -124,7 +124,7 @@ class ChangeRequest(models.Model):
             self.allocation_judge(self.proposed_by)
             if self.proposed_by.pk == by.pk:
                 raise PolicyError("you proposed it: another officer confirms it", where=self.public_id)
-        with transaction.atomic():
+        with together():
             # The lock of hours first, in one order for all, then the state: two at once cannot each do it.
             named = [self.allocation.public_id, *([self.asked.to_allocation] if self.asked.to_allocation else [])]
             # Machines before allocations, as an agent's report takes them.
@@ -134,9 +134,9 @@ class ChangeRequest(models.Model):
             locked = {name: Allocation.locked(name) for name in sorted(named)}
             held = locked[self.allocation.public_id]
             self._to("granted", by, reason, decided_by=by, decided_at=now())
-            self.explained = explain(held, self.asked, this=self.pk)
-            self.result = getattr(self, f"_{self.kind}")(held, by)
-            type(self).objects.filter(pk=self.pk).update(result=self.result, explained=self.explained)
+            told, result = explain(held, self.asked, this=self.pk), getattr(self, f"_{self.kind}")(held, by)
+            type(self).objects.filter(pk=self.pk).update(result=result, explained=told)
+            set_fields(self, result=result, explained=told)
         return "granted"
 
     def _extension(self, held: Allocation, by: Person) -> Allocation:

@@ -18,6 +18,7 @@ class Labelled(forms.Form):
         super().__init__(*args, **options)
         for name, field in self.fields.items():
             field.widget.attrs |= {"class": "input"}
+            field.widget.attrs.pop("maxlength", None)  # a browser would cut what is pasted, without a word
             if field.help_text:
                 field.widget.attrs |= {"aria-describedby": f"{self.add_prefix(name)}-hint"}
 
@@ -70,6 +71,16 @@ class ReturnForm(Labelled):
 
 class ReasonForm(Labelled):
     reason = forms.CharField(max_length=2000, label="Reason", help_text="The project reads it.")
+
+
+class JudgeForm(Labelled):
+    """An officer's word on what was handed in; as over the API, accepting it needs no reason."""
+
+    prefix = "judge"
+    reason = forms.CharField(
+        required=False, max_length=2000, label="Reason",
+        help_text="Needed to send it back or to waive it. The project reads it.",
+    )  # fmt: skip
 
 
 class ReportForm(Labelled):

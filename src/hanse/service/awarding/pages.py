@@ -27,6 +27,8 @@ from hanse.service.awarding.movements import Movement, balance
 from hanse.service.awarding.paying import Price, Statement
 from hanse.service.awarding.proposals import OPEN_STATES as UNDECIDED
 from hanse.service.awarding.proposals import Proposal
+from hanse.service.portal.whole import never_cut
+from hanse.service.review import typed
 
 
 def officers_only(request: HttpRequest) -> None:
@@ -77,10 +79,11 @@ def capacity(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
+@never_cut("reason")
 def decide_proposal(request: HttpRequest, proposal_id: str) -> HttpResponse:
     officers_only(request)
     rows = Proposal.objects.select_related("application__organisation", "application__call", "proposed_by")
-    found, reason = get_object_or_404(rows, public_id=proposal_id), request.POST.get("reason", "")[:2000]
+    found, reason = get_object_or_404(rows, public_id=proposal_id), typed.text(request.POST)
     if "confirm" in request.POST:
         attempt(request, lambda: found.confirm(request.user), "Confirmed: it is done.")
     elif "refuse" in request.POST:
@@ -125,6 +128,7 @@ def requests(request: HttpRequest, allocation_id: str) -> HttpResponse:
 
 @login_required
 @require_POST
+@never_cut("reason", "return-reason")
 def hold(request: HttpRequest, allocation_id: str) -> HttpResponse:
     """Return, suspend or resume."""
     found = _allocation(request, allocation_id)
@@ -137,7 +141,7 @@ def hold(request: HttpRequest, allocation_id: str) -> HttpResponse:
             messages.error(request, next(iter(form.errors.values()))[0])
         return redirect("awarding:requests", allocation_id=allocation_id)
     officers_only(request)
-    reason = request.POST.get("reason", "")[:2000]
+    reason = typed.text(request.POST)
     if "suspend" in request.POST:
         attempt(request, lambda: holding.suspend(found, request.user, reason=reason), "Nothing new starts on it.")
     else:
@@ -147,9 +151,10 @@ def hold(request: HttpRequest, allocation_id: str) -> HttpResponse:
 
 @login_required
 @require_POST
+@never_cut("reason")
 def decide_request(request: HttpRequest, request_id: str) -> HttpResponse:
     found = get_object_or_404(ChangeRequest.seen_by(request.user), public_id=request_id)
-    reason = request.POST.get("reason", "")[:2000]
+    reason = typed.text(request.POST)
     if "withdraw" in request.POST:
         attempt(request, lambda: found.withdraw(request.user), "The request is withdrawn.")
     elif "decline" in request.POST:
@@ -184,16 +189,17 @@ def duty(request: HttpRequest, duty_id: str) -> HttpResponse:
         "editable": found.state in OWED and request.user.belongs_to(found.award.project.organisation),
         "form": form,
         "judge": request.user.is_officer and found.state in (*OWED, "sent"),
-        "reason": forms.ReasonForm(prefix="judge"),
+        "reason": forms.JudgeForm(),
     })  # fmt: skip
 
 
 @login_required
 @require_POST
+@never_cut("judge-reason")
 def decide_duty(request: HttpRequest, duty_id: str) -> HttpResponse:
     officers_only(request)
     found = get_object_or_404(Duty.seen_by(request.user), public_id=duty_id)
-    reason = request.POST.get("judge-reason", "")[:2000]
+    reason = typed.text(request.POST, "judge-reason")
     verbs = {"accept": found.accept, "send-back": found.send_back, "waive": found.waive}
     verb = next((verb for name, verb in verbs.items() if name in request.POST), None)
     if verb is not None:

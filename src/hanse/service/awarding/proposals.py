@@ -18,7 +18,7 @@ from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.service.access.calls import Application
 from hanse.service.access.people import Person
 from hanse.service.awarding import capacity, policy
-from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.records import ContractField, PublicIdField, together, transition
 from hanse.service.runs.events import Event
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -107,7 +107,7 @@ class Proposal(models.Model):
             raise PolicyError(
                 "who proposed it does not confirm it", where=self.public_id, fix="another officer confirms it"
             )
-        with transaction.atomic():
+        with together():
             self._end("confirmed", by, "")
             reason = self.terms.reason
             if self.decision == "grant":

@@ -19,7 +19,7 @@ from hanse.contracts.decision import Finding
 from hanse.contracts.errors import UsageError
 from hanse.service.access.people import Person
 from hanse.service.records import PublicIdField, transition
-from hanse.service.runs.events import Event
+from hanse.service.runs.events import REASON_LENGTH, Event
 
 WATCH: Final = "watch"
 CONDITION_TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -90,8 +90,12 @@ class Condition(models.Model):
         """
         if not evidence.strip():
             raise UsageError("there is nothing in it", where="evidence", fix="Say what shows it, and where.")
+        kept = evidence.strip()
+        if len(kept) > REASON_LENGTH:
+            raise UsageError(
+                f"it has {len(kept):,} characters, and {REASON_LENGTH:,} are taken", where="evidence", fix="Shorten it."
+            )
         with transaction.atomic():
-            kept = evidence.strip()[:2000]
             type(self).objects.filter(pk=self.pk).update(evidence=kept, said_by=by.username, changed_at=now())
             Event.record("user:condition:evidence", self.public_id, by=by.username, reason=kept)
         self.refresh_from_db()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import models, transaction
+from django.db import models
 
 from hanse.contracts.decision import Decision
 from hanse.contracts.errors import PolicyError
 from hanse.service.access.calls import Application
 from hanse.service.access.people import Person
-from hanse.service.records import ContractField
+from hanse.service.records import ContractField, set_fields, together
 from hanse.service.runs.events import AppendOnly, Event
 
 
@@ -49,13 +49,13 @@ class Screening(models.Model):
                 "decided_by": by.username,
             }
         )  # fmt: skip
-        with transaction.atomic():
+        with together():
             type(self).objects.filter(pk=self.pk).update(decision=overruled)
             Event.record(
                 "officer:screening:overruled", self.application.public_id, by=by.username, reason=override_reason,
                 was=decision.verdict,
             )  # fmt: skip
-        self.decision = overruled
+            set_fields(self, decision=overruled)
         return overruled
 
 
@@ -72,6 +72,23 @@ class Rescreening(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.screening.application.public_id} {self.decision.verdict} as of {self.as_of}"
+
+
+class RescreenPass(models.Model):
+    """How far one day's screening under one version of the rules came; it takes many ticks."""
+
+    basis = models.CharField(max_length=100, unique=True)
+    """The day and the rules."""
+    read_to = models.PositiveBigIntegerField(default=0)
+    """The last screening that was asked again."""
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        app_label = "compliance"
+        verbose_name_plural = "rescreen passes"
+
+    def __str__(self) -> str:
+        return f"{self.basis} to {self.read_to}"
 
 
 class RescreeningAnswer(AppendOnly):
@@ -98,6 +115,17 @@ from hanse.service.compliance.questions import Question  # noqa: E402
 from hanse.service.compliance.releases import Release, RunEvaluation  # noqa: E402
 
 __all__ = [
-    "Condition", "Permit", "PermitWarning", "Question", "Release", "Rescreening", "RescreeningAnswer", "RunChange",
-    "RunCompute", "RunEvaluation", "Screening", "ThresholdMark",
+    "Condition",
+    "Permit",
+    "PermitWarning",
+    "Question",
+    "Release",
+    "RescreenPass",
+    "Rescreening",
+    "RescreeningAnswer",
+    "RunChange",
+    "RunCompute",
+    "RunEvaluation",
+    "Screening",
+    "ThresholdMark",
 ]  # fmt: skip

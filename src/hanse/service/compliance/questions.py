@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 
 from hanse.contracts.base import now
 from hanse.contracts.errors import PolicyError, UsageError
 from hanse.service.access.people import Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.runs.events import Event
 
 QUESTION_TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -75,7 +75,7 @@ class Question(models.Model):
                 fix="Say what you build, and what you want to know.",
             )  # fmt: skip
         sender = _sender(address, moment)
-        with transaction.atomic():
+        with together():
             lately = cls.objects.filter(sender=sender, asked_at__gt=moment - AN_HOUR).count()
             if lately >= BY_ADDRESS or cls.objects.filter(asked_at__gt=moment - A_DAY).count() >= IN_ALL:
                 raise PolicyError("many questions came just now", where="question", fix="Ask again in an hour.")
@@ -96,7 +96,7 @@ class Question(models.Model):
         if publish and not self.may_publish:
             raise PolicyError("the asker did not agree to publishing", where=self.public_id, fix="Answer without it.")
         shown = (published_text or self.text).strip() if publish else ""
-        with transaction.atomic():
+        with together():
             if self.state != "answered":
                 self._become("answered", by, answer)
             else:

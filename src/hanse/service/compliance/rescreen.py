@@ -5,10 +5,12 @@ The decision an officer granted under stays as it was; the new one is kept besid
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
-from django.db import transaction
+from django.db import models, transaction
 
 from hanse.contracts.base import now
 from hanse.contracts.compliance import ENDINGS, Ending
@@ -18,13 +20,17 @@ from hanse.rules import gate, watch
 from hanse.rules.changes import asked
 from hanse.rules.files import shipped
 from hanse.rules.ruleset import RuleSet
+from hanse.service.access.awards import Allocation
 from hanse.service.access.people import Person
 from hanse.service.compliance import conditions
-from hanse.service.compliance.models import Rescreening, RescreeningAnswer, Screening
+from hanse.service.compliance.models import Rescreening, RescreeningAnswer, RescreenPass, Screening
 from hanse.service.runs.events import Event
 
-OPEN_STATES = ("sent", "in-review", "granted")
+UNDECIDED = ("sent", "in-review")
 BY = "gate"
+A_SHARE = 500
+SHARE_S = 0.5
+"""So many at most in one pass of the tick, and no longer: whoever asks the service meanwhile waits behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +47,46 @@ class Changed:
 def rescreen(*, as_of: date | None = None, rules: RuleSet | None = None) -> tuple[Changed, ...]:
     """Ask every open application's answers again; what changed is kept, and told once."""
     # Each is read under its lock: to hold all of fifty thousand here would take gigabytes.
-    stored = Screening.objects.filter(application__state__in=OPEN_STATES).order_by("pk").values_list("pk", flat=True)
-    made = (_again(pk, as_of or now().date(), rules or shipped()) for pk in stored)
+    day = as_of or now().date()
+    made = (_again(pk, day, rules or shipped()) for pk in open_ones(day))
     return tuple(one for one in made if one is not None)
+
+
+def open_ones(day: date) -> Any:
+    """Keys of what the rules can still matter to: what is undecided, and awards with hours that have not ended.
+
+    An award that is prolonged later is among them again from the next day on.
+    """
+    last = Allocation.objects.filter(award__application=models.OuterRef("application"), ends__gte=day)
+    granted = models.Q(models.Exists(last), application__state="granted")
+    rows = Screening.objects.filter(models.Q(application__state__in=UNDECIDED) | granted)
+    return rows.order_by("pk").values_list("pk", flat=True)
+
+
+def share(at: datetime, *, rules: RuleSet | None = None, most: int = A_SHARE, seconds: float = SHARE_S) -> int:
+    """Go on with the day's screening where the last share ended; how many changed.
+
+    Once a day, and anew for new rules: rules begin and end on days. What was screened is put down with it, in one
+    transaction, so that after a restart, or beside another process, each is screened once.
+    """
+    given, day = rules or shipped(), at.date()
+    today, _ = RescreenPass.objects.get_or_create(basis=f"{day.isoformat()} {given.label}"[:100])
+    if today.done_at is not None:
+        return 0
+    mine, before = RescreenPass.objects.filter(pk=today.pk), today.read_to
+    changed, until = 0, time.monotonic() + seconds
+    left = list(open_ones(day).filter(pk__gt=before)[: most + 1])
+    for pk in left[:most]:
+        with transaction.atomic():
+            if not mine.filter(read_to=before).update(read_to=pk):
+                return changed  # another process goes on with it
+            changed += _again(pk, day, given) is not None
+        before = pk
+        if time.monotonic() >= until:
+            return changed
+    if len(left) <= most and mine.filter(read_to=before).update(done_at=now()):
+        RescreenPass.objects.exclude(pk=today.pk).delete()
+    return changed
 
 
 @transaction.atomic

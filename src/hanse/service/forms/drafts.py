@@ -22,7 +22,7 @@ from hanse.contracts.programme import CallTerms
 from hanse.programme import drafts as pure
 from hanse.service.access.apply import submit
 from hanse.service.access.models import Application, Call, Organisation, Person
-from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.records import ContractField, PublicIdField, together, transition
 from hanse.service.runs.events import Event
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -195,14 +195,13 @@ class KeptDraft(models.Model):
             raise Conflict(f"{later} changed the draft since you looked at it", where=self.public_id, fix="look again")
         form = pure.form_of(self.draft, terms, where=self.public_id)
         try:
-            with transaction.atomic():
+            with together():
                 transition(self, "sent", TRANSITIONS, event="user:draft:sent", by=by.username)
                 if not type(self).objects.filter(pk=self.pk, revision=self.revision).exists():
                     raise Conflict("somebody changed the draft first", where=self.public_id, fix="look again")
                 application = submit(by, form)
                 type(self).objects.filter(pk=self.pk).update(application=application)
         except Exception as error:
-            self.state = "open"
             if isinstance(error, PolicyError):
                 Event.record("service:draft:refused", self.public_id, by=by.username, reason="; ".join(error.history))
             raise

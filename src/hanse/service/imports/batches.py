@@ -19,7 +19,7 @@ from hanse.programme.imports.effects import Done
 from hanse.service.access.models import Person
 from hanse.service.awarding import policy
 from hanse.service.imports import bringing, looking
-from hanse.service.records import ContractField, PublicIdField, transition
+from hanse.service.records import ContractField, PublicIdField, set_fields, together, transition
 from hanse.service.runs.events import Event
 from hanse.service.runs.models import Machine
 
@@ -145,15 +145,12 @@ class Batch(models.Model):
                 "who prepared it does not confirm it", where=self.public_id, fix="another officer confirms it"
             )
         self.prepared_by.require_officer()
-        try:
-            with transaction.atomic():
-                self._end("confirmed", by, reason)
-                self.outcome = self._confirmed(by, seen)
-                type(self).objects.filter(pk=self.pk).update(outcome=self.outcome)
-        except HanseError:
-            self.refresh_from_db()  # it waits still
-            raise
-        return self.outcome
+        with together():
+            self._end("confirmed", by, reason)
+            outcome = self._confirmed(by, seen)
+            type(self).objects.filter(pk=self.pk).update(outcome=outcome)
+            set_fields(self, outcome=outcome)
+        return outcome
 
     def _confirmed(self, by: Person, seen: str | None) -> ImportReport:
         # Machines before allocations, as an agent's report takes them; and two imports after one another.

@@ -22,6 +22,8 @@ from hanse.service.imports.batches import Batch, listed
 from hanse.service.monitoring.sheets import csv_of
 from hanse.service.notices import options
 from hanse.service.notices.invitations import Invitation
+from hanse.service.portal.whole import never_cut
+from hanse.service.review import typed
 
 
 @login_required
@@ -91,9 +93,10 @@ def _links(request: HttpRequest, report: ImportReport) -> list[tuple[str, str]]:
 
 @login_required
 @require_POST
+@never_cut("reason")
 def decide(request: HttpRequest, batch_id: str) -> HttpResponse:
     officers_only(request)
-    found, reason = _batch(batch_id), request.POST.get("reason", "")[:2000]
+    found, reason = _batch(batch_id), typed.text(request.POST)
     seen = request.POST.get("seen") or None
     if "confirm" in request.POST:
         attempt(request, lambda: found.confirm(request.user, seen=seen, reason=reason), "It is brought in.")

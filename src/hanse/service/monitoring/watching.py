@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 from hanse.contracts.units import SECONDS_PER_HOUR
 from hanse.programme import awards
 from hanse.service.access.models import Allocation, Application
+from hanse.service.kept import Kept
 from hanse.service.monitoring.models import ApplicationFacts
 from hanse.service.runs import forecast
 from hanse.service.runs.models import Machine, UsageEntry
@@ -28,7 +29,7 @@ from hanse.service.runs.models import Machine, UsageEntry
 SMALL: Final = frozenset({"sme", "start-up"})
 GROUPS: Final = ("mode", "country", "kind", "field", "machine")
 WORST: Final = 10
-KEPT: Final = 64
+_KEPT: Final = Kept["Figures"](most=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +152,10 @@ class Figures:
 
 
 def figures(wanted: Wanted, at: datetime) -> Figures:
-    """All of them, in a fixed number of queries whatever there is; as they were at most FIGURES_KEPT_S ago."""
-    kept_s = settings.FIGURES_KEPT_S
-    return _of_turn(wanted, int(at.timestamp()) // kept_s * kept_s) if kept_s else _figures(wanted, at)
-
-
-@lru_cache(maxsize=KEPT)
-def _of_turn(wanted: Wanted, began: int) -> Figures:
-    """Counted by whoever asks first after the turn began, for all who ask in it. Each process keeps its own."""
-    return _figures(wanted, datetime.fromtimestamp(began, UTC))
+    """All of them, in a fixed number of queries whatever there is; kept for FIGURES_KEPT_S, as `as_of` tells."""
+    if not (kept_for := timedelta(seconds=settings.FIGURES_KEPT_S)):
+        return _figures(wanted, at)
+    return _KEPT.get(wanted, partial(_figures, wanted), at=at, kept_for=kept_for)
 
 
 def _figures(wanted: Wanted, at: datetime) -> Figures:

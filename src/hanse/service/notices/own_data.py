@@ -24,6 +24,7 @@ from hanse.contracts.base import Contract, now
 from hanse.contracts.errors import PolicyError, UsageError
 from hanse.service import policy
 from hanse.service.access.models import Allocation, Application, Membership, Organisation, Person
+from hanse.service.notices.mentions import Mentions
 from hanse.service.runs.events import Event
 
 Then = Literal["deleted", "kept under a pseudonym"]
@@ -113,10 +114,11 @@ FREE_TEXTS: Mapping[str, tuple[str, ...]] = {
     "review.StandIn": ("reason",), "review.Step": ("reason",), "review.OutOfOrder": ("reason",),
     "review.ConflictAnswer": ("reason",),
     "review.Assignment": ("reason", "comments"), "access.Review": ("reason",), "access.Application": ("reason",),
-    "awarding.Proposal": ("reason",), "runs.Event": ("reason",),
+    "awarding.Proposal": ("reason",), "runs.Event": ("reason",), "runs.Run": ("reason",), "runs.Attempt": ("reason",),
 }  # fmt: skip
 """Texts that people wrote and that may name a person: mail that says «… invites you», minutes, letters, reasons. They
-are kept, for what was decided has to be shown and defended (Art. 17(3)(b) and (e) GDPR); the name in them goes."""
+are kept, for what was decided has to be shown and defended (Art. 17(3)(b) and (e) GDPR); what names the person without
+a doubt goes (mentions.py)."""
 ERASED_DOMAIN = "erased.invalid"
 """RFC 2606: no such domain will ever be."""
 
@@ -197,8 +199,9 @@ def erase(person: Person, *, by: Person, confirmed: str) -> str:
                 fix="make somebody else an owner first, or wait until its allocations have ended",
             )  # fmt: skip
         pseudonym = f"erased-{secrets.token_hex(5)}"
-        known = _words(person, pseudonym)
+        known = _mentions(person, pseudonym)
         _forms(person, known)
+        _invitations(person, known)
         _delete(person)
         _rename(person, pseudonym)
         _texts(known)
@@ -208,14 +211,17 @@ def erase(person: Person, *, by: Person, confirmed: str) -> str:
     return pseudonym
 
 
-def _words(person: Person, pseudonym: str) -> dict[str, str]:
+def _mentions(person: Person, pseudonym: str) -> Mentions:
     """What names the person anywhere, and what stands there from now on."""
     address = f"{pseudonym}@{ERASED_DOMAIN}"
-    known = {person.username: pseudonym, person.display_name: pseudonym}
-    if person.email:
-        known[person.email] = address
     emails = apps.get_model("account.EmailAddress").objects.filter(user=person).values_list("email", flat=True)
-    return known | dict.fromkeys(emails, address)
+    whole = bool(person.first_name and person.last_name)
+    namesakes = Person.objects.filter(first_name=person.first_name, last_name=person.last_name).exclude(pk=person.pk)
+    return Mentions(
+        username=person.username, pseudonym=pseudonym,
+        full_name=person.get_full_name() if whole and not namesakes.exists() else "",
+        addresses=dict.fromkeys((one for one in (person.email, *emails) if one), address),
+    )  # fmt: skip
 
 
 def _delete(person: Person) -> None:
@@ -241,60 +247,72 @@ def _rename(person: Person, pseudonym: str) -> None:
     )
 
 
-def _forms(person: Person, known: Mapping[str, str]) -> None:
+def _forms(person: Person, known: Mentions) -> None:
     """Applications: the person's own particulars are emptied, their name and address replaced."""
     stands = Membership.objects.filter(person=person).values("organisation")
     theirs = models.Q(applicant=person) | models.Q(organisation__in=stands)
     for application in Application.objects.filter(theirs).only("form").iterator():
         form = application.form
         whole = form.whole
-        if whole is not None and whole.applicant.email in known:
-            whole = whole.model_copy(update={"applicant": Applicant(email=known[whole.applicant.email])})
+        if whole is not None and whole.applicant.email in known.addresses:
+            whole = whole.model_copy(update={"applicant": Applicant(email=known.addresses[whole.applicant.email])})
         if whole is not None:
             team = tuple(
-                member.model_copy(update={"name": known[person.username], "email": known[member.email]})
-                if member.email in known else member
+                member.model_copy(update={"name": known.pseudonym, "email": known.addresses[member.email]})
+                if member.email in known.addresses else member
                 for member in whole.team
             )  # fmt: skip
             whole = whole.model_copy(update={"team": team})
-        email = known.get(form.contact_email, form.contact_email)
+        email = known.addresses.get(form.contact_email, form.contact_email)
         changed = form.model_copy(update={"whole": whole, "contact_email": email})
         if changed != form:
             Application.objects.filter(pk=application.pk).update(form=changed)
 
 
-def _texts(known: Mapping[str, str]) -> None:
+def _invitations(person: Person, known: Mentions) -> None:
+    """Mails «… invites you» begin with the name of who invited; of who gave no other it is the user name."""
+    sent = apps.get_model("notices.Invitation").objects.filter(invited_by=person).values("public_id")
+    begins = re.compile(rf"(?<!\w){re.escape(known.username)}(?!\w)")
+    for mail in apps.get_model("notices.Mail").objects.filter(key__in=sent):
+        mail.subject, mail.body = (begins.sub(known.pseudonym, text, count=1) for text in (mail.subject, mail.body))
+        mail.save(update_fields=["subject", "body"])
+
+
+def _texts(known: Mentions) -> None:
     """Names inside stored JSON: an event's data, a decision's «decided by»."""
     for model, name in _json_columns():
-        for word in known:
-            # As it stands in the column: SQLite keeps JSON as text, with what is not ASCII escaped.
-            stands = models.Q(_text__contains=word) | models.Q(_text__contains=json.dumps(word)[1:-1])
-            rows = models.QuerySet(model).alias(_text=Cast(name, models.TextField())).filter(stands)
-            for row in rows.only("pk", name):
-                before = _plain(getattr(row, name))
-                after = _replaced(before, known)
-                if after != before:
-                    models.QuerySet(model).filter(pk=row.pk).update(**{name: after})
+        all_names = name == "touched"  # of a draft: who touched which section
+        for row in _holding(models.QuerySet(model), name, known).only("pk", name):
+            before = _plain(getattr(row, name))
+            after = known.in_json(before, naming=all_names)
+            if after != before:
+                models.QuerySet(model).filter(pk=row.pk).update(**{name: after})
 
 
-def _letters(known: Mapping[str, str]) -> None:
-    """In each free text the pseudonym stands where the person's name stood; nothing else of it changes."""
+def _letters(known: Mentions) -> None:
+    """In each free text the pseudonym stands where the person was named; nothing else of it changes."""
     for label, names in FREE_TEXTS.items():
         rows = models.QuerySet(apps.get_model(label))
-        for word, pseudonym in known.items():
-            whole_word = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-            for name in names:
-                stands = models.Q(_text__contains=word) | models.Q(_text__contains=json.dumps(word)[1:-1])
-                named = rows.alias(_text=Cast(name, models.TextField())).filter(stands)
-                for key, text in list(named.values_list("pk", name)):
-                    rows.filter(pk=key).update(**{name: _renamed(text, whole_word, pseudonym)})
+        for name in names:
+            for key, text in list(_holding(rows, name, known).values_list("pk", name)):
+                after = _renamed(text, known)
+                if after != text:
+                    rows.filter(pk=key).update(**{name: after})
 
 
-def _renamed(value: Any, whole_word: re.Pattern[str], pseudonym: str) -> Any:
+def _holding(rows: Any, name: str, known: Mentions) -> Any:
+    """Rows that may name the person in this column: as it stands there, for SQLite keeps JSON as escaped text."""
+    stands = models.Q()
+    for word in known.words():
+        stands |= models.Q(_text__icontains=word) | models.Q(_text__icontains=json.dumps(word)[1:-1])
+    return rows.alias(_text=Cast(name, models.TextField())).filter(stands)
+
+
+def _renamed(value: Any, known: Mentions) -> Any:
     """A text, or the texts of a dictionary."""
     if isinstance(value, dict):
-        return {key: _renamed(one, whole_word, pseudonym) for key, one in value.items()}
-    return whole_word.sub(pseudonym, value) if isinstance(value, str) else value
+        return {key: _renamed(one, known) for key, one in value.items()}
+    return known.replaced(value) if isinstance(value, str) else value
 
 
 def _json_columns() -> Iterator[tuple[Any, str]]:
@@ -313,18 +331,6 @@ def _json_columns() -> Iterator[tuple[Any, str]]:
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, Contract) else value
-
-
-def _replaced(value: Any, known: Mapping[str, str]) -> Any:
-    """The same with each string that is one of the words replaced by its pseudonym; longer texts are left."""
-    if isinstance(value, str):
-        parts = [known.get(part, part) for part in value.split(", ")]
-        return ", ".join(parts)
-    if isinstance(value, dict):
-        return {key: _replaced(one, known) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_replaced(one, known) for one in value]
-    return value
 
 
 def _blank(person: Person, pseudonym: str) -> None:

@@ -66,6 +66,7 @@ SHOWN: Mapping[str, Shown] = {
     "api:panels": Shown(what="list of applications"),
     "api:ranking": Shown(what="list of applications"),
     "review:round": Shown(what="list of applications"),
+    "review:lane": Shown(what="list of applications"),
     "imports:batch": Shown(what="import of awards", names="batch_id"),
     "imports:csv": Shown(what="import of awards", names="batch_id"),
     "api:one_import": Shown(what="import of awards", names="id"),

@@ -19,8 +19,11 @@ from hanse.programme.awards import PATTERN_WORDS
 from hanse.service.access.models import Application
 from hanse.service.awarding import policy, proposals
 from hanse.service.awarding.proposals import Proposal
+from hanse.service.portal.whole import never_cut
 
 MORE = ("parts", "starts", "duration_months", "pattern", "conditions")
+CONDITION = 500
+"""The most characters of a condition, which goes into the tickets of jobs."""
 
 
 class DecideForm(forms.Form):
@@ -60,6 +63,7 @@ class DecideForm(forms.Form):
         super().__init__(*args, **options)
         for name, field in self.fields.items():
             field.widget.attrs |= {"class": "input", "aria-describedby": f"{name}-hint"}
+            field.widget.attrs.pop("maxlength", None)  # a browser would cut what is pasted, without a word
 
     @property
     def main_fields(self) -> list[Any]:
@@ -78,11 +82,9 @@ class DecideForm(forms.Form):
         return policy.declines_by() > 1
 
 
-def may_decide(person: Any, application: Application) -> bool:
-    """Not while another's proposal waits: that is confirmed, refused or taken back first."""
-    if not person.is_officer or application.state not in ("sent", "in-review"):
-        return False
-    return Proposal.waiting_for(application) is None
+def may_decide(person: Any, application: Application, proposal: Proposal | None) -> bool:
+    """Not while another's `proposal` waits: that is confirmed, refused or taken back first."""
+    return person.is_officer and application.state in ("sent", "in-review") and proposal is None
 
 
 def form_for(application: Application) -> DecideForm:
@@ -121,9 +123,19 @@ def terms_of(given: dict[str, Any]) -> AwardTerms:
         starts=given["starts"],
         duration_months=given["duration_months"],
         pattern=given["pattern"] or "even",
-        conditions=tuple(line.strip()[:500] for line in given["conditions"].splitlines() if line.strip()),
+        conditions=tuple(_condition(line) for line in given["conditions"].splitlines() if line.strip()),
         override_reason=given["override_reason"],
     )
+
+
+def _condition(line: str) -> str:
+    said = line.strip()
+    if len(said) > CONDITION:
+        raise UsageError(
+            f"a condition has {len(said):,} characters, and {CONDITION} are taken", where="conditions",
+            fix="Shorten the line, or make two of it.",
+        )  # fmt: skip
+    return said
 
 
 def _part(line: str) -> AwardPart:
@@ -142,6 +154,7 @@ def _part(line: str) -> AwardPart:
 
 
 @login_required
+@never_cut("reason", "override_reason")
 def decision(request: HttpRequest, application_id: str) -> HttpResponse:
     """Takes the form's post; the application's own page tells what came of it."""
     found = get_object_or_404(Application.objects.seen_by(request.user), public_id=application_id)

@@ -64,7 +64,7 @@ def _body(request: HttpRequest) -> str:
     known = list(Machine.objects.select_related("site__organisation"))
     waited, operates = looks.waited(now()), operated(person, known)
     cards = [
-        looks.shown(machine, waited[machine.pk])
+        looks.shown(machine, waited.get(machine.pk, {}))
         | {
             "mine": mine.get(machine.pk, []),
             "allocations": held.get(machine.pk, []),

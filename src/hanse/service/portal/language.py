@@ -8,9 +8,14 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import get_language_from_request, override
+from django.utils.translation import get_language, get_language_from_request, override
 
 _CHOSEN = "hanse_language"
+
+
+def is_english() -> bool:
+    """Whether what is written in English needs no saying: asked once a page, and not for each of its texts."""
+    return (get_language() or "en")[:2] == "en"
 
 
 def say(text: str) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Exists, FilteredRelation, OuterRef, Q, Subquery, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from hanse.contracts.base import now
 from hanse.reporting.sections import decision_block
 from hanse.reporting.words import sentence
-from hanse.service.access.models import Allocation, Application, Project
+from hanse.service.access.models import Allocation, Project
+from hanse.service.compliance.models import Rescreening
 from hanse.service.notices import viewings
 from hanse.service.portal import blocks, briefly, decide, standing
+from hanse.service.review.known import Known
+from hanse.service.review.models import Redress
 from hanse.service.runs import glance
 from hanse.service.runs.models import Event, Run, UsageEntry
 
@@ -70,12 +76,26 @@ def applications(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/applications.html", {"table": table, "count": page.paginator.count, "page": page})
 
 
+def _whole(applications: Any) -> Any:
+    """With all that the page of one shows of it and can be read in the same question."""
+    of_it = OuterRef("pk")
+    opened = Allocation.objects.filter(award__application=of_it).order_by("pk").values("public_id")[:1]
+    return applications.annotate(
+        proposed=FilteredRelation("proposals", condition=Q(proposals__state="waiting")),
+        asked_redress=Exists(Redress.objects.filter(application=of_it)),
+        rescreened=Exists(Rescreening.objects.filter(screening__application=of_it)),
+        allocation=Subquery(opened),
+    ).select_related(
+        "call", "organisation", "applicant", "screening", "award__imported", "proposed__proposed_by"
+    )  # fmt: skip
+
+
 @login_required
 def application(request: HttpRequest, application_id: str) -> HttpResponse:
-    seen = Application.objects.seen_by(request.user).select_related(
-        "call", "organisation", "applicant", "screening", "award"
-    )
-    found = get_object_or_404(seen, public_id=application_id)
+    person: Any = request.user
+    prefetch_related_objects([person], "memberships")
+    found = get_object_or_404(_whole(briefly.seen_by(person)), public_id=application_id)
+    proposal = getattr(found, "proposed", None)  # at most one waits
     viewings.showing(request, found)
     who, by = standing.application_next(found)
     happened = [event.contract() for event in Event.objects.filter(subject_id=found.public_id)]
@@ -84,10 +104,11 @@ def application(request: HttpRequest, application_id: str) -> HttpResponse:
         "form": found.form,
         "answers": blocks.answers(found),
         "gate": decision_block(found.gate, "What the gate found") if found.gate else None,
-        "decide": decide.form_for(found) if decide.may_decide(request.user, found) else None,
+        "decide": decide.form_for(found) if decide.may_decide(person, found, proposal) else None,
         "who": who,
         "by": by,
-        "allocation": Allocation.objects.filter(award__application=found).order_by("pk").first()
-        if found.state == "granted" else None,
+        "allocation": found.allocation if found.state == "granted" else None,
+        "waiting_proposal": proposal,
+        "known": Known(found),
         "events": blocks.events(happened, expected=(by, sentence(who))),
     })  # fmt: skip

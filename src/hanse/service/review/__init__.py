@@ -6,6 +6,6 @@ What pages and the API stand on; who may is asked by each function, and each rai
 - queue: part(person); steps: of(application), sheet(application, kind), do(application, kind, by, StepWord), may, turn.
 - rounds: shown(by), assign, conflicts, ranking (as kept once closed), close; ranked.Round, ranked.Recommendation.
 - assignments.Assignment: give, send, decline, remind, contract.
-- lanes: shown(call, by), all_shown(by), ahead(application).
+- lanes: shown(call, by), part (a slice of it), all_shown(by), ahead(application).
 - orders: obstacles, missing, allow(application, by, reason), require(application, decision) before a decision.
 """

@@ -18,7 +18,7 @@ from hanse.programme import clock
 from hanse.programme.review import rules
 from hanse.service.access.calls import APPLICATION_TRANSITIONS
 from hanse.service.access.models import Application, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review import clearing, steps
 from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import Reviewer, opened, require_judge
@@ -68,7 +68,7 @@ class Assignment(models.Model):
         """
         require_judge(by, application)
         clearing.require_none(application, reviewer)
-        with transaction.atomic():
+        with together():
             held = opened(application.pk)
             require_open_round(held)
             steps.require_before(held, "scientific")
@@ -90,7 +90,7 @@ class Assignment(models.Model):
         """
         self._require_own(by)
         rules.check(rules_of(self.application), points, comments)
-        with transaction.atomic():
+        with together():
             require_open_round(opened(self.application_id))
             transition(
                 self, "sent", TRANSITIONS, event="reviewer:review:sent", by=by.username,
@@ -108,7 +108,7 @@ class Assignment(models.Model):
         self._require_own(by)
         if not reason.strip():
             raise UsageError("no reason was given", where="reason", fix="say why you cannot review it")
-        with transaction.atomic():
+        with together():
             require_open_round(opened(self.application_id))
             transition(
                 self, "declined", TRANSITIONS, event="reviewer:review:declined", by=by.username, reason=reason,

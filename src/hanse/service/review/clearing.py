@@ -6,7 +6,8 @@ cleared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.db import models, transaction
@@ -98,21 +99,18 @@ def certain(
     applications: Iterable[Application], people: Iterable[Reviewer] | None = None
 ) -> tuple[contract.PossibleConflict, ...]:
     """Every pair that is never asked, with what the records say; confirmed ones stand with the possible ones."""
-    seen = [(one, one.seen()) for one in (Reviewer.listed() if people is None else people)]
     shown = []
-    for application in applications:
-        known = entry(application)
-        for reviewer, facts in seen:
-            if found := conflicts.found(facts, known):
-                shown.append(
-                    contract.PossibleConflict(
-                        application=application.public_id,
-                        reviewer=reviewer.person.username,
-                        name=str(reviewer),
-                        found=found,
-                        certain=True,
-                    )
+    for application, known, reviewer, facts in _pairs(applications, people):
+        if found := conflicts.found(facts, known):
+            shown.append(
+                contract.PossibleConflict(
+                    application=application.public_id,
+                    reviewer=reviewer.person.username,
+                    name=str(reviewer),
+                    found=found,
+                    certain=True,
                 )
+            )
     return tuple(shown)
 
 
@@ -125,23 +123,37 @@ def possible(
         (one.application_id, one.reviewer_id): one  # type: ignore[attr-defined]
         for one in ConflictAnswer.objects.filter(application__in=every).select_related("by")
     }
-    seen = [(one, one.seen()) for one in (Reviewer.listed() if people is None else people)]
     shown = []
-    for application in every:
-        known = entry(application)
-        for reviewer, facts in seen:
-            answered = said.get((application.pk, reviewer.pk))
-            could = conflicts.possible(facts, known)
-            if could or answered:
-                shown.append(
-                    contract.PossibleConflict(
-                        application=application.public_id,
-                        reviewer=reviewer.person.username,
-                        name=str(reviewer),
-                        found=could or tuple(answered.found if answered else ()),
-                        verdict=answered.verdict if answered else None,
-                        reason=answered.reason if answered else "",
-                        by=answered.by.username if answered else "",
-                    )
+    for application, known, reviewer, facts in _pairs(every, people, besides=said):
+        answered = said.get((application.pk, reviewer.pk))
+        could = conflicts.possible(facts, known)
+        if could or answered:
+            shown.append(
+                contract.PossibleConflict(
+                    application=application.public_id,
+                    reviewer=reviewer.person.username,
+                    name=str(reviewer),
+                    found=could or tuple(answered.found if answered else ()),
+                    verdict=answered.verdict if answered else None,
+                    reason=answered.reason if answered else "",
+                    by=answered.by.username if answered else "",
                 )
+            )
     return tuple(shown)
+
+
+def _pairs(
+    applications: Iterable[Application], people: Iterable[Reviewer] | None, besides: Collection[tuple[Any, Any]] = ()
+) -> Iterator[tuple[Application, conflicts.Entry, Reviewer, conflicts.Reviewer]]:
+    """Every pair that has a mark in common, and those of `besides` (keys of application and reviewer)."""
+    seen = [(one, one.seen()) for one in (Reviewer.listed() if people is None else people)]
+    by_mark: dict[Any, set[int]] = defaultdict(set)
+    for at, (_, facts) in enumerate(seen):
+        for mark in conflicts.marks(facts):
+            by_mark[mark].add(at)
+    for application in applications:
+        known = entry(application)
+        close = set().union(*(by_mark.get(mark, ()) for mark in conflicts.marks(known)))
+        close |= {at for at, (one, _) in enumerate(seen) if (application.pk, one.pk) in besides}
+        for at in sorted(close):
+            yield application, known, *seen[at]

@@ -7,57 +7,97 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, When
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import Paginator
+from django.db.models import Case, F, OuterRef, Subquery, When
+from django.db.models.fields.json import KeyTextTransform
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from hanse.contracts.base import now
-from hanse.contracts.errors import HanseError
+from hanse.contracts.errors import HanseError, UsageError
 from hanse.programme import clock
 from hanse.reporting.markup import Child
 from hanse.reporting.tables import Column, table
-from hanse.service.access.models import Call, Person
+from hanse.service.access.models import Application, Call, Person
 from hanse.service.awarding.forms import Labelled
 from hanse.service.awarding.pages import officers_only
-from hanse.service.review import lanes, panel, queue, rounds, tables
+from hanse.service.review import lanes, panel, queue, rounds, steps, tables
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.redress import Redress
 from hanse.service.review.reviewers import Reviewer
 from hanse.service.review.stand_ins import StandIn
 
-MOST = 100
+MOST, A_PAGE = 100, 50
+IN_LANE = 20
+"""Of each lane on the desk; the others stand on the lane's own page."""
 
 
 @login_required
 def desk(request: HttpRequest) -> HttpResponse:
-    """Everybody sees what is theirs; nothing of others."""
+    """Everybody sees what is theirs; nothing of others. Of a form, which is long, only titles are read."""
     person: Any = request.user
+    officer = person.is_officer
     today = now().astimezone(clock.ZONE).date()
-    mine = Assignment.objects.filter(reviewer__person=person).select_related("application__call")
-    calls = list(Call.objects.order_by("call_id", "version"))
-    current = {one.call_id: one for one in calls}.values()
-    waiting, count = queue.part(person, limit=MOST, calls=calls)
-    first = Case(When(state="given", then=0), default=1)
-    held = list(mine.order_by(first, "-pk")[: 2 * MOST])
+    calls, stands = list(Call.objects.order_by("call_id", "version")), steps.states_of_open()
+    waiting, count = queue.briefly(person, limit=MOST, calls=calls, stands=stands)
+    every = lanes.first_of_all(IN_LANE, by=person, calls=calls, stands=stands) if officer else []
+    held = _held(person, calls)
     mine_on = panel.Panel.objects.filter(members__person=person).select_related("round")
     return render(request, "review/desk.html", {
         "queue": tables.queue(waiting), "more": max(0, count - MOST),
-        "stand_ins": tables.stand_ins(StandIn.waiting().order_by("pk")[:MOST]) if person.is_officer else None,
-        "redress": tables.redress(Redress.seen_by(person).filter(state="asked").order_by("asked_at")[:MOST])
-        if person.is_officer else None,
+        "stand_ins": tables.stand_ins(StandIn.waiting().order_by("pk")[:MOST]) if officer else None,
+        "redress": tables.redress(_redress()) if officer else None,
         "panels": tables.panels(mine_on[:MOST]),
         "open": tables.sheets(sorted((one for one in held if one.state == "given"), key=lambda one: one.due_on), today),
         "done": tables.sheets((one for one in held if one.state != "given"), today),
-        "lanes": [(one, tables.lane(one), tables.kept(one)) for one in lanes.all_shown(by=person, calls=current)]
-        if person.is_officer else [],
+        "lanes": [(one, tables.lane(one), tables.kept(one), count - len(one.waiting)) for one, count in every],
+    })  # fmt: skip
+
+
+def _held(person: Person, calls: list[Call]) -> list[Any]:
+    """The person's reviews, those to write first, each with its `title` and the title of its `call`."""
+    first = Case(When(state="given", then=0), default=1)
+    titles = {one.pk: one.terms.title for one in calls}
+    rows = Assignment.objects.filter(reviewer__person=person).order_by(first, "-pk")
+    found = list(rows.annotate(
+        title=KeyTextTransform("title", "application__form"), call_key=F("application__call")
+    )[: 2 * MOST])  # fmt: skip
+    for one in found:
+        one.call = titles.get(one.call_key, "")
+    return found
+
+
+def _redress() -> list[Any]:
+    """Those that wait for an answer, the earliest first, with (id, title, organisation) of each's application."""
+    told = Application.objects.filter(pk=OuterRef("application")).order_by()
+    rows = Redress.objects.filter(state="asked").order_by("asked_at").values_list(
+        Subquery(told.values("public_id")), Subquery(told.values(title=KeyTextTransform("title", "form"))),
+        Subquery(told.values("organisation__name")), "asked_at",
+    )  # fmt: skip
+    return list(rows[:MOST])
+
+
+@login_required
+def lane(request: HttpRequest, call: str) -> HttpResponse:
+    """Everybody who waits in a lane, in order of arrival."""
+    officers_only(request)
+    officer: Any = request.user
+    try:
+        number = max(1, int(request.GET.get("page", 1)))
+        shown, count = lanes.part(call, by=officer, offset=(number - 1) * A_PAGE, limit=A_PAGE)
+    except (ValueError, OverflowError, UsageError):
+        raise Http404 from None
+    page = Paginator(range(count), A_PAGE).get_page(number)
+    return render(request, "review/lane.html", {
+        "lane": shown, "waiting": tables.lane(shown), "kept": tables.kept(shown), "page": page, "count": count,
     })  # fmt: skip
 
 
 @login_required
 def all_rounds(request: HttpRequest) -> HttpResponse:
     officers_only(request)
-    officer: Any = request.user
-    return render(request, "review/rounds.html", {"table": tables.rounds(rounds.shown(by=officer))})
+    page = Paginator(rounds.Rounds(), A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "review/rounds.html", {"table": tables.rounds(page.object_list), "page": page})
 
 
 class EnlistForm(Labelled):
@@ -94,14 +134,15 @@ def reviewers(request: HttpRequest) -> HttpResponse:
             else:
                 messages.success(request, f"{person.display_name} is put down.")
                 return redirect("review:reviewers")
-    return render(request, "review/reviewers.html", {"form": form, "table": _listed()})
+    page = Paginator(Reviewer.counted(), A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "review/reviewers.html", {"form": form, "table": _listed(page.object_list), "page": page})
 
 
-def _listed() -> Child:
+def _listed(people: Any) -> Child:
     rows = [
         (told.name, told.person, told.organisation, ", ".join(told.keywords), f"{told.open_reviews:,}",
          "" if told.active else "not asked any more")
-        for told in (one.contract() for one in Reviewer.counted())
+        for told in (one.contract() for one in people)
     ]  # fmt: skip
     columns = ("Name", "User name", "Works at", "Knows", Column("Open reviews", True), "")
     return table(columns, rows) if rows else None

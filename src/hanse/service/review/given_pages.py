@@ -14,6 +14,7 @@ from hanse.contracts.errors import HanseError
 from hanse.programme import clock
 from hanse.service.access.models import Person
 from hanse.service.awarding.pages import officers_only
+from hanse.service.notices import viewings
 from hanse.service.review import stand_ins, tables, typed
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.reviewers import Reviewer
@@ -30,6 +31,7 @@ def page(request: HttpRequest, review_id: str) -> HttpResponse:
     )
     found = get_object_or_404(rows, public_id=review_id)
     judges_only(officer, [found.application])
+    viewings.showing(request, found)
     refusal: dict[str, Any] = {}
     if request.method == "POST":
         try:

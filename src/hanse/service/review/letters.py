@@ -23,7 +23,7 @@ from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.units import format_percent, gpu_hours
 from hanse.programme import clock
 from hanse.service.access.models import Allocation, Application, Award, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review.panel import settled
 from hanse.service.review.ranked import Recommendation, Round
 from hanse.service.review.redress import deadline
@@ -66,7 +66,7 @@ class Letter(models.Model):
         if person.is_officer and settings.HANSE_EMBEDDED:
             return rows
         if person.is_officer:
-            own = list(person.memberships.values_list("organisation_id", flat=True))
+            own = person.memberships.values("organisation")
             return rows.exclude(state="draft", application__organisation__in=own)
         return rows.filter(state="sent", application__organisation__memberships__person=person).distinct()
 
@@ -113,7 +113,7 @@ class Letter(models.Model):
 
     def write(self, by: Person, *, text: str, revision: int, send: bool) -> None:
         """Another text, and with it sent or not: both or neither. Raises as `edit`."""
-        with transaction.atomic():
+        with together():
             self.edit(by, text=text, revision=revision)
             if send:
                 self.send(by)
@@ -121,7 +121,7 @@ class Letter(models.Model):
     def send(self, by: Person) -> None:
         """Send it; it is frozen then, and the applicant sees it. Raises as `edit`."""
         require_judge(by, self.application)
-        with transaction.atomic():
+        with together():
             held = Application.objects.select_for_update(of=("self",)).get(pk=self.application.pk)
             if held.decided_at != self.decided_at:
                 raise Conflict("its decision no longer stands", where=self.public_id, fix="draft the new one's letter")

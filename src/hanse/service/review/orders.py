@@ -16,8 +16,8 @@ from hanse.contracts.errors import Conflict, UsageError
 from hanse.contracts.review_steps import Obstacle, Obstacles
 from hanse.reporting.words import full_date
 from hanse.service.access.models import Application, Person
-from hanse.service.review import lanes, reserve, steps
-from hanse.service.review.panel import Panel, settled
+from hanse.service.review import reserve, steps
+from hanse.service.review.known import Known
 from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import opened, require_judge
 from hanse.service.runs.events import AppendOnly, Event
@@ -43,9 +43,10 @@ class OutOfOrder(AppendOnly):
         return f"{self.application.public_id}: {', '.join(self.obstacles)}"
 
 
-def obstacles(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
-    """What stands before this decision, excused or not."""
-    stands = steps.states(application)
+def obstacles(application: Any, decision: Decision, known: Known | None = None) -> tuple[Obstacle, ...]:
+    """What stands before this decision, excused or not. `known` is what a page has read of it already."""
+    known = known or Known(application)
+    stands = known.stands
     at_turn, broken = steps.turn_of(application, stands), steps.failed_of(stands)
     if broken and decision == "decline":
         return ()
@@ -54,25 +55,25 @@ def obstacles(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
         found.append(_obstacle("step", f"The {broken} step failed: it can only be declined.", excusable=False))
     elif at_turn:
         found.append(_obstacle("step", f"The {at_turn} step is not done.", excusable=decision == "decline"))
-    ahead = lanes.ahead(application)
+    ahead, first = known.ahead
     if ahead:
-        found.append(_obstacle("turn", f"{len(ahead):,} came earlier and wait: first {ahead[0].public_id}."))
-    return (*found, *_of_round(application, decision))
+        found.append(_obstacle("turn", f"{ahead:,} came earlier and wait: first {first}."))
+    return (*found, *_of_round(application, decision, known))
 
 
-def _of_round(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
-    held = Round.of(application)
+def _of_round(application: Any, decision: Decision, known: Known) -> tuple[Obstacle, ...]:
+    held = known.round
     if held is None or held.state == "open":
         ranked = application.call.terms.order == "ranking" and application.cut_off is not None
         return (_obstacle("round-open", "Its round is not closed: there is no ranking yet."),) if ranked else ()
     found = []
     if held.reply_until is not None and held.reply_until > now():
         found.append(_obstacle("reply-open", f"Applicants may answer until {full_date(held.reply_until)}."))
-    met = Panel.objects.filter(round=held).first()
+    met = getattr(held, "panel", None)
     if met is not None and met.state == "open":
         found.append(_obstacle("panel-open", "The panel's meeting is not closed.", excusable=False))
-    standing = next((one.standing for one in settled(held) if one.id == application.public_id), None)
-    waits = reserve.before(application, held) if decision == "grant" and standing == "reserve" else ""
+    standing = next((one.standing for one in known.order if one.id == application.public_id), None)
+    waits = _reserve(application, held, known) if decision == "grant" and standing == "reserve" else ""
     if waits:
         found.append(_obstacle("reserve", waits))
     if decision == "grant" and standing == "below":
@@ -82,10 +83,17 @@ def _of_round(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
     return tuple(found)
 
 
-def missing(application: Any, decision: Decision) -> tuple[Obstacle, ...]:
+def _reserve(application: Any, held: Round, known: Known) -> str:
+    states = {one: state for one, _, state, _ in known.recommended}
+    gave_up = {one: reason for one, _, _, reason in known.recommended if reason is not None}
+    return reserve.before(application, reserve.state(held, known.order, states, gave_up))
+
+
+def missing(application: Any, decision: Decision, known: Known | None = None) -> tuple[Obstacle, ...]:
     """Those that nobody set aside."""
-    excused = {kind for row in OutOfOrder.objects.filter(application=application) for kind in row.obstacles}
-    return tuple(one for one in obstacles(application, decision) if not (one.excusable and one.kind in excused))
+    known = known or Known(application)
+    excused = {kind for row in known.excused for kind in row.obstacles}
+    return tuple(one for one in obstacles(application, decision, known) if not (one.excusable and one.kind in excused))
 
 
 def require(application: Any, decision: Decision) -> None:
@@ -132,12 +140,13 @@ def allow(application: Application, by: Person, *, reason: str) -> OutOfOrder:
     return made
 
 
-def contract(application: Any) -> Obstacles:
+def contract(application: Any, known: Known | None = None) -> Obstacles:
     """What is left before either decision, and the last reason that was put down."""
-    last = OutOfOrder.objects.filter(application=application).last()
+    known = known or Known(application)
+    last = known.excused[-1] if known.excused else None
     return Obstacles(
-        application=application.public_id, grant=missing(application, "grant"),
-        decline=missing(application, "decline"), excused=last.reason if last else "",
+        application=application.public_id, grant=missing(application, "grant", known),
+        decline=missing(application, "decline", known), excused=last.reason if last else "",
     )  # fmt: skip
 
 

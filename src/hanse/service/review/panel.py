@@ -18,7 +18,7 @@ from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.programme.review import panel as pure
 from hanse.programme.review import steps as order
 from hanse.service.access.models import Application, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review import steps
 from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import require_judge_of_all
@@ -117,7 +117,7 @@ class Panel(models.Model):
         self._require_judge(by)
         if not minutes.strip():
             raise UsageError("a meeting has minutes", where="minutes", fix="write who said what was decided and why")
-        with transaction.atomic():
+        with together():
             held = self._locked()
             transition(
                 held, "closed", TRANSITIONS, event="officer:panel:closed", by=by.username, minutes=minutes.strip(),

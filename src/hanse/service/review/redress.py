@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 
 from hanse.contracts import review_ends as contract
 from hanse.contracts.base import now
@@ -18,7 +18,7 @@ from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.programme import clock
 from hanse.service.access.models import Application, Person, Review
 from hanse.service.awarding.proposals import Proposal
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review.orders import OutOfOrder
 from hanse.service.review.reviewers import require_judge
 from hanse.service.review.standing_rules import rules_of
@@ -80,7 +80,7 @@ class Redress(models.Model):
             raise PolicyError("only its organisation asks for redress", where=application.public_id)
         if not grounds.strip():
             raise UsageError("redress needs its grounds", where="grounds", fix="say what went wrong in deciding it")
-        with transaction.atomic():
+        with together():
             held = Application.objects.select_for_update(of=("self",)).select_related("call").get(pk=application.pk)
             until = deadline(held)
             if until is None:
@@ -118,7 +118,7 @@ class Redress(models.Model):
             )
         if not reason.strip():
             raise UsageError("an answer needs its reason", where="reason", fix="say what you found")
-        with transaction.atomic():
+        with together():
             held = Application.objects.select_for_update(of=("self",)).get(pk=self.application.pk)
             transition(
                 self, outcome, TRANSITIONS, event=f"officer:redress:{outcome}", by=by.username, reason=reason.strip(),

@@ -42,18 +42,17 @@ class PlaceFreed(AppendOnly):
 
 
 def state(
-    held: Round, order: Sequence[Settled] | None = None, states: Mapping[str, str] | None = None
-) -> contract.Reserve:
-    """Places held and free, and who is next. Order and states are read where they are not at hand."""
+    held: Round, order: Sequence[Settled] | None = None, states: Mapping[str, str] | None = None,
+    gave_up: Mapping[str, str] | None = None,
+) -> contract.Reserve:  # fmt: skip
+    """Places held and free, and who is next. The order, states, and who gave up are read where not at hand."""
     order = settled(held) if order is None else order
     if states is None:
         rows = Application.objects.filter(recommendations__round=held).values_list("public_id", "state")
         states = dict(rows)
-    gave_up = dict(
-        PlaceFreed.objects.filter(application__recommendations__round=held).values_list(
-            "application__public_id", "reason"
-        )
-    )
+    if gave_up is None:
+        freed = PlaceFreed.objects.filter(application__recommendations__round=held)
+        gave_up = dict(freed.values_list("application__public_id", "reason"))
     holding = sum(
         (states[one.id] == "granted" and one.id not in gave_up)
         or (states[one.id] in WAITING and one.standing == "grant")
@@ -67,13 +66,12 @@ def state(
         held=holding,
         free=free,
         next=tuple(waiting[:free]),
-        freed=gave_up,
+        freed=dict(gave_up),
     )
 
 
-def before(application: Any, held: Round) -> str:
+def before(application: Any, now_at: contract.Reserve) -> str:
     """Why an application on the reserve list cannot be awarded yet; empty: it is its turn."""
-    now_at = state(held)
     if application.public_id in now_at.next:
         return ""
     if not now_at.free:

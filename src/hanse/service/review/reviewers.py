@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
+from django.db.models.functions import Coalesce
 
 from hanse.contracts import review_steps as contract
 from hanse.contracts.errors import Conflict, PolicyError, UsageError
@@ -62,8 +63,9 @@ class Reviewer(models.Model):
     @classmethod
     def counted(cls) -> Any:
         """Rows for `contract`, each with how many reviews it holds."""
-        waits = models.Count("assignments", filter=models.Q(assignments__state="given"))
-        return cls.objects.select_related("person").annotate(holds=waits).order_by("pk")
+        waits = cls.objects.filter(pk=models.OuterRef("pk"), assignments__state="given").values("pk")
+        count = models.Subquery(waits.annotate(count=models.Count("assignments")).values("count"))
+        return cls.objects.select_related("person").annotate(holds=Coalesce(count, 0)).order_by("pk")
 
     def contract(self) -> contract.ReviewerShown:
         holds = getattr(self, "holds", None)

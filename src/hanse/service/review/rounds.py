@@ -24,13 +24,13 @@ from hanse.programme.review import steps as order
 from hanse.programme.review.assignment import propose
 from hanse.programme.review.conflicts import found
 from hanse.programme.review.ranking import Place, Scored, means, passes, rank
-from hanse.service.access.models import Application, Person
-from hanse.service.records import transition
+from hanse.service.access.models import Application, Call, Person
+from hanse.service.records import together, transition
 from hanse.service.review import clearing, panel, reserve, steps
 from hanse.service.review.assignments import Assignment
 from hanse.service.review.ranked import TRANSITIONS, Recommendation, Round
 from hanse.service.review.reviewers import Reviewer, entry, require_judge_of_all
-from hanse.service.review.standing_rules import rules_of, terms_of, terms_of_all
+from hanse.service.review.standing_rules import rules_of, terms_of
 
 WAITING = ("sent", "in-review")
 _SENT = ("sent", "in-review", "granted", "declined")
@@ -140,7 +140,7 @@ def close(
     moment = at or now()
     if cut_off > moment:
         raise Conflict("applications still arrive", where=call, fix=f"close it after {cut_off:%Y-%m-%d %H:%M} UTC")
-    with transaction.atomic():
+    with together():
         applications = of(call, cut_off, by, states=_SENT)
         lock(applications)
         held = Round.objects.select_for_update(of=("self",)).get(pk=Round.kept(call, cut_off).pk)
@@ -220,21 +220,44 @@ def against(standing: str, state: str) -> str:
 def shown(*, by: Person) -> tuple[RoundShown, ...]:
     """Every round with an application, the latest first."""
     by.require_officer()
-    rows = Application.objects.filter(state__in=_SENT, cut_off__isnull=False).order_by()
-    counts = rows.values("call__call_id", "cut_off", "state").annotate(count=Count("pk"))
-    by_round: dict[tuple[str, datetime], Counter[str]] = defaultdict(Counter)
-    for one in counts:
-        by_round[one["call__call_id"], one["cut_off"]][one["state"]] += one["count"]
-    reviews = Assignment.objects.filter(state__in=("given", "sent"), application__cut_off__isnull=False).order_by()
-    sheets: dict[tuple[str, datetime], Counter[str]] = defaultdict(Counter)
-    for row in reviews.values("application__call__call_id", "application__cut_off", "state").annotate(n=Count("pk")):
-        sheets[row["application__call__call_id"], row["application__cut_off"]][row["state"]] += row["n"]
-    kept_rows = {(one.call_id, one.cut_off): one for one in Round.objects.select_related("panel")}
-    terms = terms_of_all()
-    return tuple(
-        _round(key, states, sheets[key], kept_rows.get(key), terms.get(key))
-        for key, states in sorted(by_round.items(), key=lambda each: (-each[0][1].timestamp(), each[0][0]))
-    )
+    return Rounds()[:]
+
+
+class Rounds:
+    """All of them as a list of which a part is looked at: reviews are counted for that part alone."""
+
+    def __init__(self) -> None:
+        self._calls = {one.pk: one for one in Call.objects.all()}
+        self._states: dict[tuple[str, datetime], Counter[str]] = defaultdict(Counter)
+        self._first: dict[tuple[str, datetime], Call] = {}
+        rows = Application.objects.filter(cut_off__isnull=False).exclude(state="draft").order_by()
+        for pk, cut_off, state, count in rows.values_list("call", "cut_off", "state").annotate(count=Count("pk")):
+            call = self._calls[pk]
+            key = (call.call_id, cut_off)
+            self._first[key] = min(self._first.get(key, call), call, key=lambda one: one.version)
+            if state in _SENT:
+                self._states[key][state] += count
+        self._keys = sorted(self._states, key=lambda key: (-key[1].timestamp(), key[0]))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, part: slice) -> tuple[RoundShown, ...]:
+        keys = self._keys[part]
+        if not keys:
+            return ()
+        between = (keys[-1][1], keys[0][1])
+        sheets: dict[tuple[str, datetime], Counter[str]] = defaultdict(Counter)
+        rows = Assignment.objects.filter(state__in=("given", "sent"), application__cut_off__range=between).order_by()
+        for pk, cut_off, state, count in rows.values_list(
+            "application__call", "application__cut_off", "state"
+        ).annotate(count=Count("pk")):
+            sheets[self._calls[pk].call_id, cut_off][state] += count
+        held = Round.objects.filter(cut_off__range=between).select_related("panel")
+        kept_rows = {(one.call_id, one.cut_off): one for one in held}
+        return tuple(
+            _round(key, self._states[key], sheets[key], kept_rows.get(key), self._first[key].terms) for key in keys
+        )
 
 
 def _round(

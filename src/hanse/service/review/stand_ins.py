@@ -20,7 +20,7 @@ from hanse.programme import clock
 from hanse.programme.review import conflicts
 from hanse.programme.review.assignment import propose
 from hanse.service.access.models import Application, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review import clearing
 from hanse.service.review.assignments import TRANSITIONS as OF_REVIEW
 from hanse.service.review.assignments import Assignment, ask, require_open_round
@@ -70,7 +70,7 @@ class StandIn(models.Model):
             Conflict: the review was sent meanwhile, the round is closed, or it was answered.
         """
         require_judge(by, self.assignment.application)
-        with transaction.atomic():
+        with together():
             self._replace(by.username, answered_by=by)
 
     def dismiss(self, by: Person, *, reason: str) -> None:
@@ -119,7 +119,7 @@ def replace(late: Assignment, by: Person, *, reviewer: Reviewer, due_on: date, r
     require_judge(by, late.application)
     if not reason.strip():
         raise UsageError("replacing a reviewer needs its reason", where="reason", fix="say why; the reviewer reads it")
-    with transaction.atomic():
+    with together():
         held = opened(late.application_id)
         require_open_round(held)
         clearing.require_none(held, reviewer)

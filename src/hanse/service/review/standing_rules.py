@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min
+from django.db.models import Exists, OuterRef
 
 from hanse.contracts.programme import CallTerms
 from hanse.contracts.review import ReviewRules
@@ -18,19 +18,9 @@ from hanse.service.access.models import Application, Call
 
 def terms_of(call: str, cut_off: datetime) -> CallTerms | None:
     """The terms that hold for a round; None: nobody applied in it."""
-    rows = Application.objects.filter(call__call_id=call, cut_off=cut_off).exclude(state="draft")
-    first = rows.select_related("call").order_by("call__version").first()
-    return first.call.terms if first else None
-
-
-def terms_of_all() -> dict[tuple[str, datetime], CallTerms]:
-    """The same of every round, by call and cut-off, with two queries."""
-    rows = Application.objects.filter(cut_off__isnull=False).exclude(state="draft").order_by()
-    first = rows.values_list("call__call_id", "cut_off").annotate(version=Min("call__version"))
-    wanted = {(call, cut_off): (call, version) for call, cut_off, version in first}
-    calls = Call.objects.filter(call_id__in={call for call, _ in wanted})
-    terms = {(one.call_id, one.version): one.terms for one in calls}
-    return {key: terms[version] for key, version in wanted.items()}
+    entered = Application.objects.filter(call=OuterRef("pk"), cut_off=cut_off).exclude(state="draft")
+    first = Call.objects.filter(Exists(entered), call_id=call).order_by("version").first()
+    return first.terms if first else None
 
 
 def rules_of(application: Any) -> ReviewRules:

@@ -7,11 +7,12 @@ that failed lets the application only be declined.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 
 from hanse.contracts import review_steps as contract
 from hanse.contracts.base import now
@@ -20,7 +21,7 @@ from hanse.contracts.review_steps import StepKind, StepState, StepWord
 from hanse.machines import catalogue
 from hanse.programme.review import steps, technical
 from hanse.service.access.models import Application, Person
-from hanse.service.records import PublicIdField, transition
+from hanse.service.records import PublicIdField, together, transition
 from hanse.service.review.ranked import Round
 from hanse.service.review.reviewers import opened, require_judge
 from hanse.service.runs.machines import Machine
@@ -31,6 +32,8 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     "failed": frozenset(),
 }
 KINDS = ("administrative", "technical", "scientific", "panel")
+OPEN = ("sent", "in-review")
+"""Applications that wait for a decision."""
 
 
 class Step(models.Model):
@@ -70,6 +73,15 @@ def states_of(applications: Iterable[Any]) -> dict[Any, dict[StepKind, StepState
     return found
 
 
+def states_of_open() -> dict[Any, dict[StepKind, StepState]]:
+    """The same of all that wait for a decision and have a row, without naming each in the question."""
+    found: dict[Any, dict[StepKind, StepState]] = defaultdict(dict)
+    rows = Step.objects.filter(application__state__in=OPEN).order_by()
+    for key, kind, state in rows.values_list("application", "kind", "state"):
+        found[key][kind] = state
+    return found
+
+
 def turn(application: Any) -> StepKind | None:
     """The step whose turn it is; None: all are passed, or one failed."""
     return steps.turn(application.call.terms, states(application))
@@ -83,16 +95,22 @@ def failed_of(stands: Mapping[StepKind, StepState]) -> StepKind | None:
     return next((kind for kind, state in stands.items() if state == "failed"), None)
 
 
-def of(application: Any) -> tuple[contract.Step, ...]:
-    """Every step of the call as it stands, done or waiting; the technical one that waits with what was prepared."""
+def of(application: Any, known: Any = None) -> tuple[contract.Step, ...]:
+    """Every step of the call as it stands, done or waiting; the technical one that waits with what was prepared.
+
+    `known` (known.Known) is what a page has read of it already.
+    """
     terms = application.call.terms
-    rows = {one.kind: one for one in Step.objects.filter(application=application).select_related("done_by")}
+    if known is None:
+        rows = {one.kind: one for one in Step.objects.filter(application=application).select_related("done_by")}
+    else:
+        rows = known.rows
     at_turn = steps.turn(terms, {kind: one.state for kind, one in rows.items()})  # type: ignore[misc]
     shown = []
     for kind in steps.kinds(terms):
         row = rows.get(kind)
         if row is None or row.state == "waiting":
-            findings = prepared(application) if kind == "technical" else ()
+            findings = prepared(application, known) if kind == "technical" else ()
             who = steps.by(terms, kind)
             shown.append(contract.Step(kind=kind, by=who, findings=findings, turn=kind == at_turn))
         else:
@@ -109,10 +127,10 @@ def of(application: Any) -> tuple[contract.Step, ...]:
     return tuple(shown)
 
 
-def prepared(application: Any) -> tuple[contract.StepFinding, ...]:
+def prepared(application: Any, known: Any = None) -> tuple[contract.StepFinding, ...]:
     """The technical check as Hanse prepares it: from the form, and from the machine's facts as they are known now."""
     form = application.form
-    machine = Machine.objects.filter(public_id=form.machine).first()
+    machine = known.machine if known is not None else Machine.objects.filter(public_id=form.machine).first()
     facts = machine.facts if machine else None
     if facts is None and form.machine in catalogue.ids():
         facts = catalogue.load(form.machine)
@@ -153,7 +171,7 @@ def finish(
 ) -> None:  # fmt: skip
     """Write down what a step came to; raises as `do`. The caller has asked who may."""
     _require_known(application, kind)
-    with transaction.atomic():
+    with together():
         held = opened(application.pk)
         require_before(held, kind)
         row, _ = Step.objects.get_or_create(application=held, kind=kind)
@@ -177,16 +195,16 @@ def turn_after(application: Any, kind: StepKind) -> StepKind | None:
     return next(iter(order[order.index(kind) + 1 :]), None)
 
 
-def may(application: Any, kind: StepKind, person: Person) -> bool:
+def may(application: Any, kind: StepKind, person: Person, known: Any = None) -> bool:
     """Whether the step is this person's to do."""
     try:
-        require_may(application, kind, person)
+        require_may(application, kind, person, known)
     except PolicyError:
         return False
     return True
 
 
-def require_may(application: Any, kind: StepKind, person: Person) -> None:
+def require_may(application: Any, kind: StepKind, person: Person, known: Any = None) -> None:
     """Operators of the machine's site do the technical step (officers where the machine is not joined here).
 
     Raises:
@@ -195,7 +213,8 @@ def require_may(application: Any, kind: StepKind, person: Person) -> None:
     if kind != "technical":
         require_judge(person, application)
         return
-    machine = Machine.objects.filter(public_id=application.form.machine).select_related("site__organisation").first()
+    rows = Machine.objects.filter(public_id=application.form.machine).select_related("site__organisation")
+    machine = known.machine if known is not None else rows.first()
     if machine is None:
         require_judge(person, application)
         return
@@ -224,22 +243,25 @@ def sheet(application: Any, kind: StepKind) -> contract.StepSheet:
     )  # fmt: skip
 
 
-def alone(application: Any, kind: StepKind) -> bool:
+def alone(application: Any, kind: StepKind, known: Any = None) -> bool:
     """Whether it is done by itself, and not with its round or the panel's meeting."""
     try:
-        _require_alone(application, kind)
+        _require_alone(application, kind, known)
     except UsageError:
         return False
     return True
 
 
-def _require_alone(application: Any, kind: StepKind) -> None:
+def _require_alone(application: Any, kind: StepKind, known: Any = None) -> None:
     """Raises UsageError: the step is done with its round. After redress, the round being closed, it is done alone."""
-    held = Round.of(application)
+    if kind not in ("scientific", "panel"):
+        return
+    held = known.round if known is not None else Round.of(application)
     closed = held is not None and held.state == "closed"
     if kind == "scientific" and application.cut_off is not None and not closed:
         raise UsageError("this step is done by closing the round", where=kind, fix="close the round")
-    if kind == "panel" and not (closed and states(application).get("panel") == "waiting"):
+    stands = known.stands if known is not None else states(application) if kind == "panel" else {}
+    if kind == "panel" and not (closed and stands.get("panel") == "waiting"):
         raise UsageError("this step is done by closing the panel's meeting", where=kind, fix="close the meeting")
 
 

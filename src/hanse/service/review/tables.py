@@ -111,12 +111,12 @@ def stand_ins(waiting: Iterable[Any]) -> Child:
     return table(("Application", "Late", "Was due", "Would stand in"), rows) if rows else None
 
 
-def redress(waiting: Iterable[Any]) -> Child:
+def redress(waiting: Iterable[tuple[str, str, str, datetime]]) -> Child:
+    """(application, title, organisation, asked at) of each."""
     rows = [
-        (h("a", one.application.form.title, href=reverse("review:redress", args=[one.application.public_id])),
-         str(one.application.organisation), plain_date(one.asked_at))
-        for one in waiting
-    ]  # fmt: skip
+        (h("a", title, href=reverse("review:redress", args=[application])), organisation, plain_date(asked_at))
+        for application, title, organisation, asked_at in waiting
+    ]
     return table(("Application", "Organisation", "Asked"), rows) if rows else None
 
 
@@ -132,7 +132,7 @@ def panels(held: Iterable[Any]) -> Child:
 
 def queue(waiting: Sequence[tuple[Any, str]]) -> Child:
     rows = [
-        (h("a", one.form.title, href=reverse("review:step", args=[one.public_id, kind])), str(one.organisation),
+        (h("a", one.title, href=reverse("review:step", args=[one.public_id, kind])), str(one.organisation),
          KINDS[kind], *(plain_date(day) if day else "" for day in (one.sent_at, one.decide_by)))
         for one, kind in waiting
     ]  # fmt: skip
@@ -141,8 +141,7 @@ def queue(waiting: Sequence[tuple[Any, str]]) -> Child:
 
 def sheets(found: Iterable[Any], today: Any) -> Child:
     rows = [
-        (h("a", one.application.form.title, href=reverse("review:sheet", args=[one.public_id])),
-         one.application.call.terms.title, plain_date(one.due_on),
+        (h("a", one.title, href=reverse("review:sheet", args=[one.public_id])), one.call, plain_date(one.due_on),
          badge(Look("is-failed", "Late") if one.state == "given" and one.due_on < today else SHEET_LOOKS[one.state]))
         for one in found
     ]  # fmt: skip

@@ -21,6 +21,7 @@ app_name = "review"
 
 urlpatterns = [
     path("review/", desk_pages.desk, name="desk"),
+    path("review/lanes/<slug:call>/", desk_pages.lane, name="lane"),
     path("review/reviewers/", desk_pages.reviewers, name="reviewers"),
     path("review/rounds/", desk_pages.all_rounds, name="rounds"),
     path("review/rounds/<slug:call>/<slug:cut_off>/", round_pages.page, name="round"),

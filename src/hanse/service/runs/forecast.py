@@ -20,9 +20,11 @@ from hanse.contracts.units import format_gpu_hours
 from hanse.service.access.awards import Allocation
 from hanse.service.runs.attempts import Attempt
 from hanse.service.runs.events import Event
-from hanse.service.runs.metering import unentered_accelerator_seconds
+from hanse.service.runs.metering import unentered_accelerator_seconds, unentered_of
 
 PACE_DAYS: Final = 14
+A_QUERY: Final = 500
+"""So many allocations are named in one query."""
 NEARLY: Final = ((95, 0.95), (80, 0.80))
 ENDING: Final = timedelta(days=14)
 CHECKPOINT_S: Final = 300.0
@@ -92,20 +94,24 @@ def warn(at: datetime | None = None) -> int:
     """Say once that an allocation is 80 % and 95 % used, overshot, or ends in two weeks; how many warnings were new."""
     moment = at or now()
     today = moment.date()
-    new = 0
+    new, due = 0, list[tuple[Allocation, str, str, dict[str, int]]]()
     for row in Allocation.objects.with_balance().filter(starts__lte=today, ends__gte=today):
         share = row.used / row.granted_accelerator_seconds if row.granted_accelerator_seconds else 0.0
         reached = next((percent for percent, least in NEARLY if share >= least), None)
         if reached is not None:
-            new += _once(row, f"used-{_WORDS[reached]}", f"{reached} % of the hours are used.", used=row.used)
+            due.append((row, f"used-{_WORDS[reached]}", f"{reached} % of the hours are used.", {"used": row.used}))
         if row.used > row.granted_accelerator_seconds:
             over = row.used - row.granted_accelerator_seconds
             told = f"{format_gpu_hours(over)} more than granted are used."
-            new += _once(row, "overshot", told, accelerator_seconds=over)
+            due.append((row, "overshot", told, {"accelerator_seconds": over}))
         if row.ends - today <= ENDING:
             left = max(0, row.granted_accelerator_seconds - row.used)
             told = f"The allocation ends on {row.ends:%d %B %Y} with {format_gpu_hours(left)} left."
-            new += _once(row, "ending", told, left=left)
+            due.append((row, "ending", told, {"left": left}))
+    before = _told([row.public_id for row, *_ in due])
+    for row, what, told, data in due:
+        if (row.public_id, _name(what)) not in before:
+            new += _once(row, what, told, **data)
     return new
 
 
@@ -113,10 +119,11 @@ def stop_in_time(at: datetime | None = None) -> int:
     """Ask running attempts to stop with a checkpoint where the hours no longer cover them; how many were asked."""
     moment = at or now()
     running = Attempt.objects.filter(state=AttemptState.RUNNING, stop_asked=None)
-    asked = 0
-    for allocation in Allocation.objects.filter(pk__in=running.values("leg__allocation")):
-        asked += _stop_of(allocation, moment)
-    return asked
+    held = list(Allocation.objects.with_balance().filter(pk__in=running.values("leg__allocation")))
+    others = unentered_of([row.pk for row in held], moment)
+    # Looked at without a lock first, all in two queries: of few the hours are short.
+    short = [row for row in held if row.free_accelerator_seconds < others.get(row.pk, (0, 0))[0]]
+    return sum(_stop_of(allocation, moment) for allocation in short)
 
 
 def _stop_of(allocation: Allocation, at: datetime) -> int:
@@ -162,8 +169,21 @@ def _checkpoint_s(attempt: Attempt) -> float:
     return plan.goodput.checkpoint_s if plan is not None and plan.goodput is not None else CHECKPOINT_S
 
 
+def _name(what: str) -> str:
+    return f"tick:allocation:{what}"
+
+
+def _told(names: list[str]) -> set[tuple[str, str]]:
+    """Of these allocations, which warnings were given already."""
+    found: set[tuple[str, str]] = set()
+    for begin in range(0, len(names), A_QUERY):
+        rows = Event.objects.filter(subject_id__in=names[begin : begin + A_QUERY], name__startswith=_name(""))
+        found |= set(rows.values_list("subject_id", "name"))
+    return found
+
+
 def _once(row: Any, what: str, reason: str, **data: int) -> int:
-    name = f"tick:allocation:{what}"
+    name = _name(what)
     with transaction.atomic():
         Allocation.objects.select_for_update().get(pk=row.pk)
         if Event.objects.filter(name=name, subject_id=row.public_id).exists():

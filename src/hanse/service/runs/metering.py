@@ -210,12 +210,20 @@ def settle_attempts() -> int:
 
 def unentered_accelerator_seconds(allocation: Allocation, at: datetime) -> tuple[int, int]:
     """What others' running jobs have held since they were last told, and how many accelerators they hold now."""
-    running = SiteJobRow.objects.filter(allocation=allocation, final=False, attempt=None, started_at__isnull=False)
-    held = accelerators = 0
-    for started_at, elapsed_s, count in running.values_list("started_at", "elapsed_s", "accelerators"):
-        held += max(0, int((at - started_at).total_seconds()) - elapsed_s) * count
-        accelerators += count
-    return held, accelerators
+    return unentered_of([allocation.pk], at).get(allocation.pk, (0, 0))
+
+
+def unentered_of(allocations: list[int], at: datetime) -> dict[int, tuple[int, int]]:
+    """The same of many, by their keys; those of which nothing is held are left out."""
+    running = SiteJobRow.objects.filter(
+        allocation__in=allocations, final=False, attempt=None, started_at__isnull=False
+    ).values_list("allocation_id", "started_at", "elapsed_s", "accelerators")  # fmt: skip
+    found: dict[int, tuple[int, int]] = {}
+    for allocation, started_at, elapsed_s, count in running:
+        held, accelerators = found.get(allocation, (0, 0))
+        since = max(0, int((at - started_at).total_seconds()) - elapsed_s) * count
+        found[allocation] = held + since, accelerators + count
+    return found
 
 
 def _attempt_of(machine: Machine, seen: SiteJob) -> Attempt | None:

@@ -253,10 +253,12 @@ def look_after(at: datetime) -> int:
         models.Q(machine__draining=True) | models.Q(machine__stopped=True) | models.Q(machine__away_since__isnull=False)
         | models.Q(machine__state__isnull=False)
     )  # fmt: skip
+    # Who may use one machine only is left out in the database: to read a run is to read its whole train.yaml.
+    waiting = waiting.filter(leg__run__spec__where__machines__1__isnull=False)
     moved = 0
     for attempt in waiting.select_related("leg__run", "leg__machine", "machine", "after"):
         run, machine = attempt.leg.run, attempt.machine
-        if len(run.spec.where.machines) < 2 or not (because := held_up.no_use_waiting(attempt, at)):
+        if not (because := held_up.no_use_waiting(attempt, at)):
             continue
         if machine.away_since is not None and attempt.offered_at is not None:
             continue  # it may have been submitted, and would train beside the one that follows

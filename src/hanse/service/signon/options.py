@@ -73,7 +73,7 @@ def settings(environment: Mapping[str, str], *, embedded: bool, behind_proxy: bo
                 "OPTIONS": {"MAX_ENTRIES": MOST_COUNTS},
             }
         },
-        "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
+        "AUTHENTICATION_BACKENDS": ["hanse.service.signon.backend.Backend"],
         "ACCOUNT_ADAPTER": "hanse.service.signon.adapters.Accounts",
         "ACCOUNT_LOGIN_METHODS": {"username"},
         "ACCOUNT_SIGNUP_FIELDS": ["username*", "email", "password1*"],

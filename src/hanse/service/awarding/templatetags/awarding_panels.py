@@ -25,9 +25,10 @@ def application_award(context: Any, application: Any) -> str:
     """For officers the proposal that waits, with what can still be awarded; for all what the award brought."""
     person = context["request"].user
     if application.state in UNDECIDED and person.is_officer:
-        waiting, at = Proposal.waiting_for(application), now()
+        waiting, at = context["waiting_proposal"], now()
         parts = application.parts_of(waiting.terms) if waiting and waiting.decision == "grant" else ()
-        machines = Machine.objects.filter(public_id__in={application.form.machine, *(one.machine for one in parts)})
+        named, asked = {one.machine for one in parts} - {application.form.machine}, context["known"].machine
+        machines = [*([asked] if asked else []), *(Machine.objects.filter(public_id__in=named) if named else ())]
         rooms = capacity_table(machines, since=f"{at:%Y-%m}")
         return _panel(context, "application_award", {
             "application": application,

@@ -18,7 +18,8 @@ register = template.Library()
 def application_conditions(context: Any, application: Any) -> str:
     """What is watched of its award, and what today's rules would say of its answers."""
     award = getattr(application, "award", None)
-    latest = Rescreening.objects.filter(screening__application=application).order_by("-pk").first()
+    rows = Rescreening.objects.filter(screening__application=application).select_related("answer").order_by("-pk")
+    latest = rows.first() if getattr(application, "rescreened", True) else None
     if award is None and latest is None:
         return ""
     shown: dict[str, Any] = {"application": application, "person": context["request"].user, "latest": latest}
