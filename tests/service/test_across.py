@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client as Web
+from django.test.utils import CaptureQueriesContext
 
 from hanse.client.answers import LaunchLeg, LaunchRequest
 from hanse.contracts.across import AcrossSpec
@@ -28,6 +30,7 @@ from hanse.service.runs.models import Attempt, Event, Machine, Run, StepRow, Usa
 from hanse.service.runs.record import record_of
 from hanse.tickets import keys
 from hanse.tickets.signing import verify
+from tests.portal.test_queries import MOST
 from tests.service.fixtures import HOUR, Agent, World, a_plan, a_row, a_spec
 
 pytestmark = pytest.mark.django_db
@@ -332,7 +335,9 @@ def test_what_the_legs_exchanged_stands_in_the_record_and_on_the_runs_page(legs:
     ]  # fmt: skip
     assert [(each.leg, each.what, each.outer_step) for each in across.happenings] == [("second", "late", 1)]
     client.force_login(legs.world.founder)
-    page = client.get(f"/runs/{run.public_id}/").content.decode()
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(f"/runs/{run.public_id}/").content.decode()
+    assert len(queries) <= MOST
     assert "What the legs exchanged" in page and page.count("Loss fell from") >= 2 and "1 late" in page
     assert record_of(legs.world.launch()).across is None
 

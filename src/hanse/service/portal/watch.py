@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import F, Subquery
 
+from hanse.contracts.across_record import AcrossRecord
 from hanse.contracts.base import now
 from hanse.contracts.run import FINAL_RUN_STATES, Run
 from hanse.contracts.telemetry import StepSummary
@@ -18,7 +19,7 @@ from hanse.reporting.run_charts import attempts_figure, legs_figures, loss_figur
 from hanse.reporting.sections import attempts_table
 from hanse.reporting.sentences import opening
 from hanse.service.portal import blocks, moves, standing
-from hanse.service.runs import trail
+from hanse.service.runs import abreast, trail
 from hanse.service.runs.models import Attempt, LogChunk, Machine, StepRow, TrailRow
 from hanse.service.runs.record import events_of, record_of
 
@@ -42,7 +43,8 @@ def _head(run: Any, contract: Run, rows: Sequence[StepSummary]) -> dict[str, Any
 
 def overview(run: Any) -> dict[str, Any]:
     """Everything of the overview; the live fragment is made of the same."""
-    contract, rows, at = run.contract(), StepRow.thinned(run, CHART_ROWS), now()
+    contract, at, across = run.contract(), now(), trail.record_of(run, rows=CHART_ROWS)
+    rows = StepRow.thinned(run, CHART_ROWS) if across is None else _spoken(run, across)
     legs = list(run.legs.all())
     names = _names(run, legs)
     attempts = [attempt for leg in legs for attempt in leg.attempts.all()]
@@ -57,7 +59,7 @@ def overview(run: Any) -> dict[str, Any]:
         **_head(run, contract, rows),
         "poll_headers": json.dumps({"If-None-Match": entity_tag(run)}),
         "note": standing.callout(contract, error=failed.error if failed else "", machine=machine),
-        **_charts(run, rows, unigram, names),
+        **_charts(contract, rows, unigram, names, across),
         "attempts_chart": attempts_figure(contract, names=names, made_at=at),
         "attempts": attempts_table(contract, names=names, at=at, newest_first=True),
         "allowance": blocks.allowance(contract, names),
@@ -74,14 +76,21 @@ def overview(run: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _charts(run: Any, rows: Sequence[StepSummary], unigram: float | None, names: dict[str, str]) -> dict[str, Any]:
+def _spoken(run: Any, across: AcrossRecord) -> tuple[StepSummary, ...]:
+    """The rows of the leg that speaks for the run."""
+    name = abreast.speaker(run).slot
+    return next((leg.telemetry for leg in across.legs if leg.name == name), ())
+
+
+def _charts(
+    run: Run, rows: Sequence[StepSummary], unigram: float | None, names: dict[str, str], across: AcrossRecord | None
+) -> dict[str, Any]:
     """Of a run across machines each leg's curve, and what the legs exchanged."""
     running = run.state not in FINAL_RUN_STATES
-    across = trail.record_of(run, rows=CHART_ROWS)
     if across is not None:
         return {
             "curves": legs_figures(across.legs, unigram=unigram, running=running, names=names),
-            "exchanged": exchanged(across, run.contract(), names),
+            "exchanged": exchanged(across, run, names),
         }
     loss = loss_figure(rows, plan=run.plan, unigram=unigram, running=running)
     return {"loss": loss, "throughput": throughput_figure(rows, plan=run.plan, running=running)}

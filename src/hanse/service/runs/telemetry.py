@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,14 +47,14 @@ class StepRow(models.Model):
         )
 
     @classmethod
-    def of_run(cls, run: Any, *, after_step: int = 0, slot: str | None = None) -> Any:
-        """A run's rows; of one across machines those of one leg, which unless named is the one that speaks for it."""
+    def of_run(cls, run: Any, *, after_step: int = 0) -> Any:
+        """A run's rows; of one across machines those of the leg that speaks for it."""
         rows = cls.objects.filter(attempt__leg__run=run, step__gt=after_step)
         if run.across is None:
             return rows
         from hanse.service.runs.abreast import speaker
 
-        return rows.filter(attempt__leg__slot=speaker(run).slot if slot is None else slot)
+        return rows.filter(attempt__leg__slot=speaker(run).slot)
 
     @classmethod
     def tokens_of(cls, run: Any) -> int:
@@ -63,15 +64,32 @@ class StepRow(models.Model):
         return sum(one.row.tokens for one in latest if one is not None)
 
     @classmethod
-    def thinned(cls, run: Any, limit: int = 2000, *, slot: str | None = None) -> tuple[StepSummary, ...]:
+    def thinned(cls, run: Any, limit: int = 2000) -> tuple[StepSummary, ...]:
         """A run's rows in order of step, the latest attempt's where one was repeated, evenly thinned to `limit`."""
-        by_step = dict(cls.of_run(run, slot=slot).values_list("step", "pk"))
-        steps = sorted(by_step)
-        if len(steps) > limit:
-            stride = (len(steps) - 1) / (limit - 1)
-            steps = [steps[round(i * stride)] for i in range(limit)]
-        rows = cls.of_run(run, slot=slot).filter(pk__in=[by_step[step] for step in steps])
+        by_step = dict(cls.of_run(run).values_list("step", "pk"))
+        rows = cls.objects.filter(pk__in=_evenly(by_step, limit))
         return tuple(row.row for row in rows)
+
+    @classmethod
+    def thinned_by_leg(cls, run: Any, limit: int) -> dict[str, tuple[StepSummary, ...]]:
+        """The same of each leg of a run across machines, by its slot."""
+        every = cls.objects.filter(attempt__leg__run=run)
+        by_step: dict[str, dict[int, int]] = defaultdict(dict)
+        for slot, step, pk in every.values_list("attempt__leg__slot", "step", "pk"):
+            by_step[slot][step] = pk
+        kept = [pk for steps in by_step.values() for pk in _evenly(steps, limit)]
+        found: dict[str, list[StepSummary]] = defaultdict(list)
+        for slot, row in cls.objects.filter(pk__in=kept).values_list("attempt__leg__slot", "row"):
+            found[slot].append(row)
+        return {slot: tuple(rows) for slot, rows in found.items()}
+
+
+def _evenly(by_step: dict[int, int], limit: int) -> list[int]:
+    steps = sorted(by_step)
+    if len(steps) > limit:
+        stride = (len(steps) - 1) / (limit - 1)
+        steps = [steps[round(i * stride)] for i in range(limit)]
+    return [by_step[step] for step in steps]
 
 
 class LogChunk(models.Model):

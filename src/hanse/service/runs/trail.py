@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import models
-from django.db.models import Count, Q, Sum
-from django.db.models.functions import Coalesce
 
 from hanse.contracts.across_record import AcrossRecord, LegRecord, LegTally, OuterHappening, OuterSpan
 from hanse.contracts.agentapi import TrailLine
 from hanse.contracts.outer import OuterTerms
+from hanse.service.runs.telemetry import StepRow
 
 MOST_SPANS: Final = 100
 MOST_HAPPENINGS: Final = 30
 REASON_CHARACTERS: Final = 400
+_EVERY_DAY: Final = ("sent", "applied", "committed")
 _NOT_OF_EVERY_DAY: Final = ("late", "returned", "refused", "follows")
 
 
@@ -70,12 +71,19 @@ def record_of(run: Any, *, rows: int) -> AcrossRecord | None:
     if run.across is None:
         return None
     terms: OuterTerms = run.across
-    names = [each.name for each in terms.legs]
-    sums, differing = _sums(run)
-    tallies = _tallies(run, sums)
-    unusual = TrailRow.objects.filter(run=run, what__in=_NOT_OF_EVERY_DAY).order_by("-at", "-pk")[:MOST_HAPPENINGS]
+    lines = [_Line(*each) for each in TrailRow.objects.filter(run=run).order_by("at", "pk").values_list(*_Line._fields)]
+    sums, differing = _sums(lines)
+    told = StepRow.thinned_by_leg(run, rows)
+    latest = {leg.slot: leg for leg in sorted(run.legs.all(), key=lambda leg: leg.number)}
+    unusual = [each for each in lines if each.what in _NOT_OF_EVERY_DAY]
     return AcrossRecord(
-        legs=tuple(_leg(run, name, tallies.get(name, LegTally()), rows) for name in names),
+        legs=tuple(
+            LegRecord(
+                name=name, plan=_plan(run, latest.get(name)), telemetry=told.get(name, ()),
+                tally=_tally(name, lines, sums),
+            )
+            for name in (each.name for each in terms.legs)
+        ),
         exchanges=len(sums), differing=differing,
         spans=tuple(_spans(sums, terms))[-MOST_SPANS:],
         happenings=tuple(
@@ -83,54 +91,56 @@ def record_of(run: Any, *, rows: int) -> AcrossRecord | None:
                 at=each.at, leg=each.slot, what=each.what, reason=each.reason,
                 outer_step=None if each.exchange is None else each.exchange // terms.fragments,
             )
-            for each in reversed(unusual)
+            for each in unusual[-MOST_HAPPENINGS:]
         ),
     )  # fmt: skip
 
 
-def _leg(run: Any, slot: str, tally: LegTally, rows: int) -> LegRecord:
-    from hanse.service.runs.telemetry import StepRow
+class _Line(NamedTuple):
+    """What is asked of a row: one query for all of a run's, since its page may not ask often."""
 
-    leg = run.legs.filter(slot=slot).order_by("-number").first()
-    plan = leg.plan or (run.plan if run.plan and run.plan.machine == slot else None) if leg else None
-    return LegRecord(name=slot, plan=plan, telemetry=StepRow.thinned(run, rows, slot=slot), tally=tally)
+    at: datetime
+    slot: str
+    what: Any
+    exchange: int | None
+    took_part: list[str]
+    result_sha256: str
+    sent_bytes: int
+    received_bytes: int
+    waited_s: float
+    reason: str
 
 
-def _sums(run: Any) -> tuple[dict[int, frozenset[str]], int]:
+def _plan(run: Any, leg: Any) -> Any:
+    """A leg's own; the first one's is the run's."""
+    if leg is None or leg.plan is not None:
+        return leg and leg.plan
+    return run.plan if run.plan and run.plan.machine == leg.slot else None
+
+
+def _sums(lines: Sequence[_Line]) -> tuple[dict[int, frozenset[str]], int]:
     """Who took part in each exchange, and in how many the legs came to different weights."""
+    # A leg that went back to another chain has applied it anew: its latest line holds.
+    latest = {(each.exchange, each.slot): each for each in lines if each.what == "applied"}
     took: dict[int, frozenset[str]] = {}
     results: dict[int, set[str]] = defaultdict(set)
-    told = TrailRow.objects.filter(run=run, what="applied", exchange__isnull=False).order_by("at", "pk")
-    latest: dict[tuple[int, str], tuple[list[str], str]] = {}
-    for number, slot, legs, sha256 in told.values_list("exchange", "slot", "took_part", "result_sha256"):
-        latest[number, slot] = (legs, sha256)  # a leg that went back to another chain applied it anew
-    for (number, _), (legs, sha256) in latest.items():
-        took[number] = took.get(number, frozenset()) | frozenset(legs)
-        results[number].add(sha256)
+    for (number, _), each in latest.items():
+        if number is not None:
+            took[number] = took.get(number, frozenset()) | frozenset(each.took_part)
+            results[number].add(each.result_sha256)
     return dict(sorted(took.items())), sum(len(each) > 1 for each in results.values())
 
 
-def _tallies(run: Any, sums: dict[int, frozenset[str]]) -> dict[str, LegTally]:
-    def distinct(what: str) -> Count:
-        return Count("exchange", filter=Q(what=what), distinct=True)
-
-    def lines(what: str) -> Count:
-        return Count("pk", filter=Q(what=what))
-
-    rows = TrailRow.objects.filter(run=run).order_by().values("slot").annotate(
-        sent=distinct("sent"), applied=distinct("applied"), committed=distinct("committed"),
-        late=lines("late"), returned=lines("returned"), refused=lines("refused"),
-        bytes_out=Coalesce(Sum("sent_bytes"), 0), bytes_in=Coalesce(Sum("received_bytes"), 0),
-        waited=Coalesce(Sum("waited_s"), 0.0),
+def _tally(slot: str, lines: Sequence[_Line], sums: dict[int, frozenset[str]]) -> LegTally:
+    own = [each for each in lines if each.slot == slot]
+    exchanges = {what: {each.exchange for each in own if each.what == what} for what in _EVERY_DAY}
+    counts = Counter(each.what for each in own)
+    return LegTally(
+        **{what: len(each) for what, each in exchanges.items()},
+        **{what: counts[what] for what in ("late", "returned", "refused")},
+        took_part=sum(slot in legs for legs in sums.values()), sent_bytes=sum(each.sent_bytes for each in own),
+        received_bytes=sum(each.received_bytes for each in own), waited_s=sum(each.waited_s for each in own),
     )  # fmt: skip
-    return {
-        row["slot"]: LegTally(
-            took_part=sum(row["slot"] in legs for legs in sums.values()), sent_bytes=row["bytes_out"],
-            received_bytes=row["bytes_in"], waited_s=row["waited"],
-            **{name: row[name] for name in ("sent", "applied", "committed", "late", "returned", "refused")},
-        )
-        for row in rows
-    }  # fmt: skip
 
 
 def _spans(sums: dict[int, frozenset[str]], terms: OuterTerms) -> Iterator[OuterSpan]:
