@@ -244,6 +244,8 @@ def test_no_page_of_review_asks_the_database_more_than_fifteen_times(
         (officer, f"/review/given/{sheet.public_id}/"), (officer, f"/review/replies/{made[1].public_id}/"),
         (officer, f"/review/letters/{letter.public_id}/"), (otto, f"/review/redress/{loser.public_id}/"),
         (nora, f"/review/redress/{loser.public_id}/"), (nora, f"/review/replies/{loser.public_id}/"),
+        *((officer, f"/applications/{one.public_id}/") for one in (winner, loser, waits, made[1], made[4])),
+        (nora, f"/applications/{loser.public_id}/"),
         (sheet.reviewer.person, f"/review/sheets/{sheet.public_id}/"), (sheet.reviewer.person, "/review/"),
     )  # fmt: skip
     for person, path in asked:
