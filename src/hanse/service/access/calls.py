@@ -145,6 +145,13 @@ class ApplicationQuerySet(models.QuerySet):
             return self.all()
         return self.filter(organisation__memberships__person=person).distinct()
 
+    def with_allocation(self) -> Any:
+        """With the first allocation of each, which its contract names: one query for a whole list."""
+        from hanse.service.access.awards import Allocation
+
+        opened = Allocation.objects.filter(award__application=models.OuterRef("pk")).order_by("pk")
+        return self.annotate(opened=models.Subquery(opened.values("public_id")[:1]))
+
 
 class Application(models.Model):
     STATES = [(state, state) for state in APPLICATION_TRANSITIONS]
@@ -306,10 +313,6 @@ class Application(models.Model):
         Review.objects.create(application=self, officer=by, verdict=to, reason=reason)
 
     def contract(self) -> contract.Application:
-        from hanse.service.access.awards import Allocation
-
-        opened = Allocation.objects.filter(award__application=self).only("public_id").order_by("pk")
-        allocation = opened.first() if self.state == "granted" else None
         return contract.Application(
             id=self.public_id,
             state=self.state,
@@ -318,10 +321,18 @@ class Application(models.Model):
             decide_by=self.decide_by,
             decided_at=self.decided_at,
             reason=self.reason,
-            allocation_id=allocation.public_id if allocation else None,
+            allocation_id=self._opened() if self.state == "granted" else None,
             call_version=self.call.version,
             cut_off=self.cut_off,
         )
+
+    def _opened(self) -> str | None:
+        if "opened" in self.__dict__:  # a list read it along
+            return self.__dict__["opened"]
+        from hanse.service.access.awards import Allocation
+
+        held = Allocation.objects.filter(award__application=self).order_by("pk")
+        return held.values_list("public_id", flat=True).first()
 
     @property
     def gate(self) -> Decision | None:

@@ -79,7 +79,7 @@ def _applications(request: HttpRequest) -> Any:
 
 @router.get("applications", response={200: Page[contract.Application], **PROBLEMS}, summary="Applications you may see")
 def applications(request: HttpRequest, paging: PagingQuery) -> HttpResponse:
-    return page(_applications(request), paging)
+    return page(_applications(request).with_allocation(), paging)
 
 
 @router.get("applications/{id}", response={200: contract.Application, **PROBLEMS}, summary="One application")
