@@ -132,8 +132,9 @@ def served() -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
 def filled_world() -> Any:
     """The permission matrix's, with runs of every kind, a round with its ranking, and hours that can be awarded."""
     from hanse.contracts.awarding import CapacityOffer
-    from hanse.service.access.models import Membership
+    from hanse.service.access.models import Allocation, Call, Membership
     from hanse.service.awarding import capacity
+    from hanse.service.awarding.models import Movement
     from hanse.service.review.models import Panel, Round
     from hanse.service.review.tables import stamp
     from tests.portal import seed
@@ -149,7 +150,14 @@ def filled_world() -> Any:
     going = seed.run(records.under_way(), world.founder)
     shown = seed.run(records.finished(), world.founder)
     closed_round(world.officer, [5, 5, 4, 4, 3, 3, 2, 1], places=3)
-    Panel.objects.create(round=Round.at("playground", CUT_OFF), held_on=AFTER.date(), opened_by=world.officer)
+    held = Round.at("playground", CUT_OFF)
+    Panel.convene(held, world.officer, members=("rev0", "rev1"), held_on=AFTER.date())
+    for one in Allocation.objects.filter(movements=None):
+        given = one.granted_accelerator_seconds
+        Movement.objects.create(allocation=one, kind="opened", accelerator_seconds=given, actor="officer")
+    for name, title in (("with-steps", "Large Scale"), ("ranked", "Grand Challenge")):
+        call = Call.objects.get(call_id=name)
+        Call.objects.filter(pk=call.pk).update(terms=call.terms.model_copy(update={"title": title}))
     for month, hours in (("2027-01", 12_000), ("2027-02", 20_000), ("2027-03", 20_000)):
         capacity.offer(CapacityOffer(machine="local", month=month, gpu_hours=hours), by=world.officer)
     on.values.update({
@@ -168,7 +176,9 @@ def take(pages: list[Page], url: str, sessions: dict[str, str], values: dict[str
     wrong = []
     with chromium() as browser:
         for page in pages:
-            context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+            context = browser.new_context(
+                viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", locale="en-GB"
+            )
             if page.role in sessions:
                 context.add_cookies([{"name": "sessionid", "value": sessions[page.role], "url": url}])
             tab = context.new_page()

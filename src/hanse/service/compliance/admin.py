@@ -10,6 +10,7 @@ from hanse.service.readonly import ReadOnlyAdmin
 _SHOWN: dict[type, list[str]] = {
     models.Screening: ["application", "made_at"],
     models.Rescreening: ["screening", "as_of", "made_at"],
+    models.RescreenPass: ["basis", "read_to", "done_at"],
     models.RescreeningAnswer: ["rescreening", "stands", "by", "at"],
     models.Condition: ["public_id", "award", "kind", "state", "due", "said_by"],
     models.Permit: ["public_id", "award", "valid_until", "state"],

@@ -71,7 +71,7 @@ def shown(request: HttpRequest, call_id: str, version: int | None = None) -> Htt
 
 def call_context(terms: CallTerms, before: CallTerms | None = None) -> dict[str, Any]:
     """What the page of a call shows; `before` is the version it amends."""
-    changed = {name: getattr(before, name) for name in drafts.amended(before, terms)} if before else {}
+    changed = drafts.amended(before, terms) if before else ()
     rows = [
         (label, _spoken(terms, name), terms.sources.get(name), CONFIDENCE.get(_confidence(terms, name), ""))
         for name, label in LABELS.items()
@@ -80,8 +80,8 @@ def call_context(terms: CallTerms, before: CallTerms | None = None) -> dict[str,
         "terms": terms, "card": _card(terms, now()), "rows": [row for row in rows if row[1]],
         "sections": [TITLES[name] for name in terms.sections],
         "changes": [
-            (LABELS.get(name, name.replace("_", " ")), _spoken(before, name) or str(old), _spoken(terms, name))
-            for name, old in changed.items() if before
+            (LABELS.get(name, name.replace("_", " ").capitalize()), was or "–", becomes or "–")
+            for name, was, becomes in ((one, _spoken(before, one), _spoken(terms, one)) for one in changed)
         ],
     }  # fmt: skip
 
@@ -174,6 +174,8 @@ def _plain(held: Any) -> str:
         return said["rule"](held)
     if hasattr(held, "share") and hasattr(held, "of"):
         return f"{held.share * 100:g} % {held.of}"
+    if hasattr(held, "kind") and hasattr(held, "by"):
+        return f"{held.kind}, by {held.by}" if held.by else str(held.kind)
     if hasattr(held, "times"):
         return _("%(times)s time(s), by %(months)s months or %(share)s %%") % {
             "times": held.times, "months": held.months, "share": f"{held.share * 100:g}"
