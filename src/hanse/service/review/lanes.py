@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from functools import lru_cache
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -25,12 +24,14 @@ from hanse.programme import rounds as promises
 from hanse.programme.review import steps as order
 from hanse.programme.review.lanes import Arrival, Record, record
 from hanse.service.access.models import Application, Call, Person
+from hanse.service.kept import Kept
 from hanse.service.review import steps
 from hanse.service.review.steps import Step
 
 ORDERS = ("arrival", "arrival-among-passing")
 WAITING = ("sent", "in-review")
 DECIDED = ("granted", "declined")
+_ANSWERED = Kept[Mapping[str, Record]](most=8)
 
 
 def is_lane(terms: CallTerms) -> bool:
@@ -132,17 +133,10 @@ def _lines(keys: list[Any]) -> dict[Any, tuple[str, str]]:
 
 
 def _answered(terms: Mapping[str, CallTerms], moment: datetime) -> Mapping[str, Record]:
-    """How each call was answered so far; as it was at most FIGURES_KEPT_S ago."""
-    kept_s = settings.FIGURES_KEPT_S
-    if not kept_s:
+    """How each call was answered so far; kept for FIGURES_KEPT_S."""
+    if not (kept_for := timedelta(seconds=settings.FIGURES_KEPT_S)):
         return _records(terms)
-    return _of_turn(tuple(terms), int(moment.timestamp()) // kept_s)
-
-
-@lru_cache(maxsize=8)
-def _of_turn(calls: tuple[str, ...], _turn: int) -> Mapping[str, Record]:
-    """Counted by whoever asks first in a turn, for all who ask in it. Each process keeps its own."""
-    return _records({one.call_id: one.terms for one in Call.objects.filter(call_id__in=calls).order_by("version")})
+    return _ANSWERED.get(tuple(terms), lambda _at: _records(dict(terms)), at=moment, kept_for=kept_for)
 
 
 def _records(terms: Mapping[str, CallTerms]) -> Mapping[str, Record]:
