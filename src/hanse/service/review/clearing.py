@@ -95,51 +95,43 @@ def cleared(applications: Iterable[Any]) -> frozenset[tuple[str, str]]:
     return frozenset((one, str(who)) for one, who in rows.values_list("application__public_id", "reviewer_id"))
 
 
-def certain(
-    applications: Iterable[Application], people: Iterable[Reviewer] | None = None
-) -> tuple[contract.PossibleConflict, ...]:
+def certain(applications: Iterable[Application]) -> tuple[contract.PossibleConflict, ...]:
     """Every pair that is never asked, with what the records say; confirmed ones stand with the possible ones."""
-    shown = []
-    for application, known, reviewer, facts in _pairs(applications, people):
-        if found := conflicts.found(facts, known):
-            shown.append(
-                contract.PossibleConflict(
-                    application=application.public_id,
-                    reviewer=reviewer.person.username,
-                    name=str(reviewer),
-                    found=found,
-                    certain=True,
-                )
-            )
-    return tuple(shown)
+    return all_of(applications)[1]
 
 
-def possible(
-    applications: Iterable[Application], people: Iterable[Reviewer] | None = None
-) -> tuple[contract.PossibleConflict, ...]:
+def possible(applications: Iterable[Application]) -> tuple[contract.PossibleConflict, ...]:
     """Every possible conflict of these applications with a reviewer, with what was said of it."""
+    return all_of(applications)[0]
+
+
+def all_of(
+    applications: Iterable[Application], people: Iterable[Reviewer] | None = None
+) -> tuple[tuple[contract.PossibleConflict, ...], tuple[contract.PossibleConflict, ...]]:
+    """The possible and the certain ones."""
     every = list(applications)
     said = {
         (one.application_id, one.reviewer_id): one  # type: ignore[attr-defined]
         for one in ConflictAnswer.objects.filter(application__in=every).select_related("by")
     }
-    shown = []
+    could_be, never = [], []
     for application, known, reviewer, facts in _pairs(every, people, besides=said):
+        about = {
+            "application": application.public_id, "reviewer": reviewer.person.username, "name": str(reviewer),
+        }  # fmt: skip
         answered = said.get((application.pk, reviewer.pk))
-        could = conflicts.possible(facts, known)
+        if found := conflicts.found(facts, known):
+            never.append(contract.PossibleConflict(**about, found=found, certain=True))
+        could = () if found else conflicts.possible(facts, known)
         if could or answered:
-            shown.append(
+            could_be.append(
                 contract.PossibleConflict(
-                    application=application.public_id,
-                    reviewer=reviewer.person.username,
-                    name=str(reviewer),
-                    found=could or tuple(answered.found if answered else ()),
-                    verdict=answered.verdict if answered else None,
-                    reason=answered.reason if answered else "",
+                    **about, found=could or tuple(answered.found if answered else ()),
+                    verdict=answered.verdict if answered else None, reason=answered.reason if answered else "",
                     by=answered.by.username if answered else "",
                 )
-            )
-    return tuple(shown)
+            )  # fmt: skip
+    return tuple(could_be), tuple(never)
 
 
 def _pairs(

@@ -31,7 +31,9 @@ def found(call: str, cut_off: str) -> tuple[datetime, list[Application]]:
     except ValueError:
         raise Http404 from None
     rows = Application.objects.filter(call__call_id=call, cut_off=moment, state__in=_IN_IT)
-    entered = list(rows.select_related("organisation", "call", "applicant").order_by("sent_at", "pk"))
+    # The terms of the call are read once, and not with each of them.
+    rows = rows.select_related("organisation", "applicant").prefetch_related("call")
+    entered = list(rows.order_by("sent_at", "pk"))
     if not entered:
         raise Http404
     return moment, entered

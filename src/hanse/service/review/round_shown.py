@@ -30,7 +30,8 @@ COUNTS = ("given", "sent")
 def of(officer: Person, call: str, moment: datetime, entered: list[Application]) -> dict[str, Any]:
     held, terms = Round.at(call, moment), terms_of(call, moment)
     closed = held is not None and held.state == "closed"
-    sheets = list(Assignment.objects.filter(application__in=entered).select_related("reviewer__person", "application"))
+    sheets = Assignment.objects.filter(application__in=entered).select_related("reviewer__person", "application")
+    sheets = list(sheets.defer("application__form"))
     counting: dict[Any, list[Assignment]] = defaultdict(list)
     for one in sheets:
         if one.state in COUNTS:
@@ -67,7 +68,7 @@ def of(officer: Person, call: str, moment: datetime, entered: list[Application])
 def _conflicts(waiting: list[Application]) -> dict[str, Any]:
     titles = {one.public_id: one.form.title for one in waiting}
     people = Reviewer.listed()
-    could, certain = clearing.possible(waiting, people), clearing.certain(waiting, people)
+    could, certain = clearing.all_of(waiting, people)
     rows = [(one.name, titles.get(one.application, one.application), "; ".join(one.found)) for one in certain]
     return {
         "conflicts": [
