@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -192,6 +193,7 @@ class _Server:
 
     def _start_beside(self, worker: Any) -> None:
         """In each worker: the tick, and telling where we are once we answer."""
+        _leave_what_is_loaded_alone()
         turn = self.endpoint.with_name("tick.lock")
         threading.Thread(target=_tick_for_ever, args=(turn,), name="tick", daemon=True).start()
         if self.credentials:
@@ -216,6 +218,14 @@ class _Server:
     def _leave(self, _server: Any) -> None:
         if self.credentials:
             self.endpoint.unlink(missing_ok=True)
+
+
+def _leave_what_is_loaded_alone() -> None:
+    """Modules, templates and their like live as long as the process: searching them for garbage again and again took a
+    tenth of the time of pages."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _processes() -> int:
