@@ -103,7 +103,7 @@ def peak_bytes(shape: ModelShape, layout: Layout, precision: Precision) -> int:
     from hanse.training.parallelize import spread
 
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take ten times as long
-    spec = SimpleNamespace(precision=precision, seed=0, training="pretraining", lora=None, data=())
+    spec = SimpleNamespace(precision=precision, seed=0, training="pretraining", lora=None, compile=False, data=())
     job: Any = SimpleNamespace(layout=layout, shape=shape, spec=spec, model=SimpleNamespace(weights=None))
     ids = torch.randint(0, shape.vocab, (layout.micro_batch * layout.accumulate, shape.context + 1))
     gc.collect()

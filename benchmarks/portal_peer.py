@@ -65,7 +65,8 @@ def measure(scratch: Path, *, allocations: int, clients: int, rounds: int, for_s
             counts[address] = {"status": status, "queries": queries, "alone_ms": round(alone_ms, 1)}
     port = free_ports(1)[0]
     command = [str(python), "-m", "gunicorn", "coldfront.config.wsgi", "--bind", f"127.0.0.1:{port}",
-               "--worker-class", "gthread", "--threads", str(THREADS), "--log-level", "warning"]  # fmt: skip
+               "--worker-class", "gthread", "--workers", str(os.cpu_count() or 1), "--threads", str(THREADS),
+               "--log-level", "warning"]  # fmt: skip
     asks = [
         Ask(name, address, {"Cookie": f"sessionid={world['sessions'][role]}"})
         for name, (role, address) in pages.items()

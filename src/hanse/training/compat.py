@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import AbstractContextManager
+from inspect import signature
 from typing import Any, Final
 
 import torch
@@ -68,6 +69,12 @@ def reduce_scatter(received: Tensor, sent: Tensor, group: Any = None) -> None:
     """This rank's part of the sum of all ranks' `sent`; renamed in 2.13."""
     scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
     scatter(received, sent, group=group)
+
+
+def pipeline_step(schedule: Any, *given: Tensor, target: Tensor | None, losses: list[Tensor] | None) -> None:
+    """One step of a pipeline, whose outputs nobody needs: later releases than 2.8 can leave them out."""
+    kept = {"return_outputs": False} if "return_outputs" in signature(schedule.step).parameters else {}
+    schedule.step(*given, target=target, losses=losses, **kept)
 
 
 def software() -> dict[str, str]:

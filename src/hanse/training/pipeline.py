@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleInterleaved1F1B, ScheduleZBVZeroBubble
 
 from hanse.contracts.layout import Layout
+from hanse.training import compat
 from hanse.training.model import Decoder
 from hanse.training.parallelize_mesh import Ranks
 from hanse.workloads.layouts import even_stages
@@ -76,7 +77,7 @@ class Schedule:
         last = self.holds(layout.pp * layout.chunks - 1)
         given = (inputs,) if self.holds(0) else ()
         schedule = self._of(tuple(inputs.shape))
-        schedule.step(*given, target=targets if last else None, losses=found if last else None, return_outputs=False)
+        compat.pipeline_step(schedule, *given, target=targets if last else None, losses=found if last else None)
         mean = torch.stack([each.detach() for each in found]).sum() if last else torch.zeros((), device=inputs.device)
         return self._from_last(mean)
 
