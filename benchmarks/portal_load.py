@@ -110,7 +110,7 @@ def figures(
 
 
 def _ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
-    """p95 with eight clients over ColdFront's; the officers' figures, which are kept a minute, alone over its summary."""
+    """p95 with eight clients over ColdFront's; the officers' figures, kept a minute, alone over its summary."""
     over = {
         f"{one} / {other}": round(ours[one]["p95_ms"] / theirs[other]["p95_ms"], 2)
         for one, other in BESIDE.items()
