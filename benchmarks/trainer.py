@@ -40,7 +40,7 @@ from hanse.workloads.shapes import workload_of
 from tests.training.gang import together
 
 STEPS = 12
-ROUNDS = 6
+ROUNDS, TURNS = 12, 3
 SIZES: dict[str, ModelShape | None] = {"stdlib-lm": None, "wide": trainings.WIDE}
 LAYOUTS = (
     Layout(nodes=2, dp=2, micro_batch=8), Layout(nodes=2, fsdp=2, micro_batch=8),
@@ -182,20 +182,25 @@ def _first_step_s(run: RunDir, attempt: int) -> float:
 
 
 def predictions(scratch: Path, cases: int) -> dict[str, Any]:
-    """Predicted over measured: steps of layout × size on two ranks, the machine calibrated before each size."""
-    steps, wanted = {}, [(name, shape, layout) for name, shape in SIZES.items() for layout in LAYOUTS][:cases]
-    calibrated: dict[str, Any] = {}
-    for number, (name, shape, layout) in enumerate(wanted):
-        if name not in calibrated:
-            out = scratch / f"{name}.json"
-            command = [sys.executable, "-m", "hanse.training.calibrate", "--ranks", "2", "--out", str(out)]
-            subprocess.run(command, check=True, timeout=300)
-            calibrated[name] = local_machine(Calibration.from_json(out.read_bytes()), nodes=2)
-        training = trainings.spec(name, shape, steps=30)
-        plan = make(workload_of(training), calibrated[name], nodes=2, layout=layout)
-        run = trainings.make_run(scratch / f"predicted-{number}", training, plan=plan)
-        trainings.train(run, within_s=300)
-        steps[f"{name}, {layout.describe()}"] = round(plan.step_time.total_s.expected / trainings.median_step_s(run), 3)
+    """Predicted over measured, steps and peaks.
+
+    Steps: layout × size on two ranks, by turns: in each the machine is calibrated before each size, and every layout
+    trained once. A neighbour slows one training of these by a third, so the median of the turns counts, with its range.
+    """
+    wanted = [(name, shape, layout) for name, shape in SIZES.items() for layout in LAYOUTS][:cases]
+    found: dict[str, list[float]] = {}
+    for turn in range(TURNS):
+        calibrated: dict[str, Any] = {}
+        for number, (name, shape, layout) in enumerate(wanted):
+            if name not in calibrated:
+                calibrated[name] = local_machine(_calibration(scratch / f"{name}-{turn}.json"), nodes=2)
+            training = trainings.spec(name, shape, steps=30)
+            plan = make(workload_of(training), calibrated[name], nodes=2, layout=layout)
+            run = trainings.make_run(scratch / f"predicted-{turn}-{number}", training, plan=plan)
+            trainings.train(run, within_s=300)
+            ratio = plan.step_time.total_s.expected / trainings.median_step_s(run)
+            found.setdefault(f"{name}, {layout.describe()}", []).append(ratio)
+    steps = {case: _spread(each) for case, each in found.items()}
     peaks = {}
     for number, layout in enumerate(planner_memory.LAYOUTS[:4]):
         counted = planner_memory.counted_peak(planner_memory.SMALL, layout, "fp32", scratch / f"peak-{number}")
@@ -203,10 +208,16 @@ def predictions(scratch: Path, cases: int) -> dict[str, Any]:
         peaks[layout.describe()] = round(said / counted, 3)
     return {
         "step_predicted_over_measured": steps,
-        "steps_within_15_percent": sum(abs(r - 1) <= 0.15 for r in steps.values()),
+        "steps_within_15_percent": sum(abs(each["median"] - 1) <= 0.15 for each in steps.values()),
         "peak_predicted_over_counted": peaks,
         "peaks_within_10_percent": sum(abs(r - 1) <= 0.1 for r in peaks.values()),
     }  # fmt: skip
+
+
+def _calibration(out: Path) -> Calibration:
+    command = [sys.executable, "-m", "hanse.training.calibrate", "--ranks", "2", "--out", str(out)]
+    subprocess.run(command, check=True, timeout=300)
+    return Calibration.from_json(out.read_bytes())
 
 
 PARTS: dict[str, Callable[[Path, int, int], Any]] = {
@@ -241,13 +252,12 @@ def measure(scratch: Path) -> Table:
     say("a checkpoint's stall, behind the steps over waited for", f"{stall:.3f}", "at most 0.1", ok=stall <= 0.1)
     for name, seconds in found["first_step"].items():
         rows.append((f"from launchers to the first step, {name.removesuffix('_s')}", f"{seconds:.1f} s", ""))
-    for what, key, within in (
-        ("step", "step_predicted_over_measured", 0.15),
-        ("peak", "peak_predicted_over_counted", 0.1),
-    ):
-        for layout, ratio in found["planner"][key].items():
-            say(f"{what} predicted over measured, {layout}", f"{ratio:.3f}", f"within {within:.0%}",
-                ok=abs(ratio - 1) <= within)  # fmt: skip
+    for layout, each in found["planner"]["step_predicted_over_measured"].items():
+        reached = f"{each['median']:.3f} ({each['low']:.3f}–{each['high']:.3f}, {TURNS} turns)"
+        say(f"step predicted over measured, {layout}", reached, "within 15%", ok=abs(each["median"] - 1) <= 0.15)
+    for layout, ratio in found["planner"]["peak_predicted_over_counted"].items():
+        what = f"peak predicted over counted, {layout}"
+        say(what, f"{ratio:.3f}", "within 10%", ok=abs(ratio - 1) <= 0.1)
     verdict = f"{sum(met)} of {len(met)} as they were to be; load {before} before, {load()} after."
     return Table(("what", "reached", "target"), rows, verdict)
 
@@ -255,6 +265,11 @@ def measure(scratch: Path) -> Table:
 def _told(pairs: Any) -> dict[str, float]:
     each = ratios(pairs)
     return {"low": round(each.low, 3), "median": round(each.median, 3), "high": round(each.high, 3)}
+
+
+def _spread(found: list[float]) -> dict[str, float]:
+    named = {"low": min(found), "median": statistics.median(found), "high": max(found)}
+    return {name: round(value, 3) for name, value in named.items()}
 
 
 def main() -> None:
