@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def filled_world() -> Any:
         seed.run(getattr(records, name)(), world.founder)
     going = seed.run(records.under_way(), world.founder)
     shown = seed.run(records.finished(), world.founder)
-    closed_round(world.officer, [5, 5, 4, 4, 3, 3, 2, 1], places=3)
+    judged = closed_round(world.officer, [5, 5, 4, 4, 3, 3, 2, 1], places=3)
     held = Round.at("playground", CUT_OFF)
     Panel.convene(held, world.officer, members=("rev0", "rev1"), held_on=AFTER.date())
     for one in Allocation.objects.filter(movements=None):
@@ -164,7 +165,35 @@ def filled_world() -> Any:
         "run_id": shown.public_id, "/runs/{run_id}/stop/": going.public_id, "/review/rounds/{call}": "playground",
         "cut_off": stamp(CUT_OFF), "allocation_id": shown.legs.get().allocation.public_id,
     })  # fmt: skip
+    on.values.update(told_and_waiting(world, held, judged))
     return on
+
+
+def told_and_waiting(world: Any, held: Any, judged: list[Any]) -> dict[str, str]:
+    """One who may answer the reviews, one who was declined, some who wait in a lane, and prices; their ids."""
+    from hanse.contracts.awarding import Price as PriceTerms
+    from hanse.contracts.base import now
+    from hanse.service.access.models import Application, Call, Membership
+    from hanse.service.awarding.paying import Price
+    from tests.review.world import entries
+
+    asked, declined = judged[3], judged[7]
+    for one in (asked, declined):
+        Membership.objects.create(person=world.founder, organisation=one.organisation, role="owner")
+    type(held).objects.filter(pk=held.pk).update(reply_until=now() + timedelta(days=7))
+    Application.objects.filter(pk=declined.pk).update(state="declined", decided_at=now() - timedelta(days=3))
+    Application.objects.filter(pk=asked.pk).update(state="in-review")
+    lane = Call.objects.get(call_id="arrivals")
+    Call.objects.filter(pk=lane.pk).update(terms=lane.terms.model_copy(update={"title": "Fast Lane"}))
+    for days, one in enumerate(entries(6, call=lane, cut_off=None)):
+        sent = now() - timedelta(days=6 - days, hours=3 * days)
+        Application.objects.filter(pk=one.pk).update(sent_at=sent, decide_by=sent + timedelta(days=5))
+    day = now().date()
+    for since, cents in ((day.replace(month=1, day=1), 240), (day + timedelta(days=30), 215)):
+        Price.state(PriceTerms(machine="local", from_day=since, cents_per_gpu_hour=cents), by=world.officer)
+    return {
+        "/review/replies/{application_id}": asked.public_id, "/review/redress/{application_id}": declined.public_id,
+    }  # fmt: skip
 
 
 def take(pages: list[Page], url: str, sessions: dict[str, str], values: dict[str, Any]) -> None:
@@ -186,7 +215,7 @@ def take(pages: list[Page], url: str, sessions: dict[str, str], values: dict[str
             if answer is None or answer.status != 200:
                 wrong.append(f"{page.address}: {answer and answer.status}")
             else:
-                tall = min(HEIGHT, tab.evaluate("document.documentElement.scrollHeight"))
+                tall = min(HEIGHT, int(tab.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)")))
                 shot = tab.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": max(tall, 300)})
                 (PICTURES / page.picture).write_bytes(small(shot))
             context.close()

@@ -13,7 +13,7 @@ from hanse.contracts.errors import Conflict, PolicyError, UsageError
 from hanse.contracts.programme import ReviewStep
 from hanse.contracts.review_steps import FindingWord, StepWord
 from hanse.service.access.models import Application, Membership, Person
-from hanse.service.review import desk_pages, lanes, orders, queue, rounds, steps
+from hanse.service.review import desk_pages, lanes, orders, queue, rounds, steps, tables
 from hanse.service.review.models import Assignment, OutOfOrder, Step
 from hanse.service.runs.models import Event
 from tests.portal import seed
@@ -233,3 +233,13 @@ def test_the_desk_shows_the_first_of_a_lane_and_its_own_page_the_others_in_order
     assert listed("/review/lanes/a-call/") == ids[:3] and listed("/review/lanes/a-call/?page=2") == ids[3:]
     assert "5 wait in order of arrival" in page.get("/review/lanes/a-call/").content.decode()
     assert [page.get(f"/review/lanes/{one}").status_code for one in ("playground/", "a-call/?page=x")] == [404, 404]
+
+
+def test_of_an_application_whose_promise_ends_today_nobody_reads_that_days_are_left(officer: Person) -> None:
+    soon, late = a_lane(2)
+    moment = datetime(2026, 11, 4, 12, tzinfo=UTC)
+    for one, decide_by in ((soon, moment + timedelta(hours=1)), (late, moment - timedelta(hours=1))):
+        Application.objects.filter(pk=one.pk).update(decide_by=decide_by)
+    shown = lanes.shown("a-call", by=officer, at=moment)
+    text = " ".join(str(tables.lane(shown)).split())
+    assert "since today" in text and "until today" in text and "0 working" not in text

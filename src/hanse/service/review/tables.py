@@ -52,16 +52,18 @@ def link(application: str, title: str) -> Html:
 def lane(shown: LaneShown) -> Child:
     rows = [
         (link(one.application, f"{one.place}. {one.title}"), one.organisation, plain_date(one.sent_at),
-         join(badge(STANDINGS[one.standing]), _left(one.working_days)),
+         join(badge(STANDINGS[one.standing]), _left(one.working_days, late=one.standing == "late")),
          KINDS[one.next_step] if one.next_step else "Decision")
         for one in shown.waiting
     ]  # fmt: skip
     return table(("Application", "Organisation", "Sent", "Promise", "Next"), rows) if rows else None
 
 
-def _left(working_days: int | None) -> str:
+def _left(working_days: int | None, *, late: bool) -> str:
     if working_days is None:
         return ""
+    if working_days == 0:
+        return " since today" if late else " until today"
     days = f"{abs(working_days)} working day{'' if abs(working_days) == 1 else 's'}"
     return f" {days} left" if working_days >= 0 else f" {days} over"
 
